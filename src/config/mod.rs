@@ -1,1 +1,26 @@
-//! (room config)
+//! Settings from text.
+//!
+//! This room reads pgweave's TOML, the `PGWEAVE_*` variables and
+//! `DATABASE_URL`, and gives back one [`Config`] or every [`Mistake`] at once.
+//! It is pure: environment and files come in through [`Sources`], and nothing
+//! here opens, listens or logs. `app` calls it at start and at reload; `pool`
+//! and `proxy` ask [`Config::pool_settings`] what holds for one pool.
+//!
+//! The names, bounds and meanings of the settings stand once, in `keys`: the
+//! parser walks that table, and docs/CONFIG.md and config/full.toml are printed
+//! from it. Key names, units and meanings are PgBouncer's wherever the concept
+//! is the same.
+
+mod mistake;
+mod resolve;
+mod secret;
+mod settings;
+mod sources;
+mod words;
+
+pub use mistake::Mistake;
+pub use resolve::PoolSettings;
+pub use secret::{Secret, SecretForm};
+pub use settings::{Config, Database, General, User};
+pub use sources::Sources;
+pub use words::{AuthType, LogFormat, LogLevel, PoolMode};

@@ -1,0 +1,194 @@
+//! What holds for one pool once user, database and `[pgweave]` have spoken.
+
+use std::time::Duration;
+
+use super::{Config, PoolMode, Secret};
+
+/// The settings of one (database, user) pool. See `keys` for the meanings.
+///
+/// Where a database forces a server user, clients of several names share one
+/// pool: key it by `server_user`. What belongs to the server connections
+/// (sizes, limits) then follows the section of the server user, and what
+/// belongs to the client (`pool_mode`, its timeouts) that of the client.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs)] // Each field is documented in `keys`, under its own name.
+pub struct PoolSettings {
+    pub host: String,
+    pub port: u16,
+    pub dbname: String,
+    /// Whom pgweave logs in as on the server.
+    pub server_user: String,
+    pub server_password: Option<Secret>,
+    pub pool_mode: PoolMode,
+    pub pool_size: u32,
+    /// Never more than `pool_size`.
+    pub min_pool_size: u32,
+    pub reserve_pool_size: u32,
+    pub reserve_pool_timeout: Duration,
+    pub max_db_connections: u32,
+    pub max_user_connections: u32,
+    pub query_wait_timeout: Duration,
+    pub server_connect_timeout: Duration,
+    pub server_login_retry: Duration,
+    pub server_lifetime: Duration,
+    pub server_idle_timeout: Duration,
+    pub server_check_delay: Duration,
+    pub server_round_robin: bool,
+    pub idle_transaction_timeout: Duration,
+    pub transaction_timeout: Duration,
+    pub query_timeout: Duration,
+    pub client_idle_timeout: Duration,
+    pub drain_timeout: Duration,
+    pub cancel_wait_timeout: Duration,
+}
+
+impl Config {
+    /// What holds for `user` on `database`, or `None` when there is neither
+    /// such a database nor a fallback. Precedence: user, database, `[pgweave]`.
+    pub fn pool_settings(&self, database: &str, user: &str) -> Option<PoolSettings> {
+        let general = &self.general;
+        let db = self.databases.get(database).or(self.fallback.as_ref())?;
+        let client = self.users.get(user);
+        let server_user = db.user.as_deref().unwrap_or(user);
+        let owner = self.users.get(server_user);
+        let pool_size = owner
+            .and_then(|u| u.pool_size)
+            .or(db.pool_size)
+            .unwrap_or(general.default_pool_size);
+        Some(PoolSettings {
+            host: db.host.clone(),
+            port: db.port,
+            dbname: db.dbname.clone().unwrap_or_else(|| database.to_owned()),
+            server_user: server_user.to_owned(),
+            server_password: db
+                .password
+                .clone()
+                .or_else(|| owner.and_then(|u| u.password.clone())),
+            pool_mode: client
+                .and_then(|u| u.pool_mode)
+                .or(db.pool_mode)
+                .unwrap_or(general.pool_mode),
+            pool_size,
+            min_pool_size: db
+                .min_pool_size
+                .unwrap_or(general.min_pool_size)
+                .min(pool_size),
+            reserve_pool_size: owner
+                .and_then(|u| u.reserve_pool_size)
+                .or(db.reserve_pool_size)
+                .unwrap_or(general.reserve_pool_size),
+            reserve_pool_timeout: general.reserve_pool_timeout,
+            max_db_connections: db.max_db_connections.unwrap_or(general.max_db_connections),
+            max_user_connections: owner
+                .and_then(|u| u.max_user_connections)
+                .unwrap_or(general.max_user_connections),
+            query_wait_timeout: client
+                .and_then(|u| u.query_wait_timeout)
+                .or(db.query_wait_timeout)
+                .unwrap_or(general.query_wait_timeout),
+            server_connect_timeout: general.server_connect_timeout,
+            server_login_retry: general.server_login_retry,
+            server_lifetime: db.server_lifetime.unwrap_or(general.server_lifetime),
+            server_idle_timeout: general.server_idle_timeout,
+            server_check_delay: general.server_check_delay,
+            server_round_robin: general.server_round_robin,
+            idle_transaction_timeout: client
+                .and_then(|u| u.idle_transaction_timeout)
+                .unwrap_or(general.idle_transaction_timeout),
+            transaction_timeout: client
+                .and_then(|u| u.transaction_timeout)
+                .unwrap_or(general.transaction_timeout),
+            query_timeout: client
+                .and_then(|u| u.query_timeout)
+                .unwrap_or(general.query_timeout),
+            client_idle_timeout: client
+                .and_then(|u| u.client_idle_timeout)
+                .unwrap_or(general.client_idle_timeout),
+            drain_timeout: general.drain_timeout,
+            cancel_wait_timeout: general.cancel_wait_timeout,
+        })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::config::{Database, User};
+
+    fn config() -> Config {
+        let mut config = Config::default();
+        let mut app = Database::named("app");
+        app.pool_size = Some(7);
+        config.databases.insert("app".into(), app);
+        let mut alice = User::named("alice");
+        alice.password = Some(Secret::new("a"));
+        alice.pool_mode = Some(PoolMode::Session);
+        config.users.insert("alice".into(), alice);
+        config
+    }
+
+    #[test]
+    fn user_comes_before_database_and_database_before_pgweave() {
+        let mut config = config();
+        let settings = config.pool_settings("app", "alice").unwrap();
+        assert_eq!(settings.pool_mode, PoolMode::Session);
+        assert_eq!(settings.pool_size, 7);
+        assert_eq!(settings.query_wait_timeout, Duration::from_secs(120));
+        config.users.get_mut("alice").unwrap().pool_size = Some(3);
+        assert_eq!(config.pool_settings("app", "alice").unwrap().pool_size, 3);
+        assert_eq!(config.pool_settings("app", "bob").unwrap().pool_size, 7);
+    }
+
+    #[test]
+    fn a_name_without_a_section_takes_the_fallback_and_keeps_its_name() {
+        let mut config = config();
+        assert!(config.pool_settings("other", "alice").is_none());
+        config.fallback = Some(Database::named("*"));
+        let settings = config.pool_settings("other", "alice").unwrap();
+        assert_eq!(settings.dbname, "other");
+        assert_eq!(settings.pool_size, 20);
+    }
+
+    #[test]
+    fn a_client_logs_in_to_the_server_as_itself_unless_the_database_says_otherwise() {
+        let mut config = config();
+        let own = config.pool_settings("app", "alice").unwrap();
+        assert_eq!(
+            (own.server_user.as_str(), own.server_password),
+            ("alice", Some(Secret::new("a")))
+        );
+        config.databases.get_mut("app").unwrap().user = Some("owner".into());
+        let forced = config.pool_settings("app", "alice").unwrap();
+        assert_eq!(
+            (forced.server_user.as_str(), forced.server_password),
+            ("owner", None)
+        );
+        config.databases.get_mut("app").unwrap().password = Some(Secret::new("o"));
+        let forced = config.pool_settings("app", "alice").unwrap();
+        assert_eq!(forced.server_password, Some(Secret::new("o")));
+    }
+
+    #[test]
+    fn a_shared_pool_is_sized_by_its_server_user() {
+        let mut config = config();
+        config.databases.get_mut("app").unwrap().user = Some("owner".into());
+        let mut owner = User::named("owner");
+        owner.pool_size = Some(2);
+        config.users.insert("owner".into(), owner);
+        config.users.get_mut("alice").unwrap().pool_size = Some(9);
+        let settings = config.pool_settings("app", "alice").unwrap();
+        assert_eq!(settings.pool_size, 2);
+        assert_eq!(settings.pool_mode, PoolMode::Session);
+    }
+
+    #[test]
+    fn the_least_is_never_more_than_the_most() {
+        let mut config = config();
+        config.general.min_pool_size = 10;
+        assert_eq!(
+            config.pool_settings("app", "alice").unwrap().min_pool_size,
+            7
+        );
+    }
+}

@@ -1,0 +1,206 @@
+//! The settings as they are used. Their meanings stand in `keys`, once.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{AuthType, LogFormat, LogLevel, PoolMode, Secret};
+
+/// A whole configuration, checked.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Config {
+    /// `[pgweave]`.
+    pub general: General,
+    /// `[databases.NAME]`, by the name that clients ask for.
+    pub databases: BTreeMap<String, Database>,
+    /// `[databases."*"]`: what holds for a name without a section.
+    pub fallback: Option<Database>,
+    /// `[users.NAME]`.
+    pub users: BTreeMap<String, User>,
+}
+
+/// `[pgweave]`. A duration of zero means "off" unless the field says otherwise.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs)] // Each field is documented in `keys`, under its own name.
+pub struct General {
+    pub listen_addr: Vec<String>,
+    pub listen_port: u16,
+    pub listen_backlog: u32,
+    pub max_client_conn: u32,
+    pub tcp_keepalive: bool,
+    pub max_packet_size: u32,
+    pub workers: usize,
+    pub auth_type: AuthType,
+    pub scram_iterations: u32,
+    pub client_login_timeout: Duration,
+    pub pool_mode: PoolMode,
+    pub default_pool_size: u32,
+    pub min_pool_size: u32,
+    pub reserve_pool_size: u32,
+    pub reserve_pool_timeout: Duration,
+    pub max_db_connections: u32,
+    pub max_user_connections: u32,
+    pub server_round_robin: bool,
+    pub query_wait_timeout: Duration,
+    pub server_connect_timeout: Duration,
+    pub server_login_retry: Duration,
+    /// Zero: a server connection is used once.
+    pub server_lifetime: Duration,
+    pub server_idle_timeout: Duration,
+    /// Zero: every server connection is checked before use.
+    pub server_check_delay: Duration,
+    pub query_timeout: Duration,
+    pub transaction_timeout: Duration,
+    pub idle_transaction_timeout: Duration,
+    pub client_idle_timeout: Duration,
+    pub cancel_wait_timeout: Duration,
+    /// Zero: a vanished client's server connection is closed at once.
+    pub drain_timeout: Duration,
+    /// Zero: nothing is waited for.
+    pub shutdown_timeout: Duration,
+    pub log_level: LogLevel,
+    pub log_format: LogFormat,
+    pub logfile: Option<PathBuf>,
+}
+
+impl Default for General {
+    fn default() -> Self {
+        Self {
+            listen_addr: vec!["127.0.0.1".to_owned()],
+            listen_port: 6432,
+            listen_backlog: 4096,
+            max_client_conn: 10_000,
+            tcp_keepalive: true,
+            max_packet_size: i32::MAX.unsigned_abs(),
+            workers: 0,
+            auth_type: AuthType::ScramSha256,
+            scram_iterations: 4096,
+            client_login_timeout: Duration::from_secs(60),
+            pool_mode: PoolMode::Transaction,
+            default_pool_size: 20,
+            min_pool_size: 0,
+            reserve_pool_size: 0,
+            reserve_pool_timeout: Duration::from_secs(5),
+            max_db_connections: 0,
+            max_user_connections: 0,
+            server_round_robin: false,
+            query_wait_timeout: Duration::from_secs(120),
+            server_connect_timeout: Duration::from_secs(15),
+            server_login_retry: Duration::from_secs(15),
+            server_lifetime: Duration::from_secs(3600),
+            server_idle_timeout: Duration::from_secs(600),
+            server_check_delay: Duration::from_secs(30),
+            query_timeout: Duration::ZERO,
+            transaction_timeout: Duration::ZERO,
+            idle_transaction_timeout: Duration::ZERO,
+            client_idle_timeout: Duration::ZERO,
+            cancel_wait_timeout: Duration::from_secs(10),
+            drain_timeout: Duration::from_secs(2),
+            shutdown_timeout: Duration::from_secs(30),
+            log_level: LogLevel::Info,
+            log_format: LogFormat::Text,
+            logfile: None,
+        }
+    }
+}
+
+impl General {
+    /// How many threads carry the clients on a machine with `cores` cores.
+    ///
+    /// Few: most of a pooled query's cost is in the kernel, and idle workers
+    /// that wake each other cost more than they carry.
+    pub fn worker_threads(&self, cores: usize) -> usize {
+        match self.workers {
+            0 => (cores / 2).clamp(1, 4),
+            given => given,
+        }
+    }
+}
+
+/// `[databases.NAME]`. `None` means that `[pgweave]` decides.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs)] // Each field is documented in `keys`, under its own name.
+pub struct Database {
+    /// The name that clients ask for; `*` for the fallback.
+    pub name: String,
+    /// A host name, an address, or the directory of a Unix socket (starts with `/`).
+    pub host: String,
+    pub port: u16,
+    /// `None`: the name that the client asked for.
+    pub dbname: Option<String>,
+    /// `None`: the client's own user name.
+    pub user: Option<String>,
+    pub password: Option<Secret>,
+    pub pool_mode: Option<PoolMode>,
+    pub pool_size: Option<u32>,
+    pub min_pool_size: Option<u32>,
+    pub reserve_pool_size: Option<u32>,
+    pub max_db_connections: Option<u32>,
+    pub query_wait_timeout: Option<Duration>,
+    pub server_lifetime: Option<Duration>,
+}
+
+impl Database {
+    /// A database with nothing but a name: PostgreSQL on this machine.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            host: "127.0.0.1".to_owned(),
+            port: 5432,
+            dbname: None,
+            user: None,
+            password: None,
+            pool_mode: None,
+            pool_size: None,
+            min_pool_size: None,
+            reserve_pool_size: None,
+            max_db_connections: None,
+            query_wait_timeout: None,
+            server_lifetime: None,
+        }
+    }
+}
+
+/// `[users.NAME]`. `None` means that the database or `[pgweave]` decides.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[allow(missing_docs)] // Each field is documented in `keys`, under its own name.
+pub struct User {
+    /// The name that clients log in with.
+    pub name: String,
+    pub password: Option<Secret>,
+    pub pool_mode: Option<PoolMode>,
+    pub pool_size: Option<u32>,
+    pub reserve_pool_size: Option<u32>,
+    pub max_user_connections: Option<u32>,
+    pub query_timeout: Option<Duration>,
+    pub query_wait_timeout: Option<Duration>,
+    pub idle_transaction_timeout: Option<Duration>,
+    pub transaction_timeout: Option<Duration>,
+    pub client_idle_timeout: Option<Duration>,
+}
+
+impl User {
+    /// A user with nothing but a name.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_stay_few_on_any_machine() {
+        let mut general = General::default();
+        assert_eq!(
+            [0, 1, 2, 4, 8, 96].map(|cores| general.worker_threads(cores)),
+            [1, 1, 1, 2, 4, 4]
+        );
+        general.workers = 7;
+        assert_eq!(general.worker_threads(2), 7);
+    }
+}

@@ -1,0 +1,82 @@
+//! The settings whose value is one of a few words.
+
+/// An enum whose variants are written as fixed words in the configuration.
+pub trait Word: Copy + Sized + 'static {
+    /// Every variant, in the order in which the documentation lists them.
+    const ALL: &'static [Self];
+
+    /// The word as it is written in the configuration.
+    fn as_str(self) -> &'static str;
+}
+
+macro_rules! words {
+    ($(#[$about:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$about])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$doc])* $variant,)+ }
+
+        impl Word for $name {
+            const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)+ }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+words! {
+    /// When a server connection goes back to its pool.
+    PoolMode {
+        /// When the client leaves.
+        Session = "session",
+        /// When a transaction ends.
+        Transaction = "transaction",
+        /// After every statement; transactions over several statements are refused.
+        Statement = "statement",
+    }
+}
+
+words! {
+    /// How a client proves who it is.
+    AuthType {
+        /// It need not: the name it gives is believed.
+        Trust = "trust",
+        /// By its password in clear text.
+        Plain = "plain",
+        /// By an MD5 hash over its password and a salt.
+        Md5 = "md5",
+        /// By SCRAM-SHA-256 (`sasl-authentication.html#SASL-SCRAM-SHA-256`).
+        ScramSha256 = "scram-sha-256",
+    }
+}
+
+words! {
+    /// The least severe log line that is still written.
+    LogLevel {
+        /// Failures only.
+        Error = "error",
+        /// And what looks wrong.
+        Warn = "warn",
+        /// And what happens in the normal course.
+        Info = "info",
+        /// And what helps to find a fault.
+        Debug = "debug",
+    }
+}
+
+words! {
+    /// The shape of a log line.
+    LogFormat {
+        /// For people.
+        Text = "text",
+        /// One JSON object a line.
+        Json = "json",
+    }
+}
