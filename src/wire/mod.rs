@@ -4,7 +4,11 @@
 //! (`auth` names its SCRAM functions). Knows what a frame looks like, never
 //! what it means for the frames that follow: that is `session`.
 
+pub mod backend;
 mod error;
+pub mod frame;
+pub mod frontend;
+pub mod startup;
 
 pub use error::{PgError, Severity, sqlstate};
 

@@ -1,0 +1,134 @@
+//! Messages toward a client that pgweave itself originates, and the views it
+//! takes of a server's.
+//!
+//! Source: `protocol-message-formats.html`.
+
+use pgwire::messages::extendedquery::{CloseComplete, ParseComplete};
+use pgwire::messages::response::{CommandComplete, EmptyQueryResponse, ReadyForQuery, TransactionStatus};
+use pgwire::messages::startup::{
+    Authentication, BackendKeyData, NegotiateProtocolVersion, ParameterStatus, SecretKey,
+};
+
+use super::encode;
+use super::frame::cstr;
+
+/// ParseComplete.
+pub const PARSE_COMPLETE: [u8; 5] = *b"1\0\0\0\x04";
+/// CloseComplete.
+pub const CLOSE_COMPLETE: [u8; 5] = *b"3\0\0\0\x04";
+/// ReadyForQuery outside a transaction block.
+pub const READY_IDLE: [u8; 6] = *b"Z\0\0\0\x05I";
+
+/// AuthenticationOk.
+#[must_use]
+pub fn authentication_ok() -> Vec<u8> {
+    encode(Authentication::Ok)
+}
+
+/// ParameterStatus.
+#[must_use]
+pub fn parameter_status(name: &str, value: &str) -> Vec<u8> {
+    encode(ParameterStatus::new(name.to_owned(), value.to_owned()))
+}
+
+/// BackendKeyData with a key of 4 bytes (protocol 3.0) or more (3.2).
+#[must_use]
+pub fn backend_key_data(pid: i32, secret: &[u8]) -> Vec<u8> {
+    let key = match <[u8; 4]>::try_from(secret) {
+        Ok(short) => SecretKey::I32(i32::from_be_bytes(short)),
+        Err(_) => SecretKey::Bytes(secret.to_vec().into()),
+    };
+    encode(BackendKeyData::new(pid, key))
+}
+
+/// NegotiateProtocolVersion: the newest minor version of 3 that we speak to
+/// this client, and the `_pq_.` options that we do not know.
+#[must_use]
+pub fn negotiate_protocol_version(minor: u16, unknown: Vec<String>) -> Vec<u8> {
+    encode(NegotiateProtocolVersion::new((3 << 16) | i32::from(minor), unknown))
+}
+
+/// Reads a ParameterStatus body: name and value as bytes.
+#[must_use]
+pub fn parameter(body: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (name, rest) = cstr(body)?;
+    let (value, _) = cstr(rest)?;
+    Some((name, value))
+}
+
+/// Reads a BackendKeyData body: process id and key of 4 to 256 bytes.
+#[must_use]
+pub fn key_data(body: &[u8]) -> Option<(i32, &[u8])> {
+    let (pid, secret) = body.split_first_chunk::<4>()?;
+    (4..=256).contains(&secret.len()).then_some((i32::from_be_bytes(*pid), secret))
+}
+
+/// Is the error in this ErrorResponse body one that ends the connection?
+///
+/// The fields that say so come first (`S`, `V`, then `C`), so a body that has
+/// only begun to arrive is enough.
+#[must_use]
+pub fn is_fatal(body: &[u8]) -> bool {
+    fields(body)
+        .find(|(kind, _)| *kind == b'V')
+        .or_else(|| fields(body).find(|(kind, _)| *kind == b'S'))
+        .is_some_and(|(_, text)| matches!(text, b"FATAL" | b"PANIC"))
+}
+
+/// The SQLSTATE of an ErrorResponse body, if it has arrived.
+#[must_use]
+pub fn sqlstate_of(body: &[u8]) -> Option<&[u8]> {
+    fields(body).find(|(kind, _)| *kind == b'C').map(|(_, text)| text)
+}
+
+fn fields(body: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    let mut rest = body;
+    std::iter::from_fn(move || {
+        let (field, after) = cstr(rest)?;
+        rest = after;
+        let (kind, text) = field.split_first()?;
+        Some((*kind, text))
+    })
+}
+
+/// A result of one text column and one row, as a simple query would answer it
+/// (without ReadyForQuery).
+#[must_use]
+pub fn command_complete(tag: &str) -> Vec<u8> {
+    encode(CommandComplete::new(tag.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::PgError;
+
+    #[test]
+    fn the_constant_frames_are_what_pgwire_encodes() {
+        assert_eq!(encode(ParseComplete::new()), PARSE_COMPLETE);
+        assert_eq!(encode(CloseComplete::new()), CLOSE_COMPLETE);
+        assert_eq!(encode(ReadyForQuery::new(TransactionStatus::Idle)), READY_IDLE);
+        assert_eq!(encode(EmptyQueryResponse::new()), b"I\0\0\0\x04");
+    }
+
+    #[test]
+    fn a_key_has_the_length_that_the_client_asked_for() {
+        assert_eq!(backend_key_data(5, &[1, 2, 3, 4]).len(), 13);
+        let long = backend_key_data(5, &[9; 32]);
+        assert_eq!(long.len(), 41);
+        assert_eq!(key_data(long.get(5..).unwrap_or_default()), Some((5, &[9u8; 32][..])));
+        assert_eq!(key_data(&[0; 7]), None);
+        assert_eq!(key_data(&[0; 400]), None);
+    }
+
+    #[test]
+    fn the_gravity_of_an_error_is_read_from_its_first_fields() {
+        let fatal = PgError::fatal("57P01", "bye").to_frame();
+        let body = fatal.get(5..).unwrap_or_default();
+        assert!(is_fatal(body));
+        assert_eq!(sqlstate_of(body), Some(&b"57P01"[..]));
+        assert!(!is_fatal(b"SERROR\0VERROR\0C42601\0"));
+        assert!(!is_fatal(b""));
+        assert!(is_fatal(b"SFATAL\0"));
+    }
+}
