@@ -1,1 +1,12 @@
-//! (room session)
+//! What frames mean for the frames that follow: the pure heart of pgweave.
+//!
+//! The tracker of one server connection keeps the queue of owed replies and
+//! alone can prove a [`Boundary`]; `statements` keeps who calls which prepared
+//! statement what. No I/O, no clock, no async: bytes in, verdicts out.
+
+mod owed;
+pub mod statements;
+mod tracker;
+
+pub use owed::{Kind, Pay};
+pub use tracker::{Boundary, Rest, SyncFate, Tracker, TxStatus, Violation};

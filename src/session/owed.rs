@@ -1,0 +1,164 @@
+//! The in-order queue of replies that a server connection owes.
+//!
+//! One entry for each message that the server will answer, whoever sent it;
+//! each reply is paid to the head. Nothing is re-ordered.
+
+use std::collections::VecDeque;
+
+use super::statements::Op;
+
+/// The message whose reply is owed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Parse: paid by ParseComplete.
+    Parse,
+    /// Bind: paid by BindComplete.
+    Bind,
+    /// Describe of a statement: paid by RowDescription or NoData.
+    DescribeStatement,
+    /// Describe of a portal: paid by RowDescription or NoData.
+    DescribePortal,
+    /// Execute: paid by CommandComplete, EmptyQueryResponse or PortalSuspended.
+    Execute,
+    /// Close: paid by CloseComplete.
+    Close,
+    /// Sync: paid by ReadyForQuery.
+    Sync,
+    /// Query: paid by ReadyForQuery.
+    Query,
+    /// FunctionCall: paid by ReadyForQuery.
+    FunctionCall,
+    /// Not a debt but a mark: here the client ended a COPY that the server
+    /// has not asked for yet (CopyDone or CopyFail sent ahead).
+    CopyEnd,
+}
+
+impl Kind {
+    /// Is the reply's end ReadyForQuery?
+    pub(super) fn ends_with_ready(self) -> bool {
+        matches!(self, Kind::Sync | Kind::Query | Kind::FunctionCall)
+    }
+}
+
+/// What becomes of a reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pay {
+    /// The client's: it is forwarded.
+    Forward,
+    /// It answers a message of the pooler's: nobody sees it.
+    Swallow,
+    /// The server never got the message; the pooler answers in its turn.
+    Answer,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Owed {
+    pub kind: Kind,
+    pub pay: Pay,
+    /// How many entries of the ops queue belong to this one.
+    ops: u8,
+}
+
+/// What an error swept off the queue.
+#[derive(Debug, Default)]
+pub(super) struct Dropped {
+    /// The Sync up to which the server skips has already been sent.
+    pub sync_follows: bool,
+    /// Queries that the server skips as well.
+    pub segments: u64,
+    /// Statement changes to take back, the newest first, each with whether it
+    /// hung on the very message that failed.
+    pub undone: Vec<(Op, bool)>,
+}
+
+/// The queue, with the statement changes that hang on its entries.
+#[derive(Debug, Default)]
+pub(super) struct OwedQueue {
+    entries: VecDeque<Owed>,
+    ops: VecDeque<Op>,
+}
+
+impl OwedQueue {
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    #[inline]
+    pub fn head(&self) -> Option<Owed> {
+        self.entries.front().copied()
+    }
+
+    #[inline]
+    pub fn push(&mut self, kind: Kind, pay: Pay) {
+        self.entries.push_back(Owed { kind, pay, ops: 0 });
+    }
+
+    /// Hangs a statement change on the newest entry.
+    pub fn attach(&mut self, op: Op) {
+        if let Some(entry) = self.entries.back_mut() {
+            entry.ops = entry.ops.saturating_add(1);
+            self.ops.push_back(op);
+        }
+    }
+
+    /// The head is paid; its statement changes now hold. Marks of copies that
+    /// never began are worth nothing once they are at the head.
+    #[inline]
+    pub fn pay_head(&mut self) {
+        if let Some(entry) = self.entries.pop_front() {
+            for _ in 0..entry.ops {
+                self.ops.pop_front();
+            }
+        }
+        while self.head().is_some_and(|entry| entry.kind == Kind::CopyEnd) {
+            self.entries.pop_front();
+        }
+    }
+
+    /// Drops what the server will not answer after an error: every entry
+    /// before the next Sync.
+    pub fn drop_to_sync(&mut self) -> Dropped {
+        let mut dropped = Dropped::default();
+        let mut failed_itself = true;
+        while let Some(entry) = self.head() {
+            if entry.kind == Kind::Sync {
+                dropped.sync_follows = true;
+                break;
+            }
+            let ops = usize::from(entry.ops).min(self.ops.len());
+            dropped.undone.extend(self.ops.drain(..ops).map(|op| (op, failed_itself)));
+            dropped.segments += u64::from(entry.kind.ends_with_ready());
+            self.entries.pop_front();
+            failed_itself = false;
+        }
+        dropped.undone.reverse();
+        dropped
+    }
+
+    /// A COPY FROM begins that the head asked for: the server swallows each
+    /// Sync that it reads before the copy's end. Returns how many it will
+    /// swallow, and whether the client has already ended the copy.
+    pub fn begin_copy_in(&mut self) -> (u32, bool) {
+        let mut swallowed = 0;
+        let mut at = 1;
+        while let Some(entry) = self.entries.get(at) {
+            match entry.kind {
+                Kind::Sync => {
+                    swallowed += 1;
+                    self.entries.remove(at);
+                }
+                Kind::CopyEnd => {
+                    self.entries.remove(at);
+                    return (swallowed, true);
+                }
+                _ => at += 1,
+            }
+        }
+        (swallowed, false)
+    }
+}

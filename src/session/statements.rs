@@ -1,0 +1,350 @@
+//! Prepared statements: what a client calls them, what a server holds.
+//!
+//! A client's name maps to a [`Statement`], an identity shared by all clients
+//! whose text, parameter types and parse environment are the same. A server
+//! connection keeps a bounded set of identities under names of ours. Maps are
+//! changed when a message is sent, and changed back when the server did not
+//! do what the message asked ([`Op`]).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+/// Every name that pgweave gives to a statement on a server begins so.
+pub const PREFIX: &str = "_pw";
+
+/// One statement identity. Equal text, types and environment, equal `Arc`.
+#[derive(Debug)]
+pub struct Statement {
+    /// Unique in this process; part of the name on servers.
+    pub id: u64,
+    /// The Parse message's body after the name: text, NUL, parameter types.
+    pub parse: Box<[u8]>,
+    /// How many client names stand for it.
+    users: AtomicU64,
+}
+
+impl Statement {
+    /// Its name on every server connection that holds it.
+    #[must_use]
+    pub fn server_name(&self) -> ServerName {
+        ServerName::of(self.id)
+    }
+}
+
+/// A statement's name on a server, without allocation.
+#[derive(Debug, Clone, Copy)]
+pub struct ServerName {
+    bytes: [u8; 24],
+    from: usize,
+}
+
+impl ServerName {
+    fn of(mut id: u64) -> Self {
+        let mut bytes = [0; 24];
+        let mut from = bytes.len();
+        let mut put = |byte: u8| {
+            from = from.saturating_sub(1);
+            if let Some(slot) = bytes.get_mut(from) {
+                *slot = byte;
+            }
+        };
+        loop {
+            put(b'0' + u8::try_from(id % 10).unwrap_or(0));
+            id /= 10;
+            if id == 0 {
+                break;
+            }
+        }
+        PREFIX.bytes().rev().for_each(put);
+        Self { bytes, from }
+    }
+
+    /// The name's bytes, without a terminator.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(self.from..).unwrap_or_default()
+    }
+}
+
+/// All identities of one parse environment's pool.
+#[derive(Debug, Default)]
+pub struct Registry {
+    by_parse: Mutex<HashMap<Box<[u8]>, Arc<Statement>>>,
+}
+
+/// Identities are numbered over the whole process, so that no two pools'
+/// names can be confused in a log.
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// The registry is swept of forgotten identities when it has grown by this.
+const SWEEP_EVERY: usize = 1024;
+
+impl Registry {
+    /// The identity of a Parse body (after the name), made when it is new.
+    pub fn intern(&self, parse: &[u8]) -> Arc<Statement> {
+        let mut map = self.by_parse.lock();
+        if let Some(known) = map.get(parse) {
+            return Arc::clone(known);
+        }
+        if map.len() % SWEEP_EVERY == SWEEP_EVERY - 1 {
+            map.retain(|_, statement| Arc::strong_count(statement) > 1);
+        }
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        let statement = Arc::new(Statement { id, parse: parse.into(), users: AtomicU64::new(0) });
+        map.insert(parse.into(), Arc::clone(&statement));
+        statement
+    }
+
+    /// Forgets an identity: the next Parse of its text makes a new one, which
+    /// every server really parses.
+    pub fn retire(&self, statement: &Arc<Statement>) {
+        let mut map = self.by_parse.lock();
+        if map.get(&statement.parse).is_some_and(|known| Arc::ptr_eq(known, statement)) {
+            map.remove(&statement.parse);
+        }
+    }
+
+    /// Identities known now.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_parse.lock().len()
+    }
+
+    /// Is no identity known?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// One client's names.
+#[derive(Debug, Default)]
+pub struct ClientStatements {
+    names: HashMap<Box<[u8]>, Arc<Statement>>,
+    /// The segment in which the names last changed: until it is answered, the
+    /// next segment cannot know what a name stands for.
+    pub changed_in: Option<u64>,
+}
+
+impl ClientStatements {
+    /// What a name stands for.
+    #[inline]
+    #[must_use]
+    pub fn get(&self, name: &[u8]) -> Option<&Arc<Statement>> {
+        self.names.get(name)
+    }
+
+    /// Gives a name to a statement, or takes it away; returns what it stood
+    /// for before.
+    pub fn set(&mut self, name: &[u8], to: Option<Arc<Statement>>) -> Option<Arc<Statement>> {
+        if let Some(statement) = &to {
+            statement.users.fetch_add(1, Ordering::Relaxed);
+        }
+        let before = match to {
+            Some(statement) => self.names.insert(name.into(), statement),
+            None => self.names.remove(name),
+        };
+        if let Some(statement) = &before {
+            statement.users.fetch_sub(1, Ordering::Relaxed);
+        }
+        before
+    }
+
+    /// Is this name the only one, of all clients, for its statement?
+    #[must_use]
+    pub fn is_last_user(&self, statement: &Statement) -> bool {
+        statement.users.load(Ordering::Relaxed) <= 1
+    }
+
+    /// The client's own name for what a server calls `id`.
+    #[must_use]
+    pub fn name_of(&self, id: u64) -> Option<&[u8]> {
+        self.names.iter().find(|(_, statement)| statement.id == id).map(|(name, _)| &**name)
+    }
+
+    /// Forgets all names (DEALLOCATE ALL, DISCARD ALL).
+    pub fn clear(&mut self) {
+        for (_, statement) in self.names.drain() {
+            statement.users.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many names there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Are there no names?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+}
+
+impl Drop for ClientStatements {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// What one server connection holds, least recently used first out.
+#[derive(Debug, Default)]
+pub struct ServerStatements {
+    held: HashMap<u64, Held, rustc_hash::FxBuildHasher>,
+    bytes: usize,
+    tick: u64,
+}
+
+#[derive(Debug)]
+struct Held {
+    statement: Arc<Statement>,
+    used: u64,
+}
+
+impl ServerStatements {
+    /// Does the server hold this identity? Marks it as used.
+    #[inline]
+    pub fn touch(&mut self, id: u64) -> bool {
+        self.tick += 1;
+        match self.held.get_mut(&id) {
+            Some(held) => {
+                held.used = self.tick;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The server is being told to prepare it.
+    pub fn insert(&mut self, statement: Arc<Statement>) {
+        self.tick += 1;
+        self.bytes += statement.parse.len();
+        if let Some(before) = self.held.insert(statement.id, Held { statement, used: self.tick }) {
+            self.bytes -= before.statement.parse.len();
+        }
+    }
+
+    /// The server is being told to forget it.
+    pub fn remove(&mut self, id: u64) -> Option<Arc<Statement>> {
+        let held = self.held.remove(&id)?;
+        self.bytes -= held.statement.parse.len();
+        Some(held.statement)
+    }
+
+    /// The server has forgotten all.
+    pub fn clear(&mut self) {
+        self.held.clear();
+        self.bytes = 0;
+    }
+
+    /// The least recently used identity while there are more than `max`, or
+    /// their texts take more than `max_bytes`.
+    #[must_use]
+    pub fn over(&self, max: usize, max_bytes: usize) -> Option<u64> {
+        if self.held.len() <= max && self.bytes <= max_bytes {
+            return None;
+        }
+        self.held.iter().min_by_key(|(_, held)| held.used).map(|(id, _)| *id)
+    }
+
+    /// How many are held.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Are none held?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+}
+
+/// A change made ahead of the server's confirmation, with what takes it back.
+#[derive(Debug)]
+pub enum Op {
+    /// A client's name was set or removed; before, it stood for this.
+    ClientName {
+        /// The name.
+        name: Box<[u8]>,
+        /// What it stood for before.
+        before: Option<Arc<Statement>>,
+    },
+    /// The server was told to prepare this.
+    ServerPrepares(u64),
+    /// The server was told to forget this.
+    ServerForgets(Arc<Statement>),
+    /// The client replaced or lost its unnamed statement.
+    Unnamed {
+        /// What it was before.
+        before: Option<Vec<u8>>,
+        /// Did the server's unnamed statement agree with it?
+        agreed: bool,
+    },
+    /// The server's unnamed statement was made to agree with the client's.
+    UnnamedAgrees,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_texts_are_one_identity_until_it_is_retired() {
+        let registry = Registry::default();
+        let first = registry.intern(b"select 1\0\0\0");
+        assert!(Arc::ptr_eq(&first, &registry.intern(b"select 1\0\0\0")));
+        assert!(!Arc::ptr_eq(&first, &registry.intern(b"select 1\0\0\x01\0\0\0\x17")));
+        registry.retire(&first);
+        assert!(!Arc::ptr_eq(&first, &registry.intern(b"select 1\0\0\0")));
+    }
+
+    #[test]
+    fn forgotten_identities_are_swept() {
+        let registry = Registry::default();
+        for n in 0..10_000 {
+            let _ = registry.intern(format!("select {n}\0\0\0").as_bytes());
+        }
+        assert!(registry.len() <= SWEEP_EVERY);
+    }
+
+    #[test]
+    fn a_server_name_is_the_prefix_and_the_id() {
+        assert_eq!(ServerName::of(0).as_bytes(), b"_pw0");
+        assert_eq!(ServerName::of(1234).as_bytes(), b"_pw1234");
+        assert_eq!(ServerName::of(u64::MAX).as_bytes(), b"_pw18446744073709551615");
+    }
+
+    #[test]
+    fn the_least_recently_used_statement_is_the_first_to_go() {
+        let registry = Registry::default();
+        let [a, b] = [registry.intern(b"a\0\0\0"), registry.intern(b"b\0\0\0")];
+        let mut held = ServerStatements::default();
+        held.insert(Arc::clone(&a));
+        held.insert(Arc::clone(&b));
+        assert!(held.touch(a.id));
+        assert_eq!(held.over(2, 1000), None);
+        assert_eq!(held.over(1, 1000), Some(b.id));
+        assert_eq!(held.over(2, 5), Some(b.id));
+        assert!(held.remove(b.id).is_some());
+        assert!(!held.touch(b.id));
+    }
+
+    #[test]
+    fn users_are_counted_over_all_clients() {
+        let registry = Registry::default();
+        let statement = registry.intern(b"a\0\0\0");
+        let [mut one, mut two] = [ClientStatements::default(), ClientStatements::default()];
+        one.set(b"s", Some(Arc::clone(&statement)));
+        assert!(one.is_last_user(&statement));
+        two.set(b"t", Some(Arc::clone(&statement)));
+        assert!(!one.is_last_user(&statement));
+        assert_eq!(two.name_of(statement.id), Some(&b"t"[..]));
+        drop(two);
+        assert!(one.is_last_user(&statement));
+    }
+}
