@@ -1,1 +1,12 @@
-//! (room net)
+//! Sockets: streams, the shared scratch buffer, listening and dialling.
+//!
+//! The first floor that knows tokio. Moves bytes; never reads a frame.
+
+mod dial;
+mod listen;
+pub mod scratch;
+mod stream;
+
+pub use dial::{DialError, Target, dial};
+pub use listen::{ListenOptions, Listener, listen};
+pub use stream::{Outbox, Peer, Stream};

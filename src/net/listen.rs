@@ -1,0 +1,83 @@
+//! Listening for clients.
+
+use std::io;
+use std::net::SocketAddr;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, lookup_host};
+
+use super::stream::{Peer, Stream};
+
+/// How to listen.
+#[derive(Debug, Clone, Copy)]
+pub struct ListenOptions {
+    /// Connections that the kernel queues before we accept them.
+    pub backlog: i32,
+}
+
+/// A socket that clients connect to.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
+}
+
+impl Listener {
+    /// The address, with the port that the system chose where 0 was asked.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The next client.
+    ///
+    /// # Errors
+    /// Whatever accept(2) reports; most are about that one client, or about
+    /// descriptors running out, and the caller goes on after a pause.
+    ///
+    /// # Cancel safety
+    /// Dropping it loses no client.
+    pub async fn accept(&self) -> io::Result<(Stream, Peer)> {
+        let (stream, address) = self.socket.accept().await?;
+        super::dial::tune(&stream);
+        Ok((Stream::Tcp(stream), Peer::Tcp(address)))
+    }
+}
+
+/// Listens on every address that `host` stands for (`*` is all of them).
+///
+/// # Errors
+/// When a name has no address, or an address cannot be bound.
+pub async fn listen(host: &str, port: u16, options: ListenOptions) -> io::Result<Vec<Listener>> {
+    if host == "*" {
+        // One socket for both families where the system has IPv6.
+        return match bind(SocketAddr::from(([0u16; 8], port)), options) {
+            Ok(listener) => Ok(vec![listener]),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(error),
+            Err(_) => Ok(vec![bind(SocketAddr::from(([0u8; 4], port)), options)?]),
+        };
+    }
+    let mut listeners = Vec::new();
+    let mut seen = Vec::new();
+    for address in lookup_host((host, port)).await? {
+        if !seen.contains(&address) {
+            seen.push(address);
+            listeners.push(bind(address, options)?);
+        }
+    }
+    Ok(listeners)
+}
+
+fn bind(address: SocketAddr, options: ListenOptions) -> io::Result<Listener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() && address.ip().is_unspecified() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(options.backlog)?;
+    let socket = TcpListener::from_std(socket.into())?;
+    let address = socket.local_addr()?;
+    Ok(Listener { socket, address })
+}
