@@ -14,7 +14,8 @@ from lab.wire import Client, ConnectionLost, ServerError, wait_until_served
 from proof import Proof
 
 CLIENTS, IDLE, POOL = 20, 5, 5
-RECOVERY_SECONDS = 15.0
+# server_login_retry, by default 15 s, and a little.
+RECOVERY_SECONDS = 20.0
 
 # What a client may hear: admin, crash and recovery (57P01 to 57P03), and the class of connection exceptions.
 EXPECTED = {"57P01", "57P02", "57P03", "08000", "08001", "08003", "08004", "08006"}
