@@ -1,0 +1,72 @@
+"""Runs pgbench and reads what it reports."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .children import Lab
+from .postgres import Postgres
+
+
+@dataclass
+class Report:
+    """One pgbench run. Latencies in microseconds, sorted."""
+
+    transactions: int = 0
+    failed: int = 0
+    tps: float = 0.0
+    ok: bool = False
+    errors: list = field(default_factory=list)
+    latencies: list = field(default_factory=list)
+
+    def percentile(self, fraction: float) -> float:
+        """In microseconds; 0 without samples."""
+        if not self.latencies:
+            return 0.0
+        return float(self.latencies[min(len(self.latencies) - 1, int(len(self.latencies) * fraction))])
+
+
+def run(lab: Lab, pg: Postgres, port: int, user: str, args: list, seconds: float,
+        database: str | None = None, sampling: float = 1.0, transactions: int | None = None) -> Report:
+    """Runs for `seconds`, or for `transactions` each client; killed when it overruns by a minute."""
+    logs = lab.dir / "pgbench-logs"
+    logs.mkdir(exist_ok=True)
+    length = ["-t", transactions] if transactions else ["-T", max(1, round(seconds))]
+    argv = [pg.bin / "pgbench", "-n", *length, "-h", "127.0.0.1", "-p", port, "-U", user,
+            "--log", f"--log-prefix={logs / 'log'}", f"--sampling-rate={sampling}", *args, database or pg.database]
+    if sampling >= 1:
+        argv.remove(f"--sampling-rate={sampling}")
+    done = lab.run(argv, seconds + 60)
+    report = read_output(done.stdout, done.stderr)
+    report.ok = done.returncode == 0 and report.failed == 0 and not report.errors
+    report.latencies = read_latencies(logs)
+    return report
+
+
+def read_output(out: str, err: str) -> Report:
+    report = Report()
+    for pattern, name, kind in ((r"transactions actually processed: (\d+)", "transactions", int),
+                                (r"number of failed transactions: (\d+)", "failed", int),
+                                (r"tps = ([\d.]+)", "tps", float)):
+        found = re.search(pattern, out)
+        if found:
+            setattr(report, name, kind(found.group(1)))
+    report.errors = [line for line in err.splitlines()
+                     if re.search(r"error|fatal|aborted|without an end", line, re.IGNORECASE)]
+    return report
+
+
+def read_latencies(logs: Path) -> list:
+    """All transaction times from the logs, which are removed. Column 3 is the time in microseconds."""
+    found: list = []
+    for path in logs.iterdir():
+        with open(path) as lines:
+            for line in lines:
+                columns = line.split(None, 3)
+                if len(columns) > 2 and columns[2].isdigit():
+                    found.append(int(columns[2]))
+        path.unlink()
+    found.sort()
+    return found

@@ -1,0 +1,254 @@
+//! Our own login at a server (`protocol-flow.html#PROTOCOL-FLOW-START-UP`).
+
+use std::fmt;
+
+use bytes::{Bytes, BytesMut};
+use pgwire::messages::Message;
+use pgwire::messages::startup::{PasswordMessageFamily, SASLInitialResponse, SASLResponse};
+
+use super::SCRAM_SHA_256;
+use super::keys::{Derivation, KeyCache};
+use super::md5_hash::Md5Hash;
+use super::scram_client::{Challenge, Fault, FirstSent, ProofSent};
+use super::secret::{Secret, StoredSecret};
+use crate::wire::{PgError, encode, sqlstate};
+
+/// What we can log in to a server with.
+#[derive(Debug, Clone)]
+pub enum Credential {
+    /// Nothing: serves where the server asks for nothing.
+    None,
+    /// The password: serves every method.
+    Plain(Secret),
+    /// PostgreSQL's md5 hash: serves where the server asks for md5.
+    Md5(Md5Hash),
+}
+
+impl Credential {
+    /// What a stored secret is worth toward a server. A SCRAM verifier is made
+    /// so that it is worth nothing; an empty password is none.
+    #[must_use]
+    pub fn of(secret: &StoredSecret) -> Self {
+        match secret {
+            StoredSecret::Plain(_) if secret.is_empty() => Self::None,
+            StoredSecret::Plain(password) => Self::Plain(password.clone()),
+            StoredSecret::Md5(hash) => Self::Md5(hash.clone()),
+            StoredSecret::Scram(_) => Self::None,
+        }
+    }
+}
+
+/// What the caller has to do next.
+pub enum Reply {
+    /// Send this frame, then hand on the next `R` message.
+    Send(Vec<u8>),
+    /// Run this where it stalls nobody, then call [`ServerLogin::resume`].
+    Derive(Derivation),
+    /// Nothing to send: hand on the next `R` message.
+    Wait,
+    /// AuthenticationOk arrived: we are logged in.
+    Done,
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            // May hold a password.
+            Self::Send(_) => "Send(..)",
+            Self::Derive(_) => "Derive(..)",
+            Self::Wait => "Wait",
+            Self::Done => "Done",
+        })
+    }
+}
+
+/// The state machine of one login of ours. A message consumes the state; after
+/// an error or [`Reply::Done`] it is over.
+///
+/// ```text
+/// Started ─AuthenticationOk──────────────────▶ Over
+///         ├cleartext, md5─▶ PasswordSent ─Ok─▶ Over
+///         └SASL─▶ ScramFirst ─SASLContinue─┬▶ ScramProof ─SASLFinal─▶ Proven ─Ok─▶ Over
+///                                          └▶ Deriving ─resume─▶ ScramProof
+/// ```
+pub struct ServerLogin {
+    user: String,
+    credential: Credential,
+    keys: KeyCache,
+    nonce: [u8; 18],
+    state: State,
+}
+
+enum State {
+    Started,
+    PasswordSent,
+    ScramFirst { first: FirstSent, password: Secret },
+    Deriving { challenge: Challenge, keys: Derivation },
+    ScramProof(ProofSent),
+    /// The server knows our password: AuthenticationOk is worth something.
+    Proven,
+    Over,
+}
+
+impl ServerLogin {
+    /// A login as `user`. `nonce` comes from the system's random source.
+    #[must_use]
+    pub fn new(user: &str, credential: Credential, keys: &KeyCache, nonce: [u8; 18]) -> Self {
+        Self { user: user.to_owned(), credential, keys: keys.clone(), nonce, state: State::Started }
+    }
+
+    /// Answers the body of an `R` message (`protocol-message-formats.html`,
+    /// Authentication*): any bytes of any length.
+    ///
+    /// # Errors
+    /// When the server breaks the protocol (08P01), does not prove itself
+    /// (28000), asks for a method that we do not have (0A000), or for a
+    /// password that we have not (28P01). The connection is then to be closed.
+    pub fn on_authentication(&mut self, body: &[u8]) -> Result<Reply, PgError> {
+        let (code, rest) =
+            body.split_first_chunk().ok_or_else(|| self.violation("sent a malformed authentication message"))?;
+        let state = std::mem::replace(&mut self.state, State::Over);
+        match (i32::from_be_bytes(*code), state) {
+            (0, State::Started | State::PasswordSent | State::Proven) => Ok(Reply::Done),
+            (0, State::ScramFirst { .. } | State::Deriving { .. } | State::ScramProof(_)) => {
+                Err(self.unproven("declared the login good before it proved that it knows the password"))
+            }
+            (3, State::Started) => self.send_cleartext(),
+            (5, State::Started) => self.send_md5(rest),
+            (10, State::Started) => self.start_sasl(rest),
+            (11, State::ScramFirst { first, password }) => self.on_challenge(first, &password, rest),
+            (12, State::ScramProof(proof)) => {
+                proof.read_server_final(rest).map_err(|fault| self.unproven(fault))?;
+                self.state = State::Proven;
+                Ok(Reply::Wait)
+            }
+            (code, State::Started) => Err(self.unsupported(&method_name(code))),
+            _ => Err(self.violation("sent an unexpected authentication message")),
+        }
+    }
+
+    /// Goes on after [`Reply::Derive`]. Derives by itself if the derivation was
+    /// not run.
+    ///
+    /// # Errors
+    /// When nothing was to be derived (08P01).
+    pub fn resume(&mut self) -> Result<Reply, PgError> {
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Deriving { challenge, keys } => self.send_proof(challenge, &keys),
+            State::Started
+            | State::PasswordSent
+            | State::ScramFirst { .. }
+            | State::ScramProof(_)
+            | State::Proven
+            | State::Over => Err(self.violation("was answered out of turn")),
+        }
+    }
+
+    fn send_cleartext(&mut self) -> Result<Reply, PgError> {
+        match &self.credential {
+            Credential::Plain(password) => self.send_password(password.clone()),
+            Credential::None | Credential::Md5(_) => Err(self.no_password("a password")),
+        }
+    }
+
+    fn send_md5(&mut self, salt: &[u8]) -> Result<Reply, PgError> {
+        let salt: [u8; 4] = salt.try_into().map_err(|_| self.violation("sent an md5 salt of invalid length"))?;
+        let hash = match &self.credential {
+            Credential::Plain(password) => Md5Hash::of(password.bytes(), &self.user),
+            Credential::Md5(hash) => hash.clone(),
+            Credential::None => return Err(self.no_password("an md5 password")),
+        };
+        self.send_password(Secret::new(hash.salted(salt).as_bytes()))
+    }
+
+    fn send_password(&mut self, password: Secret) -> Result<Reply, PgError> {
+        let body = [password.bytes(), b"\0"].concat();
+        self.send(State::PasswordSent, PasswordMessageFamily::Raw(BytesMut::from(body.as_slice())))
+    }
+
+    fn start_sasl(&mut self, mechanisms: &[u8]) -> Result<Reply, PgError> {
+        // Each name ends with a NUL, the list with one more. SCRAM-SHA-256-PLUS
+        // would need TLS.
+        if !mechanisms.split(|byte| *byte == 0).any(|name| name == SCRAM_SHA_256.as_bytes()) {
+            return Err(self.unsupported("SASL without SCRAM-SHA-256"));
+        }
+        let Credential::Plain(password) = &self.credential else {
+            return Err(self.no_password("a SCRAM-SHA-256 password"));
+        };
+        let password = password.clone();
+        let (first, message) = FirstSent::start(self.nonce);
+        let message = SASLInitialResponse::new(SCRAM_SHA_256.to_owned(), Some(Bytes::from(message)));
+        self.send(State::ScramFirst { first, password }, message)
+    }
+
+    fn on_challenge(&mut self, first: FirstSent, password: &Secret, message: &[u8]) -> Result<Reply, PgError> {
+        let challenge = first.read_server_first(message).map_err(|fault| self.violation(fault))?;
+        let keys = self.keys.keys_of(password, &challenge.salt, challenge.iterations);
+        if keys.is_done() {
+            return self.send_proof(challenge, &keys);
+        }
+        self.state = State::Deriving { challenge, keys: keys.clone() };
+        Ok(Reply::Derive(keys))
+    }
+
+    fn send_proof(&mut self, challenge: Challenge, keys: &Derivation) -> Result<Reply, PgError> {
+        let (proof, message) = challenge.prove(keys.keys());
+        self.send(State::ScramProof(proof), SASLResponse::new(Bytes::from(message)))
+    }
+
+    fn send(&mut self, next: State, message: impl Message) -> Result<Reply, PgError> {
+        let frame = encode(message);
+        if frame.is_empty() {
+            return Err(PgError::fatal(
+                sqlstate::PROGRAM_LIMIT_EXCEEDED,
+                format!("the password of user \"{}\" is too long to be sent to a server", self.user),
+            ));
+        }
+        self.state = next;
+        Ok(Reply::Send(frame))
+    }
+
+    fn violation(&self, fault: Fault) -> PgError {
+        PgError::fatal(
+            sqlstate::PROTOCOL_VIOLATION,
+            format!("the server {fault} while user \"{}\" was logging in", self.user),
+        )
+    }
+
+    fn unproven(&self, fault: Fault) -> PgError {
+        PgError::fatal(
+            sqlstate::INVALID_AUTHORIZATION,
+            format!("the server {fault} while user \"{}\" was logging in", self.user),
+        )
+    }
+
+    fn no_password(&self, wanted: &str) -> PgError {
+        let user = &self.user;
+        PgError::fatal(
+            sqlstate::INVALID_PASSWORD,
+            format!("the server asks for {wanted} of user \"{user}\", and none is set that would serve"),
+        )
+        .with_hint(format!(
+            "Set the plain text `password` of user \"{user}\", or `user` and `password` of the database. \
+             A SCRAM verifier cannot be used to log in to a server, an md5 hash only where it asks for md5."
+        ))
+    }
+
+    fn unsupported(&self, method: &str) -> PgError {
+        PgError::fatal(
+            sqlstate::FEATURE_NOT_SUPPORTED,
+            format!("the server asks user \"{}\" for {method} authentication, which is not supported", self.user),
+        )
+        .with_hint("Choose scram-sha-256, md5, password or trust for this user in the server's pg_hba.conf.")
+    }
+}
+
+fn method_name(code: i32) -> String {
+    match code {
+        2 => "Kerberos V5".to_owned(),
+        6 => "SCM credential".to_owned(),
+        7 => "GSSAPI".to_owned(),
+        9 => "SSPI".to_owned(),
+        other => format!("unknown (code {other})"),
+    }
+}

@@ -1,0 +1,16 @@
+//! pgweave before a real PostgreSQL: one test binary, one shared cluster.
+//! `support` is what the cases stand on, `same_as_direct` compares transcripts
+//! with a direct connection, the other modules are about what has no direct
+//! counterpart: who waits, who leaves, who dies.
+
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::print_stderr
+)]
+
+mod same_as_direct;
+mod support;

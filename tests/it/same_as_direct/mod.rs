@@ -1,0 +1,4 @@
+//! Scripts that must look the same through a pool of one or two server
+//! connections as on a direct connection, with a hidden client in between.
+
+mod simple;

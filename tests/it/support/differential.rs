@@ -1,0 +1,298 @@
+//! One script of several clients, run on PostgreSQL itself and through pools
+//! of a few server connections: what each client sees must be equal.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::frames::Frame;
+use super::noise::Noise;
+use super::pooler::Plan;
+use super::postgres::{Cluster, Database};
+use super::raw::{Connection, cancel};
+use super::startup::{Startup, start_up};
+use super::transcript::Transcript;
+use super::wait;
+
+/// The clients of a script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Who {
+    /// The first.
+    A,
+    /// The second.
+    B,
+    /// The third.
+    C,
+}
+pub use Who::{A, B, C};
+
+#[derive(Debug, Clone)]
+enum Step {
+    Connect(Who, Startup),
+    Send(Who, Vec<Vec<u8>>),
+    Ready(Who, usize),
+    Until(Who, u8),
+    End(Who),
+    Leave(Who),
+    Cancel(Who),
+    Wait(String),
+}
+
+/// What the clients do, and how many server connections it is tried with.
+pub struct Script {
+    setup: Vec<String>,
+    steps: Vec<Step>,
+    pools: Vec<usize>,
+    pinned: Vec<Who>,
+}
+
+/// A script without steps, for pools of one and of two.
+pub fn script() -> Script {
+    Script { setup: Vec::new(), steps: Vec::new(), pools: vec![1, 2], pinned: Vec::new() }
+}
+
+impl Script {
+    /// Statement that the superuser runs in the new database beforehand.
+    pub fn setup(mut self, sql: &str) -> Self {
+        self.setup.push(sql.into());
+        self
+    }
+
+    /// Pool sizes to try, where the script holds several connections at once.
+    pub fn pools(mut self, sizes: &[usize]) -> Self {
+        self.pools = sizes.to_vec();
+        self
+    }
+
+    /// `who` keeps its server connection between transactions (a named
+    /// statement pins it): each pool gets one connection more.
+    pub fn pins(mut self, who: Who) -> Self {
+        self.pinned.push(who);
+        self
+    }
+
+    /// Connects with parameters of its own; the greeting is compared too.
+    pub fn connect(self, who: Who, parameters: &[(&str, &str)]) -> Self {
+        let startup = parameters.iter().fold(Startup::new("postgres", ""), |s, (name, value)| s.with(name, value));
+        self.connect_as(who, startup)
+    }
+
+    /// Connects with any startup message; the database is filled in.
+    pub fn connect_as(mut self, who: Who, startup: Startup) -> Self {
+        self.steps.push(Step::Connect(who, startup));
+        self
+    }
+
+    /// Sends bytes in one write.
+    pub fn send(self, who: Who, bytes: impl AsRef<[u8]>) -> Self {
+        self.send_pieces(who, vec![bytes.as_ref().to_vec()])
+    }
+
+    /// Sends pieces, each in a write of its own.
+    pub fn send_pieces(mut self, who: Who, pieces: Vec<Vec<u8>>) -> Self {
+        self.steps.push(Step::Send(who, pieces));
+        self
+    }
+
+    /// Reads up to the `count`-th ReadyForQuery.
+    pub fn ready(mut self, who: Who, count: usize) -> Self {
+        self.steps.push(Step::Ready(who, count));
+        self
+    }
+
+    /// Sends, then reads up to the `count`-th ReadyForQuery.
+    pub fn ask(self, who: Who, bytes: impl AsRef<[u8]>, count: usize) -> Self {
+        self.send(who, bytes).ready(who, count)
+    }
+
+    /// A simple Query and its answer.
+    pub fn query(self, who: Who, sql: &str) -> Self {
+        self.ask(who, super::frames::query(sql), 1)
+    }
+
+    /// Reads up to the first frame of a type.
+    pub fn until(mut self, who: Who, tag: u8) -> Self {
+        self.steps.push(Step::Until(who, tag));
+        self
+    }
+
+    /// Reads until the other side closes.
+    pub fn end(mut self, who: Who) -> Self {
+        self.steps.push(Step::End(who));
+        self
+    }
+
+    /// Says Terminate and closes.
+    pub fn leave(mut self, who: Who) -> Self {
+        self.steps.push(Step::Leave(who));
+        self
+    }
+
+    /// Sends a CancelRequest with the key of `who`.
+    pub fn cancel(mut self, who: Who) -> Self {
+        self.steps.push(Step::Cancel(who));
+        self
+    }
+
+    /// Waits until a query on the server gives a true value.
+    pub fn wait(mut self, sql: &str) -> Self {
+        self.steps.push(Step::Wait(sql.into()));
+        self
+    }
+
+    /// Runs it everywhere and compares. With PGWEAVE_TEST_SCRIPTS_ONLY set it
+    /// runs twice on PostgreSQL alone, which shows whether the script itself
+    /// is repeatable, and prints what was seen.
+    pub fn run(self) {
+        assert!(!self.steps.is_empty(), "a script without steps proves nothing");
+        let direct = self.run_direct();
+        if std::env::var_os("PGWEAVE_TEST_SCRIPTS_ONLY").is_some() {
+            direct.iter().for_each(|(who, transcript)| eprintln!("client {who:?}:\n{transcript}"));
+            compare(&direct, &self.run_direct(), "a second direct run");
+            return;
+        }
+        for size in &self.pools {
+            let size = size + self.pinned.len();
+            compare(&direct, &self.run_pooled(size), &format!("a pool of {size}"));
+        }
+    }
+
+    fn run_direct(&self) -> BTreeMap<Who, Transcript> {
+        let database = self.prepare();
+        Run::new(self, &database, database.cluster.address(), None, usize::MAX).play()
+    }
+
+    fn run_pooled(&self, size: usize) -> BTreeMap<Who, Transcript> {
+        let database = self.prepare();
+        let pooler = Plan::before(&database).pool_size(size).setting("server_round_robin", "true").start();
+        let noise = Noise::new(pooler.client());
+        let transcripts = Run::new(self, &database, pooler.address, Some(noise), size).play();
+        drop(pooler);
+        transcripts
+    }
+
+    fn prepare(&self) -> Database<'static> {
+        let database = Cluster::shared().database();
+        if !self.setup.is_empty() {
+            let mut admin = database.direct();
+            self.setup.iter().for_each(|sql| drop(admin.rows(sql)));
+        }
+        database
+    }
+}
+
+fn compare(direct: &BTreeMap<Who, Transcript>, other: &BTreeMap<Who, Transcript>, place: &str) {
+    for (who, transcript) in direct {
+        if let Some(difference) = transcript.difference(&other[who], ("direct", "pooled")) {
+            panic!("client {who:?} sees something else through {place}:\n{difference}");
+        }
+    }
+}
+
+struct Run<'a> {
+    script: &'a Script,
+    database: &'a Database<'a>,
+    address: SocketAddr,
+    noise: Option<Noise>,
+    pool_size: usize,
+    clients: BTreeMap<Who, Connection>,
+    owed: BTreeMap<Who, bool>,
+    transcripts: BTreeMap<Who, Transcript>,
+}
+
+impl<'a> Run<'a> {
+    fn new(
+        script: &'a Script,
+        database: &'a Database<'a>,
+        address: SocketAddr,
+        noise: Option<Noise>,
+        pool_size: usize,
+    ) -> Self {
+        let (clients, owed, transcripts) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { script, database, address, noise, pool_size, clients, owed, transcripts }
+    }
+
+    fn play(mut self) -> BTreeMap<Who, Transcript> {
+        for (number, step) in self.script.steps.iter().enumerate() {
+            self.make_noise();
+            self.step(number, step);
+        }
+        self.make_noise();
+        self.transcripts
+    }
+
+    /// Lets the hidden client work whenever a server connection must be free.
+    fn make_noise(&mut self) {
+        let busy = |who: &Who, client: &Connection| {
+            let open = self.owed.get(who).copied().unwrap_or(false) || client.status != b'I';
+            (open || self.script.pinned.contains(who)) && !client.ended()
+        };
+        let held = self.clients.iter().filter(|(who, client)| busy(who, client)).count();
+        if let Some(noise) = self.noise.as_mut().filter(|_| held < self.pool_size) {
+            noise.run();
+        }
+    }
+
+    fn step(&mut self, number: usize, step: &Step) {
+        match step {
+            Step::Connect(who, startup) => self.connect(*who, startup),
+            Step::Send(who, pieces) => {
+                self.client(*who, number);
+                self.owed.insert(*who, true);
+                let client = self.clients.get_mut(who).unwrap();
+                pieces.iter().for_each(|piece| client.send(piece));
+            }
+            Step::Ready(who, count) => {
+                let frames = self.client(*who, number).until_ready(*count, &format!("step {number}, {step:?}"));
+                self.owed.insert(*who, false);
+                self.record(*who, &frames);
+            }
+            Step::Until(who, tag) => {
+                let frames = self.client(*who, number).until_tag(*tag, &format!("step {number}, {step:?}"));
+                self.record(*who, &frames);
+            }
+            Step::End(who) => {
+                let frames = self.client(*who, number).until_end(&format!("step {number}, {step:?}"));
+                self.record(*who, &frames);
+            }
+            Step::Leave(who) => self.clients.remove(who).unwrap().terminate(),
+            Step::Cancel(who) => {
+                let key = self.clients[who].key.clone();
+                cancel(self.address, &key);
+            }
+            Step::Wait(sql) => {
+                let mut admin = self.database.direct();
+                wait::until(wait::SOON, sql, || admin.value(sql) == "t");
+            }
+        }
+    }
+
+    fn connect(&mut self, who: Who, startup: &Startup) {
+        let mut connection = Connection::open(self.address).patience(Duration::from_secs(10));
+        let startup = startup.clone().database(&self.database.name);
+        let greeting = start_up(&mut connection, &startup);
+        let transcript = self.transcripts.entry(who).or_default();
+        transcript.note(&format!("{who:?} connects"));
+        transcript.greeting(&greeting, &self.database.name);
+        if connection.ended() {
+            transcript.end();
+        }
+        self.clients.insert(who, connection);
+    }
+
+    fn client(&mut self, who: Who, number: usize) -> &mut Connection {
+        if !self.clients.contains_key(&who) {
+            self.connect(who, &Startup::new("postgres", ""));
+        }
+        self.transcripts.entry(who).or_default().note(&format!("step {number}"));
+        self.clients.get_mut(&who).unwrap()
+    }
+
+    fn record(&mut self, who: Who, frames: &[Frame]) {
+        let transcript = self.transcripts.entry(who).or_default();
+        frames.iter().for_each(|frame| transcript.frame(frame, &self.database.name));
+        if self.clients[&who].ended() {
+            transcript.end();
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! What the cases stand on: a real PostgreSQL, a pgweave before it, a raw
+//! protocol client, a fake server, transcripts and their comparison.
+
+pub mod differential;
+pub mod fake_server;
+pub mod frames;
+pub mod noise;
+pub mod pooler;
+pub mod postgres;
+pub mod raw;
+pub mod startup;
+pub mod transcript;
+pub mod wait;

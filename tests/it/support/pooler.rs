@@ -1,0 +1,177 @@
+//! pgweave as a process of its own, with a generated configuration.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use super::postgres::{Database, scratch_directory};
+use super::raw::Connection;
+use super::startup::Startup;
+use super::wait;
+
+/// What the configuration file is made of.
+pub struct Plan {
+    settings: Vec<String>,
+    databases: String,
+    users: String,
+    database: String,
+}
+
+impl Plan {
+    /// A pooler before `database`; every name is looked for at that server.
+    pub fn before(database: &Database) -> Self {
+        Self::before_address(database.cluster.address(), &database.name)
+    }
+
+    /// A pooler before any server, for clients that ask for `database`.
+    pub fn before_address(server: SocketAddr, database: &str) -> Self {
+        let databases = format!("[databases.\"*\"]\nhost = \"{}\"\nport = {}\n", server.ip(), server.port());
+        let settings = vec!["listen_addr = \"127.0.0.1\"".into(), "listen_port = 0".into()];
+        Self { settings, databases, users: String::new(), database: database.into() }
+            .setting("auth_type", "\"trust\"")
+            .user("postgres", "unused")
+            .user("guest", "unused")
+    }
+
+    /// Server connections per pool.
+    pub fn pool_size(self, size: usize) -> Self {
+        self.setting("default_pool_size", &size.to_string())
+    }
+
+    /// `transaction` unless told.
+    pub fn pool_mode(self, mode: &str) -> Self {
+        self.setting("pool_mode", &format!("{mode:?}"))
+    }
+
+    /// One key of `[pgweave]`; `value` is TOML. A later one replaces an earlier one.
+    pub fn setting(mut self, key: &str, value: &str) -> Self {
+        let prefix = format!("{key} = ");
+        self.settings.retain(|line| !line.starts_with(&prefix));
+        self.settings.push(prefix + value);
+        self
+    }
+
+    /// Lines to stand under `[databases."*"]`, or further sections.
+    pub fn database_lines(mut self, toml: &str) -> Self {
+        let _ = writeln!(self.databases, "{toml}");
+        self
+    }
+
+    /// A user and what it must prove.
+    pub fn user(mut self, name: &str, password: &str) -> Self {
+        let _ = writeln!(self.users, "[users.{name}]\npassword = {password:?}");
+        self
+    }
+
+    /// Starts pgweave and waits until it listens.
+    pub fn start(self) -> Pooler {
+        let directory = scratch_directory("pgweave");
+        let file = directory.join("pgweave.toml");
+        let text = format!("[pgweave]\n{}\n{}\n{}", self.settings.join("\n"), self.databases, self.users);
+        fs::write(&file, &text).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pgweave"));
+        command.arg(&file).env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let log = collect_log(&mut child);
+        let mut pooler = Pooler { child, log, directory, address: ([127, 0, 0, 1], 0).into(), database: self.database };
+        pooler.address = wait::until_some(wait::SOON, "pgweave to listen", || pooler.listening(&text));
+        pooler
+    }
+}
+
+fn collect_log(child: &mut Child) -> Arc<Mutex<String>> {
+    let log = Arc::new(Mutex::new(String::new()));
+    let (stderr, sink) = (child.stderr.take().unwrap(), Arc::clone(&log));
+    thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            let mut log = sink.lock().unwrap();
+            log.push_str(&line);
+            log.push('\n');
+        }
+    });
+    log
+}
+
+/// A running pgweave; it ends with the value.
+pub struct Pooler {
+    child: Child,
+    log: Arc<Mutex<String>>,
+    directory: PathBuf,
+    /// Where clients connect.
+    pub address: SocketAddr,
+    /// The database that `client` asks for.
+    pub database: String,
+}
+
+impl Pooler {
+    fn listening(&mut self, configuration: &str) -> Option<SocketAddr> {
+        let ended = self.child.try_wait().unwrap();
+        let log = self.log();
+        let address = log.lines().find_map(|line| {
+            let (_, rest) = line.split_once("listening on ")?;
+            rest.split_whitespace().next()?.parse().ok()
+        });
+        assert!(address.is_some() || ended.is_none(), "pgweave ended: {ended:?}\n{log}\n{configuration}");
+        address
+    }
+
+    /// A client of the superuser, logged in.
+    pub fn client(&self) -> Connection {
+        Connection::superuser(self.address, &self.database)
+    }
+
+    /// How such a client starts up.
+    pub fn startup(&self) -> Startup {
+        Startup::new("postgres", &self.database)
+    }
+
+    /// Everything that pgweave wrote to stderr so far.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Is the process still there?
+    pub fn is_alive(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Sends a signal by its number.
+    pub fn signal(&self, signal: i32) {
+        let _ = Command::new("kill").arg(format!("-{signal}")).arg(self.child.id().to_string()).status();
+    }
+
+    /// Waits for the end of the process.
+    pub fn wait(&mut self) -> ExitStatus {
+        wait::until_some(wait::SOON, "pgweave to end", || self.child.try_wait().unwrap())
+    }
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let log = self.log();
+            let start = log.lines().count().saturating_sub(30);
+            eprintln!("the end of pgweave's log:");
+            log.lines().skip(start).for_each(|line| eprintln!("  {line}"));
+        }
+        let crashed = self.child.try_wait().is_ok_and(|status| status.is_some_and(|s| !s.success()));
+        self.signal(15);
+        let deadline = std::time::Instant::now() + Duration::from_secs(2);
+        while self.child.try_wait().is_ok_and(|status| status.is_none()) && std::time::Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(5));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.directory);
+        let panicked = self.log().contains("panicked at");
+        if !thread::panicking() {
+            assert!(!crashed && !panicked, "pgweave crashed or panicked:\n{}", self.log());
+        }
+    }
+}
