@@ -51,11 +51,8 @@ class Pooler:
     def argv(self) -> list:
         raise NotImplementedError
 
-    def environment(self) -> dict:
-        return {}
-
     def start(self) -> "Pooler":
-        self.child = self.lab.start(self.argv(), self.log, self.unprivileged, self.environment())
+        self.child = self.lab.start(self.argv(), self.log, self.unprivileged)
         try:
             wait_until_served(self.port, self.user, self.pg.database, 15, self.alive)
         except (ServerError, ConnectionLost) as cause:
