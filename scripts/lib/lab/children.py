@@ -39,6 +39,7 @@ class Lab:
         self.dir = Path(tempfile.mkdtemp(prefix=f"{name}.", dir=base))
         self.user = unprivileged_user()
         self.children: list[subprocess.Popen] = []
+        self.signals: dict = {}
         self.lock = threading.Lock()
         os.chmod(self.dir, 0o755)
 
@@ -72,8 +73,9 @@ class Lab:
         who = pwd.getpwnam(self.user)
         return {"user": who.pw_uid, "group": who.pw_gid, "extra_groups": []}
 
-    def start(self, argv: list, log: Path, unprivileged: bool = False) -> subprocess.Popen:
-        """Starts a child with its output in `log`.
+    def start(self, argv: list, log: Path, unprivileged: bool = False,
+              ends_by: int = signal.SIGTERM) -> subprocess.Popen:
+        """Starts a child with its output in `log`; `close` ends it by the signal `ends_by`.
 
         It gets a session of its own: Ctrl-C in the terminal reaches only us,
         and we end the children in the right order.
@@ -85,6 +87,7 @@ class Lab:
             )
         with self.lock:
             self.children.append(child)
+            self.signals[child.pid] = ends_by
         return child
 
     def run(self, argv: list, timeout: float, unprivileged: bool = False,
@@ -138,8 +141,7 @@ class Lab:
         with self.lock:
             left = list(reversed(self.children))
         for child in left:
-            # SIGINT is PostgreSQL's fast shutdown: it does not wait for its clients.
-            self.stop(child, signal.SIGINT)
+            self.stop(child, self.signals.get(child.pid, signal.SIGTERM), 5)
         shutil.rmtree(self.dir, ignore_errors=True)
 
 

@@ -63,8 +63,7 @@ class Pooler:
         return self.child is not None and self.child.poll() is None
 
     def stop(self) -> None:
-        # SIGINT lets PgBouncer wait for its clients; SIGTERM ends both poolers at once.
-        self.lab.stop(self.child, signal.SIGTERM, 10)
+        self.lab.stop(self.child, wait=10)
 
     def write(self, suffix: str, text: str) -> Path:
         path = self.lab.dir / f"{self.label}-{self.port}{suffix}"
