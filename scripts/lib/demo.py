@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import shutil
 import signal
 import socket
 import sys
@@ -108,7 +109,7 @@ def main() -> int:
         print(f"PostgreSQL {pg.version} on port {pg.port}, pgweave before it on port {pooler.port}", flush=True)
         rows = [press(lab, pg, pooler, load, args, chosen.seconds) for load, args in LOADS]
         table(rows)
-        line = shlex.join([str(pg.bin / "psql"), f"postgresql://{USER}@127.0.0.1:{pooler.port}/app"])
+        line = shlex.join(["psql" if shutil.which("psql") else str(pg.bin / "psql"), f"postgresql://{USER}@127.0.0.1:{pooler.port}/app"])
         print(f"{'Try it' if chosen.keep else 'With --keep it stays up; then try'}:  {line}", flush=True)
         if chosen.keep:
             wait_for_ctrl_c(pooler, pg)

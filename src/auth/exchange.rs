@@ -6,11 +6,14 @@ use pgwire::error::PgWireError;
 use pgwire::messages::startup::Authentication;
 use subtle::ConstantTimeEq;
 
+use super::client_messages::{
+    check_client_first, check_scram_length, initial_response, malformed_scram, out_of_turn, password_of, violation,
+};
 use super::keys::Derivation;
 use super::md5_hash::Md5Hash;
 use super::secret::{ScramVerifier, Secret, StoredSecret};
 use super::verifiers::Verifiers;
-use super::{MAX_ANSWER_BYTES, MAX_SCRAM_BYTES, SCRAM_SHA_256};
+use super::{MAX_ANSWER_BYTES, SCRAM_SHA_256};
 use crate::wire::{PgError, encode, sqlstate};
 
 /// How clients prove who they are (`auth-methods.html`).
@@ -33,6 +36,10 @@ pub enum Step {
     /// to [`Exchange::answer`].
     Send(Vec<u8>),
     /// Run this where it stalls nobody, then call [`Exchange::resume`].
+    ///
+    /// It comes once for each user and plain password and, under
+    /// [`Method::Plain`], for each wrong password sent to a user with a SCRAM
+    /// verifier: the caller bounds how many run at a time.
     Derive(Derivation),
     /// The client is who it says. Send these frames (AuthenticationSASLFinal if
     /// there is one, AuthenticationOk), then go on with the rest of startup.
@@ -281,58 +288,4 @@ impl State {
         };
         Step::Send(encode(request))
     }
-}
-
-/// The text of a PasswordMessage: one string, ended by the only NUL.
-fn password_of(body: &[u8]) -> Result<&[u8], PgError> {
-    match body.split_last() {
-        Some((0, password)) if !password.contains(&0) => Ok(password),
-        _ => Err(violation("invalid password packet")),
-    }
-}
-
-/// The data of a SASLInitialResponse, if there is any
-/// (`protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-SASLINITIALRESPONSE`).
-fn initial_response(body: &[u8]) -> Result<Option<&[u8]>, PgError> {
-    let malformed = || violation("malformed SASLInitialResponse message");
-    let end = body.iter().position(|byte| *byte == 0).ok_or_else(malformed)?;
-    let (mechanism, rest) = body.split_at(end);
-    if mechanism != SCRAM_SHA_256.as_bytes() {
-        return Err(violation("client selected an invalid SASL authentication mechanism"));
-    }
-    let (length, data) = rest.get(1..).and_then(<[u8]>::split_first_chunk).ok_or_else(malformed)?;
-    match i32::from_be_bytes(*length) {
-        -1 if data.is_empty() => Ok(None),
-        length if usize::try_from(length) == Ok(data.len()) => Ok(Some(data)),
-        _ => Err(malformed()),
-    }
-}
-
-/// What pgwire does not look at, or would report without saying why.
-fn check_client_first(client_first: &[u8]) -> Result<(), PgError> {
-    check_scram_length(client_first)?;
-    match client_first.first() {
-        Some(b'p') => Err(malformed_scram().with_detail(
-            "The client selected SCRAM-SHA-256 without channel binding, \
-             but the SCRAM message includes channel binding data.",
-        )),
-        _ if client_first.iter().any(|byte| byte.is_ascii_control()) => Err(malformed_scram()),
-        _ => Ok(()),
-    }
-}
-
-fn check_scram_length(message: &[u8]) -> Result<(), PgError> {
-    if message.len() <= MAX_SCRAM_BYTES { Ok(()) } else { Err(violation("SCRAM message is too long")) }
-}
-
-fn malformed_scram() -> PgError {
-    violation("malformed SCRAM message")
-}
-
-fn out_of_turn() -> PgError {
-    violation("unexpected authentication message")
-}
-
-fn violation(message: &str) -> PgError {
-    PgError::fatal(sqlstate::PROTOCOL_VIOLATION, message)
 }

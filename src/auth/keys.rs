@@ -6,7 +6,6 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
-use pgwire::api::auth::sasl::scram::gen_salted_password;
 use ring::{digest, hmac, pbkdf2};
 use zeroize::Zeroizing;
 
@@ -28,25 +27,29 @@ pub(super) struct ScramKeys {
 impl ScramKeys {
     fn derive(password: &[u8], salt: &[u8], iterations: NonZeroU32) -> Self {
         let salted = salted_password(password, salt, iterations);
-        let client_key = Zeroizing::new(hmac_sha256(&salted, b"Client Key"));
+        let client_key = Zeroizing::new(hmac_sha256(&*salted, b"Client Key"));
         Self {
             stored_key: Zeroizing::new(sha256(&*client_key)),
-            server_key: Zeroizing::new(hmac_sha256(&salted, b"Server Key")),
+            server_key: Zeroizing::new(hmac_sha256(&*salted, b"Server Key")),
             client_key,
         }
     }
 }
 
-/// SASLprep where the password is UTF-8 that SASLprep accepts, else the bytes
-/// as they are: PostgreSQL's rule on both sides.
-fn salted_password(password: &[u8], salt: &[u8], iterations: NonZeroU32) -> Zeroizing<Vec<u8>> {
-    if let Ok(text) = str::from_utf8(password) {
-        let rounds = usize::try_from(iterations.get()).unwrap_or(usize::MAX);
-        return Zeroizing::new(gen_salted_password(text, salt, rounds));
-    }
-    let mut salted = Zeroizing::new(vec![0; 32]);
-    pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, iterations, salt, password, &mut salted);
+/// RFC 5802's `Hi` over the prepared password.
+fn salted_password(password: &[u8], salt: &[u8], iterations: NonZeroU32) -> Key {
+    let mut salted = Key::default();
+    let prepared = prepared(password);
+    pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, iterations, salt, &prepared, &mut *salted);
     salted
+}
+
+/// SASLprep where the password is UTF-8 that SASLprep accepts and leaves
+/// something of, else the bytes as they are: PostgreSQL's rule on both sides.
+fn prepared(password: &[u8]) -> Zeroizing<Vec<u8>> {
+    let text = str::from_utf8(password).ok().and_then(|text| stringprep::saslprep(text).ok());
+    let bytes = text.as_deref().filter(|text| !text.is_empty()).map_or(password, str::as_bytes);
+    Zeroizing::new(bytes.to_vec())
 }
 
 pub(super) fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
@@ -242,13 +245,21 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_not_utf8_are_taken_as_they_are() {
-        let derive = |password: &[u8]| *ScramKeys::derive(password, b"salt", FEW).stored_key;
-        assert_ne!(derive(b"caf\xe9"), derive(b"caf\xe8"));
-        // SASLprep: a non-breaking space and a space are the same character.
-        assert_eq!(derive("a\u{a0}b".as_bytes()), derive(b"a b"));
-        // A control character is prohibited by SASLprep: raw bytes, no error.
-        assert_ne!(derive(b"a\x01b"), derive(b"ab"));
+    fn passwords_are_prepared_as_postgresql_does() {
+        let cases: [(&[u8], &[u8]); 8] = [
+            (b"pencil", b"pencil"),
+            ("I\u{ad}X".as_bytes(), b"IX"),
+            ("a\u{a0}b".as_bytes(), b"a b"),
+            ("e\u{301}".as_bytes(), "\u{e9}".as_bytes()),
+            // Prohibited, unassigned, nothing left, not UTF-8: as they are.
+            (b"a\x07b", b"a\x07b"),
+            ("\u{221}x".as_bytes(), "\u{221}x".as_bytes()),
+            ("\u{ad}".as_bytes(), "\u{ad}".as_bytes()),
+            (b"caf\xe9", b"caf\xe9"),
+        ];
+        for (password, bytes) in cases {
+            assert_eq!(*prepared(password), bytes);
+        }
     }
 
     #[test]

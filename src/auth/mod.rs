@@ -14,6 +14,7 @@
 //! Never here: where secrets come from (`config`), who may use which database
 //! (`proxy`), channel binding (it needs TLS), SCRAM pass-through.
 
+mod client_messages;
 mod exchange;
 mod keys;
 mod md5_hash;

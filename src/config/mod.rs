@@ -11,16 +11,33 @@
 //! from it. Key names, units and meanings are PgBouncer's wherever the concept
 //! is the same.
 
+mod checks;
+mod duration;
+mod environment;
+mod fields;
+mod file;
+mod given;
+mod hosts;
+mod keys;
 mod mistake;
+mod places;
+pub mod reference;
 mod resolve;
 mod secret;
+
+mod server_url;
 mod settings;
 mod sources;
+mod substitute;
+mod suggest;
 mod words;
+mod written;
 
+pub use environment::from_environment;
+pub use file::from_toml;
 pub use mistake::Mistake;
 pub use resolve::PoolSettings;
 pub use secret::{Secret, SecretForm};
 pub use settings::{Config, Database, General, User};
 pub use sources::Sources;
-pub use words::{AuthType, LogFormat, LogLevel, PoolMode};
+pub use words::{AuthType, LogFormat, LogLevel, PoolMode, Word};

@@ -39,6 +39,7 @@ class Lab:
         self.dir = Path(tempfile.mkdtemp(prefix=f"{name}.", dir=base))
         self.user = unprivileged_user()
         self.children: list[subprocess.Popen] = []
+        self.signals: dict = {}
         self.lock = threading.Lock()
         os.chmod(self.dir, 0o755)
 
@@ -72,8 +73,9 @@ class Lab:
         who = pwd.getpwnam(self.user)
         return {"user": who.pw_uid, "group": who.pw_gid, "extra_groups": []}
 
-    def start(self, argv: list, log: Path, unprivileged: bool = False, env: dict | None = None) -> subprocess.Popen:
-        """Starts a child with its output in `log`.
+    def start(self, argv: list, log: Path, unprivileged: bool = False,
+              ends_by: int = signal.SIGTERM) -> subprocess.Popen:
+        """Starts a child with its output in `log`; `close` ends it by the signal `ends_by`.
 
         It gets a session of its own: Ctrl-C in the terminal reaches only us,
         and we end the children in the right order.
@@ -81,30 +83,39 @@ class Lab:
         with open(log, "ab") as out:
             child = subprocess.Popen(
                 [str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
-                cwd=self.dir, env={**os.environ, **(env or {})}, start_new_session=True,
-                **self.identity(unprivileged),
+                cwd=self.dir, start_new_session=True, **self.identity(unprivileged),
             )
         with self.lock:
             self.children.append(child)
+            self.signals[child.pid] = ends_by
         return child
 
     def run(self, argv: list, timeout: float, unprivileged: bool = False,
-            env: dict | None = None, stdin=subprocess.DEVNULL) -> subprocess.CompletedProcess:
-        """Runs a child to its end; it is killed after `timeout` seconds."""
+            each_line=None) -> subprocess.CompletedProcess:
+        """Runs a child to its end; it is killed after `timeout` seconds.
+
+        `each_line` is called with each line that the child writes to stderr, as it comes; what the
+        child writes to stdout must then fit into a pipe.
+        """
         child = subprocess.Popen(
-            [str(a) for a in argv], stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            text=True, errors="replace", cwd=self.dir, env={**os.environ, **(env or {})},
-            start_new_session=True, **self.identity(unprivileged),
+            [str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, errors="replace", cwd=self.dir, start_new_session=True, **self.identity(unprivileged),
         )
         with self.lock:
             self.children.append(child)
+        overdue = threading.Timer(timeout, child.kill)
+        overdue.start()
         try:
-            out, err = child.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            child.kill()
+            lines = []
+            for line in child.stderr if each_line else ():
+                lines.append(line)
+                each_line(line)
             out, err = child.communicate()
-            err += f"\nended after {timeout:.0f} s without an end of its own"
+            err = "".join(lines) + err
+            if overdue.finished.is_set():
+                err += f"\nended after {timeout:.0f} s without an end of its own"
         finally:
+            overdue.cancel()
             with self.lock:
                 if child.poll() is not None and child in self.children:
                     self.children.remove(child)
@@ -130,8 +141,7 @@ class Lab:
         with self.lock:
             left = list(reversed(self.children))
         for child in left:
-            # SIGINT is PostgreSQL's fast shutdown: it does not wait for its clients.
-            self.stop(child, signal.SIGINT)
+            self.stop(child, self.signals.get(child.pid, signal.SIGTERM), 5)
         shutil.rmtree(self.dir, ignore_errors=True)
 
 

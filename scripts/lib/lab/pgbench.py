@@ -29,20 +29,34 @@ class Report:
 
 
 def run(lab: Lab, pg: Postgres, port: int, user: str, args: list, seconds: float,
-        database: str | None = None, sampling: float = 1.0, transactions: int | None = None) -> Report:
-    """Runs for `seconds`, or for `transactions` each client; killed when it overruns by a minute."""
+        database: str | None = None, sampling: float = 1.0, each_second=None) -> Report:
+    """Runs for `seconds`, and is killed when it overruns by a minute.
+
+    `each_second` is called with the tps of each second as it ends; the first starts when all
+    clients are connected.
+    """
     logs = lab.dir / "pgbench-logs"
     logs.mkdir(exist_ok=True)
-    length = ["-t", transactions] if transactions else ["-T", max(1, round(seconds))]
-    argv = [pg.bin / "pgbench", "-n", *length, "-h", "127.0.0.1", "-p", port, "-U", user,
-            "--log", f"--log-prefix={logs / 'log'}", f"--sampling-rate={sampling}", *args, database or pg.database]
-    if sampling >= 1:
-        argv.remove(f"--sampling-rate={sampling}")
-    done = lab.run(argv, seconds + 60)
+    argv = [pg.bin / "pgbench", "-n", "-T", max(1, round(seconds)), "-h", "127.0.0.1", "-p", port, "-U", user,
+            "--log", f"--log-prefix={logs / 'log'}", *args]
+    if sampling < 1:
+        argv.append(f"--sampling-rate={sampling}")
+    if each_second:
+        argv += ["-P", 1]
+    argv.append(database or pg.database)
+    done = lab.run(argv, seconds + 60, each_line=progress_reader(each_second) if each_second else None)
     report = read_output(done.stdout, done.stderr)
     report.ok = done.returncode == 0 and report.failed == 0 and not report.errors
     report.latencies = read_latencies(logs)
     return report
+
+
+def progress_reader(each_second):
+    def each_line(line: str) -> None:
+        found = re.match(r"progress: [\d.]+ s, ([\d.]+) tps", line)
+        if found:
+            each_second(float(found.group(1)))
+    return each_line
 
 
 def read_output(out: str, err: str) -> Report:

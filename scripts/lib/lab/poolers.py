@@ -51,11 +51,8 @@ class Pooler:
     def argv(self) -> list:
         raise NotImplementedError
 
-    def environment(self) -> dict:
-        return {}
-
     def start(self) -> "Pooler":
-        self.child = self.lab.start(self.argv(), self.log, self.unprivileged, self.environment())
+        self.child = self.lab.start(self.argv(), self.log, self.unprivileged)
         try:
             wait_until_served(self.port, self.user, self.pg.database, 15, self.alive)
         except (ServerError, ConnectionLost) as cause:
@@ -66,8 +63,7 @@ class Pooler:
         return self.child is not None and self.child.poll() is None
 
     def stop(self) -> None:
-        # SIGINT lets PgBouncer wait for its clients; SIGTERM ends both poolers at once.
-        self.lab.stop(self.child, signal.SIGTERM, 10)
+        self.lab.stop(self.child, wait=10)
 
     def write(self, suffix: str, text: str) -> Path:
         path = self.lab.dir / f"{self.label}-{self.port}{suffix}"

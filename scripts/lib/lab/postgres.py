@@ -86,7 +86,9 @@ class Postgres:
             return control.value("show server_version").split()[0]
 
     def start(self, seconds: float = 30) -> None:
-        self.child = self.lab.start([self.bin / "postgres", "-D", self.data], self.log, unprivileged=True)
+        # SIGINT is the fast shutdown: it does not wait for clients to leave.
+        self.child = self.lab.start([self.bin / "postgres", "-D", self.data], self.log, unprivileged=True,
+                                    ends_by=signal.SIGINT)
         try:
             wait_until_served(self.port, SUPERUSER, "postgres", seconds, lambda: self.child.poll() is None)
         except (ServerError, ConnectionLost) as cause:

@@ -37,7 +37,7 @@ def _server():
 def _database():
     """The database under test, as the role under test."""
     connection = _connect(os.environ["PGDATABASE"])
-    connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(USER)))
+    connection.execute(sql.SQL("SET ROLE {}; SET lock_timeout = '10s'").format(sql.Identifier(USER)))
     return connection
 
 
@@ -109,5 +109,10 @@ def end_backend(pid):
 
 def end_what_is_left():
     """After a failed case, so that it does not take the next ones with it."""
+    # Ours may have been interrupted in mid-query.
+    while _connections:
+        _connections.popitem()[1].close()
     for pid, *_ in open_transactions():
         end_backend(pid)
+    for gid, database in _server().execute("SELECT gid, database FROM pg_prepared_xacts").fetchall():
+        _connect(database).execute(sql.SQL("ROLLBACK PREPARED {}").format(sql.Literal(gid)))

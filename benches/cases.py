@@ -1,0 +1,232 @@
+"""The cases: what one turn of one variant does, and what the project aims at."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass, field
+from typing import Callable
+
+from lab import pgbench
+from lab.wire import Client
+from procfs import CpuClock, anonymous_bytes
+from rig import YARDSTICK, Rig
+
+ROWS_SCRIPT = "select payload from wide;\n"
+COPY_BYTES = 256 << 20
+
+
+@dataclass
+class Turn:
+    """What one variant did in one round. Absent figures are None."""
+
+    figures: dict = field(default_factory=dict)
+    note: str = ""
+
+
+@dataclass
+class Case:
+    """`targets`: the figure's name, what it is compared by, and the text of the aim."""
+
+    title: str
+    turn: Callable
+    figures: tuple
+    targets: str
+    once: bool = False
+
+
+class SteadyWindow:
+    """CPU for each transaction from the first second's end to the last's: without the connecting."""
+
+    def __init__(self, pid: int):
+        self.pid, self.clock, self.began = pid, None, 0.0
+        self.rates: list = []
+        self.cpu = self.transactions = 0.0
+
+    def second_ended(self, tps: float) -> None:
+        now = time.monotonic()
+        if self.clock is None:
+            self.clock, self.began = CpuClock(self.pid), now
+            return
+        self.rates.append(tps)
+        self.cpu = self.clock.seconds()
+        self.transactions = sum(self.rates) / len(self.rates) * (now - self.began)
+
+    def microseconds(self) -> float | None:
+        return self.cpu * 1e6 / self.transactions if self.transactions else None
+
+
+def crowd_case(clients: int) -> Callable:
+    """Many more clients than a server would take; connecting them is not what is measured."""
+    def turn(rig: Rig, variant: str, chosen) -> Turn | None:
+        if variant not in rig.poolers:
+            return None
+        window = SteadyWindow(rig.pid(variant))
+        report = pgbench.run(rig.lab, rig.pg, rig.port(variant), rig.user, ["-S", "-c", clients, "-j", 2],
+                             max(chosen.seconds, 5), sampling=0.2, each_second=window.second_ended)
+        return of_report(report, window.microseconds())
+    return turn
+
+
+def of_report(report: pgbench.Report, cpu: float | None, note: str = "") -> Turn:
+    if not report.ok or not report.transactions:
+        return Turn(note=f"failed: {'; '.join(report.errors[:2]) or 'no transactions'}")
+    p50, p99 = report.percentile(0.5), report.percentile(0.99)
+    return Turn({"tps": report.tps, "p50": p50, "p99": p99, "tail": p99 / p50 if p50 else None, "cpu": cpu}, note)
+
+
+def pgbench_case(args: list, script: str | None = None, sampling: float = 0.2, database=None) -> Callable:
+    def turn(rig: Rig, variant: str, chosen) -> Turn:
+        extra, note, name = list(args), "", None
+        if script:
+            path = rig.lab.dir / "case.sql"
+            path.write_text(script)
+            extra += ["-f", path]
+        if database:
+            name, note = database(rig, variant)
+        warm_up(rig, variant, extra, name)
+        clock = CpuClock(rig.pid(variant)) if rig.pid(variant) else None
+        report = pgbench.run(rig.lab, rig.pg, rig.port(variant), rig.user, extra, chosen.seconds,
+                             database=name, sampling=sampling)
+        cpu = clock.seconds() * 1e6 / max(report.transactions, 1) if clock else None
+        return of_report(report, cpu, note)
+    return turn
+
+
+warmed: set = set()
+
+
+def warm_up(rig: Rig, variant: str, args: list, database: str | None) -> None:
+    """Once a case and variant: server connections are opened, caches filled."""
+    key = (variant, tuple(str(arg) for arg in args))
+    if key not in warmed:
+        warmed.add(key)
+        pgbench.run(rig.lab, rig.pg, rig.port(variant), rig.user, args, 1, database=database)
+
+
+def where_statements_last(rig: Rig, variant: str) -> tuple:
+    """An older PgBouncer knows named statements only in session mode."""
+    pooler = rig.poolers.get(variant)
+    if variant == YARDSTICK and not pooler.prepares:
+        version = ".".join(map(str, pooler.version))
+        return f"{rig.pg.database}_session", f"PgBouncer {version} in session mode: it follows no statements"
+    return None, ""
+
+
+def copy_turn(direction: str) -> Callable:
+    """psql moves the bytes; the CPU is given for a GB."""
+    def turn(rig: Rig, variant: str, chosen) -> Turn:
+        size = COPY_BYTES // (8 if chosen.quick else 1)
+        source = rig.lab.dir / "copy.data"
+        if not source.exists():
+            line = b"x" * 999 + b"\n"
+            with open(source, "wb") as data:
+                for _ in range(size // len(line)):
+                    data.write(line)
+        psql = [str(rig.pg.bin / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1",
+                "-p", str(rig.port(variant)), "-U", rig.user, rig.pg.database]
+        if direction == "out":
+            psql += ["-c", f"copy (select repeat('x', 999) from generate_series(1, {size // 1000})) to stdout"]
+        else:
+            psql += ["-c", "copy sink from stdin"]
+            with rig.pg.connect() as control:
+                control.query("truncate sink")
+        clock = CpuClock(rig.pid(variant)) if rig.pid(variant) else None
+        began = time.monotonic()
+        with open(source, "rb") as data:
+            done = subprocess.run(psql, stdin=data, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=120)
+        took = time.monotonic() - began
+        cpu = clock.seconds() if clock else None
+        if done.returncode:
+            return Turn(note=f"failed: {done.stderr.decode(errors='replace').strip()[:200]}")
+        return Turn({"mbps": size / took / 1e6, "cpu_gb": cpu * 1000 / (size / 1e9) if clock else None})
+    return turn
+
+
+def idle_turn(rig: Rig, variant: str, chosen) -> Turn | None:
+    """Memory of its own that grew with clients which each ran a query and then sit still."""
+    if variant not in rig.poolers:
+        return None
+    pooler = rig.fresh(variant)
+    clients: list = []
+    try:
+        def come(count: int) -> None:
+            for _ in range(count):
+                client = Client(pooler.port, rig.user, rig.pg.database)
+                clients.append(client)
+                client.query("select 1")
+
+        # The first few bring up what every process has once.
+        come(50)
+        time.sleep(0.5)
+        before = anonymous_bytes(pooler.child.pid)
+        count = min(chosen.clients, open_files_left())
+        come(count)
+        time.sleep(2.0)
+        grown = anonymous_bytes(pooler.child.pid) - before
+        note = "" if count == chosen.clients else f"{count} clients: the limit on open files allows no more"
+        return Turn({"idle": grown / count}, note)
+    finally:
+        for client in clients:
+            client.drop()
+        pooler.stop()
+
+
+def open_files_left() -> int:
+    import resource
+    return max(100, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 500)
+
+
+def syscalls_turn(rig: Rig, variant: str, chosen) -> Turn | None:
+    """strace counts the pooler's system calls during a load; it slows it down, and counts all the same."""
+    pid, strace = rig.pid(variant), shutil.which("strace")
+    if pid is None:
+        return None
+    if strace is None:
+        return Turn(note="strace is not installed")
+    output = rig.lab.dir / "strace.out"
+    counter = subprocess.Popen([strace, "-c", "-f", "-U", "name,calls", "-o", str(output), "-p", str(pid)],
+                               stderr=subprocess.DEVNULL)
+    try:
+        time.sleep(0.5)
+        report = pgbench.run(rig.lab, rig.pg, rig.port(variant), rig.user, ["-S", "-c", 20, "-j", 2],
+                             chosen.seconds, sampling=0.1)
+    finally:
+        counter.terminate()
+        counter.wait(10)
+    total = re.search(r"(\d+)\s+total|total\s+(\d+)", output.read_text()) if output.exists() else None
+    if not total or not report.transactions:
+        return Turn(note="strace could not attach")
+    return Turn({"syscalls": int(total.group(1) or total.group(2)) / report.transactions})
+
+
+QUERY = ("tps", "p50", "p99", "tail", "cpu")
+
+CASES = {
+    "simple": Case("pgbench -S -M simple, 20 clients over 20", pgbench_case(["-S", "-c", 20, "-j", 2]), QUERY,
+                   "CPU <= 0.95 with 1 worker, <= 1.0 with the default"),
+    "extended": Case("pgbench -S -M extended, 20 clients over 20",
+                     pgbench_case(["-S", "-M", "extended", "-c", 20, "-j", 2]), QUERY,
+                     "CPU <= 0.95 with 1 worker, <= 1.0 with the default"),
+    "prepared": Case("pgbench -S -M prepared, 20 clients over 20",
+                     pgbench_case(["-S", "-M", "prepared", "-c", 20, "-j", 2], database=where_statements_last), QUERY,
+                     "CPU <= 0.80 with 1 worker, <= 1.0 with the default (of PgBouncer 1.21 or later)"),
+    "simple500": Case("pgbench -S -M simple, 500 clients over 20", crowd_case(500), QUERY,
+                      "tps >= 1.05, p99/p50 <= 1.5"),
+    "simple5000": Case("pgbench -S -M simple, 5,000 clients over 20", crowd_case(5000), QUERY,
+                       "tps >= 1.05, p99/p50 <= 1.5"),
+    "rows": Case("1,000 rows of 1 kB, 8 clients", pgbench_case(["-c", 8, "-j", 2], ROWS_SCRIPT, sampling=1.0), QUERY,
+                 "CPU <= 0.33"),
+    "connect": Case("pgbench -S -C: a new connection for each transaction, 20 clients",
+                    pgbench_case(["-S", "-C", "-c", 20, "-j", 2]), QUERY, "CPU <= 1.0"),
+    "copy-out": Case("COPY out, psql", copy_turn("out"), ("mbps", "cpu_gb"), "CPU <= 0.33"),
+    "copy-in": Case("COPY in, psql", copy_turn("in"), ("mbps", "cpu_gb"), "CPU <= 0.33"),
+    "idle": Case("idle clients after one query each", idle_turn, ("idle",), "<= 1,400 bytes a client", once=True),
+    "syscalls": Case("system calls for each transaction, pgbench -S, 20 clients over 20", syscalls_turn,
+                     ("syscalls",), "<= 4.3", once=True),
+}
+
+USUAL = [name for name in CASES if name not in ("simple5000",)]
+QUICK = ["simple", "extended", "prepared", "simple500", "rows", "connect", "idle"]

@@ -1,0 +1,204 @@
+//! What is wrong only in the view of several settings.
+
+use super::given::Refusal;
+use super::hosts::{not_a_host, not_an_address};
+use super::places::{Places, section_path};
+use super::{AuthType, Config, Database, General, Mistake, SecretForm, User};
+
+/// Names that the console answers to.
+const CONSOLE: [&str; 2] = ["pgweave", "pgbouncer"];
+
+/// A mistake at `path` that was judged by the settings at `with` too.
+struct Finding {
+    path: String,
+    with: Vec<String>,
+    refusal: Refusal,
+}
+
+impl Finding {
+    fn new(path: impl Into<String>, with: &[&str], refusal: Refusal) -> Self {
+        let with = with.iter().map(|path| (*path).to_owned()).collect();
+        Self {
+            path: path.into(),
+            with,
+            refusal,
+        }
+    }
+}
+
+/// Checks a configuration as a whole. What was judged by a value that is
+/// itself among the `known` mistakes is not told: that value was not taken over.
+pub(super) fn check(config: &Config, places: &Places, known: &[Mistake]) -> Vec<Mistake> {
+    let mut found = Vec::new();
+    general(&config.general, &mut found);
+    presence(config, &mut found);
+    for db in config.databases.values().chain(&config.fallback) {
+        database(
+            &section_path("databases", &db.name),
+            db,
+            &config.general,
+            &mut found,
+        );
+    }
+    for each in config.users.values() {
+        user(
+            &section_path("users", &each.name),
+            each,
+            config.general.auth_type,
+            &mut found,
+        );
+    }
+    let refused = |path: &str| {
+        let key = places.key(path);
+        let sections = format!("{key}.");
+        known
+            .iter()
+            .any(|m| m.key == key || m.key.starts_with(&sections))
+    };
+    found
+        .into_iter()
+        .filter(|finding| !refused(&finding.path) && !finding.with.iter().any(|path| refused(path)))
+        .map(|finding| places.mistake(&finding.path, finding.refusal))
+        .collect()
+}
+
+fn general(general: &General, found: &mut Vec<Finding>) {
+    if general.min_pool_size > general.default_pool_size {
+        found.push(Finding::new(
+            "pgweave.min_pool_size",
+            &["pgweave.default_pool_size"],
+            more_than(
+                general.min_pool_size,
+                "default_pool_size",
+                general.default_pool_size,
+            ),
+        ));
+    }
+    if general.reserve_pool_size > 0 && general.reserve_pool_timeout.is_zero() {
+        found.push(Finding::new(
+            "pgweave.reserve_pool_timeout",
+            &["pgweave.reserve_pool_size"],
+            Refusal::new("0 switches the reserve off, but reserve_pool_size asks for one")
+                .suggesting("leave it out, or set reserve_pool_size to 0"),
+        ));
+    }
+    for refusal in general
+        .listen_addr
+        .iter()
+        .filter_map(|addr| not_an_address(addr))
+    {
+        found.push(Finding::new("pgweave.listen_addr", &[], refusal));
+    }
+}
+
+/// Is there anything to pool, and anybody to pool it for?
+fn presence(config: &Config, found: &mut Vec<Finding>) {
+    if config.databases.is_empty() && config.fallback.is_none() {
+        found.push(Finding::new(
+            "databases",
+            &[],
+            Refusal::new("there is no database to pool")
+                .suggesting("add [databases.NAME], or [databases.\"*\"] for all of a server's"),
+        ));
+    }
+    let auth_type = config.general.auth_type;
+    if config.users.is_empty() && auth_type != AuthType::Trust {
+        found.push(Finding::new(
+            "users",
+            &["pgweave.auth_type"],
+            Refusal::new(format!(
+                "there is no user, so with auth_type {auth_type} nobody can log in"
+            ))
+            .suggesting("add [users.NAME] with a password, or set auth_type = \"trust\""),
+        ));
+    }
+}
+
+fn database(path: &str, db: &Database, general: &General, found: &mut Vec<Finding>) {
+    let at = |key: &str| format!("{path}.{key}");
+    if CONSOLE.contains(&db.name.as_str()) {
+        let refusal = Refusal::new("this name is taken by pgweave's own console")
+            .suggesting("name the section otherwise, and give the server's name as dbname");
+        found.push(Finding::new(path, &[], refusal));
+    }
+    if let Some(refusal) = not_a_host(&db.host, "port") {
+        found.push(Finding::new(at("host"), &[], refusal));
+    }
+    if db
+        .password
+        .as_ref()
+        .is_some_and(|secret| secret.form() == SecretForm::Scram)
+    {
+        let refusal = Refusal::new("a SCRAM verifier cannot be used to log in to a server")
+            .suggesting("give the password itself");
+        found.push(Finding::new(at("password"), &[], refusal));
+    }
+    database_sizes(path, db, general, found);
+}
+
+fn database_sizes(path: &str, db: &Database, general: &General, found: &mut Vec<Finding>) {
+    let at = |key: &str| format!("{path}.{key}");
+    let size = db.pool_size.unwrap_or(general.default_pool_size);
+    if let Some(least) = db.min_pool_size.filter(|least| *least > size) {
+        let with = [at("pool_size"), "pgweave.default_pool_size".into()];
+        let refusal = more_than(least, "pool_size", size);
+        found.push(Finding {
+            path: at("min_pool_size"),
+            with: with.into(),
+            refusal,
+        });
+        return;
+    }
+    let least = db.min_pool_size.unwrap_or(general.min_pool_size).min(size);
+    let limit = db.max_db_connections.unwrap_or(general.max_db_connections);
+    if limit > 0 && least > limit {
+        let with = [
+            at("min_pool_size"),
+            at("pool_size"),
+            "pgweave.min_pool_size".into(),
+            "pgweave.max_db_connections".into(),
+            "pgweave.default_pool_size".into(),
+        ];
+        let refusal = Refusal::new(format!(
+            "{limit} is less than min_pool_size, which is {least}"
+        ));
+        found.push(Finding {
+            path: at("max_db_connections"),
+            with: with.into(),
+            refusal,
+        });
+    }
+}
+
+fn user(path: &str, user: &User, auth_type: AuthType, found: &mut Vec<Finding>) {
+    if user.name == "*" {
+        let refusal = Refusal::new("is no user's name")
+            .suggesting("what holds for all users goes into [pgweave]");
+        return found.push(Finding::new(path, &[], refusal));
+    }
+    let refusal = match (&user.password, auth_type) {
+        (_, AuthType::Trust) => return,
+        (None, auth_type) => Refusal::new(format!(
+            "is missing: with auth_type {auth_type} this user cannot log in"
+        ))
+        .suggesting("add password or password_file"),
+        (Some(secret), AuthType::ScramSha256) if secret.form() == SecretForm::Md5 => {
+            Refusal::new("an md5 hash cannot be used with auth_type scram-sha-256")
+                .suggesting("give the password or a SCRAM verifier, or set auth_type = \"md5\"")
+        }
+        (Some(_), AuthType::Plain | AuthType::Md5 | AuthType::ScramSha256) => return,
+    };
+    let with = [
+        "pgweave.auth_type".to_owned(),
+        format!("{path}.password_file"),
+    ];
+    found.push(Finding {
+        path: format!("{path}.password"),
+        with: with.into(),
+        refusal,
+    });
+}
+
+fn more_than(given: u32, limit: &str, allowed: u32) -> Refusal {
+    Refusal::new(format!("{given} is more than {limit}, which is {allowed}"))
+}

@@ -1,0 +1,75 @@
+//! The keys of `[databases.NAME]`.
+
+use super::{ANY, Group, LIMIT, OR_ZERO, POOL, Setting, between, setting};
+use crate::config::Database;
+
+pub(in crate::config) static DATABASE: &[Group<Database>] = &[
+    Group {
+        title: "Where it is",
+        settings: WHERE,
+    },
+    Group {
+        title: "Pools",
+        settings: POOLS,
+    },
+];
+
+static WHERE: &[Setting<Database>] = &[
+    setting!(host, ANY,
+        "The server: a host name, an IP address, or the directory of a Unix socket if it starts \
+         with `/`.",
+        differs "There the default is a Unix socket, and a list of hosts is possible."),
+    setting!(
+        port,
+        between(1, 65_535),
+        "The server's port; for a Unix socket, the number in its name."
+    ),
+    setting!(
+        dbname,
+        ANY,
+        "The database's name on the server. Unset, it is the name that the client asked for."
+    ),
+    setting!(
+        user,
+        ANY,
+        "Log in to the server as this user, whoever the client is: its clients share one pool. \
+         Unset, the client's own name is used."
+    ),
+    setting!(password, ANY,
+        "The password for the server. Unset, it is that of `[users.NAME]` for the user that logs \
+         in. A SCRAM verifier proves a password but cannot stand for it, so it is of no use here."; secret),
+];
+
+static POOLS: &[Setting<Database>] = &[
+    setting!(pool_mode, ANY, "Instead of `pool_mode` of `[pgweave]`."),
+    setting!(
+        pool_size,
+        POOL,
+        "Instead of `default_pool_size` of `[pgweave]`."
+    ),
+    setting!(
+        min_pool_size,
+        LIMIT,
+        "Instead of `min_pool_size` of `[pgweave]`."
+    ),
+    setting!(
+        reserve_pool_size,
+        LIMIT,
+        "Instead of `reserve_pool_size` of `[pgweave]`."
+    ),
+    setting!(
+        max_db_connections,
+        LIMIT,
+        "Instead of `max_db_connections` of `[pgweave]`."
+    ),
+    setting!(
+        query_wait_timeout,
+        OR_ZERO,
+        "Instead of `query_wait_timeout` of `[pgweave]`."
+    ),
+    setting!(
+        server_lifetime,
+        OR_ZERO,
+        "Instead of `server_lifetime` of `[pgweave]`."
+    ),
+];

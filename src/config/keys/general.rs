@@ -1,0 +1,219 @@
+//! The keys of `[pgweave]`.
+
+use super::{ANY, Group, LIMIT, OR_ZERO, POOL, POSITIVE, Setting, between, setting};
+use crate::config::General;
+
+pub(in crate::config) static GENERAL: &[Group<General>] = &[
+    Group {
+        title: "Listening",
+        settings: LISTENING,
+    },
+    Group {
+        title: "Clients' logins",
+        settings: LOGINS,
+    },
+    Group {
+        title: "Pools",
+        settings: POOLS,
+    },
+    Group {
+        title: "Server connections",
+        settings: SERVERS,
+    },
+    Group {
+        title: "Time limits for clients",
+        settings: LIMITS,
+    },
+    Group {
+        title: "The process",
+        settings: PROCESS,
+    },
+];
+
+static LISTENING: &[Setting<General>] = &[
+    setting!(listen_addr, ANY,
+        "The addresses to listen on: IP addresses or host names. `*` stands for all of them.",
+        differs "There the default is to listen on no address, only on a Unix socket."),
+    setting!(
+        listen_port,
+        between(0, 65_535),
+        "The TCP port to listen on. 0 lets the operating system choose one; the log tells which."
+    ),
+    setting!(listen_backlog, between(1, 65_535),
+        "How many connections may wait to be accepted. The operating system may cap it. Too few, \
+         and a burst of clients is delayed by repeated SYNs.",
+        differs "There the default is 128."),
+    setting!(max_client_conn, between(1, 1_000_000),
+        "How many clients may be connected at once, over all databases. The next one is refused \
+         with SQLSTATE 53300. Each needs a file descriptor and a little memory.",
+        differs "There the default is 100."),
+    setting!(
+        tcp_keepalive,
+        ANY,
+        "Whether TCP keepalive is on for clients and servers, so that a peer that vanished \
+         without a word is noticed."
+    ),
+    setting!(
+        max_packet_size,
+        between(1_024, 2_147_483_647),
+        "The largest message, in bytes, that a client or server may send. Messages pass through \
+         in pieces whatever their size, so a large value costs no memory."
+    ),
+];
+
+static LOGINS: &[Setting<General>] = &[
+    setting!(auth_type, ANY,
+        "How clients prove who they are. `trust` asks for no proof; `plain` asks for the password \
+         in clear text; `md5` is for old drivers; `scram-sha-256` never sends the password.",
+        differs "There the default is `md5`, and there are further methods."),
+    setting!(
+        scram_iterations,
+        between(1, 1_000_000),
+        "Iterations for the SCRAM verifiers that are made of passwords written in plain text. \
+         More make a stolen verifier costlier to break, and the first login of a user slower."
+    ),
+    setting!(client_login_timeout, POSITIVE,
+        "How long a client may take to log in.",
+        differs "There 0 means without limit; here it is refused."),
+];
+
+static POOLS: &[Setting<General>] = &[
+    setting!(pool_mode, ANY,
+        "When a server connection goes back to its pool: when the client leaves (`session`), at \
+         the end of a transaction (`transaction`), or after each statement (`statement`, which \
+         refuses transactions over several statements). The earlier, the fewer server \
+         connections are needed, and the less session state a client can keep.",
+        differs "There the default is `session`."),
+    setting!(default_pool_size, POOL,
+        "How many server connections one pool, a pair of database and user, may have.",
+        differs "There 0 means without limit; here it is refused."),
+    setting!(
+        min_pool_size,
+        LIMIT,
+        "How many server connections a pool that is in use keeps open, so that a burst after a \
+         quiet time need not wait for logins."
+    ),
+    setting!(
+        reserve_pool_size,
+        LIMIT,
+        "How many further server connections a pool may open once a client has waited for \
+         `reserve_pool_timeout`. 0 means none."
+    ),
+    setting!(
+        reserve_pool_timeout,
+        OR_ZERO,
+        "How long a client waits before the reserve is used. 0 switches the reserve off."
+    ),
+    setting!(
+        max_db_connections,
+        LIMIT,
+        "How many server connections one database may have, over all of its pools. 0 means \
+         without limit. A pool that is short of connections may close an idle one of another."
+    ),
+    setting!(
+        max_user_connections,
+        LIMIT,
+        "How many server connections one server user may have, over all databases. 0 means \
+         without limit."
+    ),
+    setting!(
+        server_round_robin,
+        ANY,
+        "Which idle server connection is used next: the one used last (`false`), so that those \
+         not needed grow old and are closed, or the one that has rested longest (`true`), so that \
+         all share the load alike."
+    ),
+];
+
+static SERVERS: &[Setting<General>] = &[
+    setting!(server_connect_timeout, POSITIVE,
+        "How long connecting and logging in to PostgreSQL may take.",
+        differs "There 0 means without limit; here it is refused."),
+    setting!(
+        server_login_retry,
+        OR_ZERO,
+        "How long to wait after a failed attempt before the next one. Meanwhile clients get the \
+         server's own error at once."
+    ),
+    setting!(
+        server_lifetime,
+        OR_ZERO,
+        "The age at which a server connection is closed when it is not in use. Ages are spread, \
+         so that connections opened together are not closed together. 0 means that each is used \
+         once."
+    ),
+    setting!(
+        server_idle_timeout,
+        OR_ZERO,
+        "How long a server connection may stay unused before it is closed, unless \
+         `min_pool_size` keeps it. 0 means for ever."
+    ),
+    setting!(
+        server_check_delay,
+        OR_ZERO,
+        "A server connection that was unused for longer is checked before it is used. 0 means \
+         always, which costs a round trip each time."
+    ),
+    setting!(drain_timeout, OR_ZERO,
+        "How long it may take to cancel and roll back what a client that vanished has left on \
+         its server connection. What takes longer is closed. 0 means that it is closed at once.",
+        differs "It has no such key: there such a server connection is always closed."),
+    setting!(cancel_wait_timeout, POSITIVE,
+        "How long a cancel request may take to reach the server before it is given up.",
+        differs "There 0 means without limit; here it is refused."),
+];
+
+static LIMITS: &[Setting<General>] = &[
+    setting!(
+        query_wait_timeout,
+        OR_ZERO,
+        "How long a client may wait for a server connection before it is disconnected. 0 means \
+         for ever."
+    ),
+    setting!(
+        query_timeout,
+        OR_ZERO,
+        "How long a query may run. After it the client is disconnected and the query cancelled. \
+         PostgreSQL's own `statement_timeout` is gentler; this is for when the server does not \
+         answer. 0 means for ever."
+    ),
+    setting!(
+        transaction_timeout,
+        OR_ZERO,
+        "How long a transaction may take before its client is disconnected. 0 means for ever."
+    ),
+    setting!(
+        idle_transaction_timeout,
+        OR_ZERO,
+        "How long a client may do nothing inside a transaction before it is disconnected. Such a \
+         client keeps a server connection, and its locks, from all others. 0 means for ever."
+    ),
+    setting!(
+        client_idle_timeout,
+        OR_ZERO,
+        "How long a client may do nothing outside of a transaction before it is disconnected. An \
+         idle client costs little: most need no limit. 0 means for ever."
+    ),
+];
+
+static PROCESS: &[Setting<General>] = &[
+    setting!(workers, between(0, 256),
+        "Threads that carry the clients. 0 chooses half of the cores, at least 1 and at most 4. \
+         Pooling is mostly the kernel's work: more threads than that cost more than they carry.",
+        differs "It has one thread and no such key."),
+    setting!(shutdown_timeout, OR_ZERO,
+        "How long running transactions may take to end when pgweave is asked to stop. 0 means \
+         that nothing is waited for.",
+        differs "It has no such key."),
+    setting!(log_level, ANY,
+        "The least severe message that is logged.",
+        differs "There it is `verbose`, a number."),
+    setting!(log_format, ANY,
+        "Log lines for people (`text`) or one JSON object a line (`json`).",
+        differs "It has no such key."),
+    setting!(
+        logfile,
+        ANY,
+        "The file to log to, instead of the standard error output."
+    ),
+];

@@ -1,0 +1,160 @@
+//! The settings in print: docs/CONFIG.md and config/full.toml.
+
+use super::keys::{DATABASE, GENERAL, Group, Setting, USER};
+use super::{Database, General, User};
+
+/// One section of the configuration, with what prints it.
+struct Section<T: 'static> {
+    heading: &'static str,
+    about: &'static str,
+    groups: &'static [Group<T>],
+    /// Where the defaults are read from.
+    defaults: T,
+}
+
+const INTRODUCTION: &str = "\
+# Configuration
+
+`pgweave CONFIG` reads a file in [TOML](https://toml.io). Without one it looks for
+`./pgweave.toml`, then `/etc/pgweave/pgweave.toml`; failing both it takes its server from
+`DATABASE_URL`, or from `PGHOST` and its like (see [below](#without-a-file)).
+`pgweave check CONFIG` tells every mistake in a file, with its line.
+
+Names, units and meanings of the settings are those of PgBouncer wherever the concept is the
+same; where they differ, it is said.
+
+**Durations** are seconds (`90`, `0.5`), or text with a unit: `\"500ms\"`, `\"30s\"`, `\"5min\"`,
+`\"1h\"`, `\"1d\"`.
+
+**Variables**: in any text, `${VAR}` stands for an environment variable and `${VAR:-default}` for
+one that may be missing. A literal `${` is written `$${`. Text that reads as a number is taken for
+one, so `listen_port = \"${PORT}\"` works.
+
+**Secrets**: instead of `password`, `password_file` names a file that holds it; a line's end behind
+it does not count.
+
+**Overriding**: each setting of `[pgweave]` can be given by an environment variable, which then
+comes before the file: `PGWEAVE_LISTEN_PORT=6433`, `PGWEAVE_POOL_MODE=session`.
+
+**Precedence**: user before database before `[pgweave]`.
+";
+
+const WITHOUT_A_FILE: &str = "\
+## Without a file
+
+With `DATABASE_URL=postgres://user:password@host:port/dbname` and no file, pgweave pools that
+server: its databases are reached under their own names. What the URL leaves out is taken from
+`PGHOST`, `PGPORT`, `PGUSER`, `PGPASSWORD`, `PGDATABASE`, `PGSSLMODE` and `PGCONNECT_TIMEOUT`; any of
+`PGHOST`, `PGPORT` and `PGDATABASE` will also do without a URL. Special characters are written as
+`%XX`; a Unix socket is given as `?host=/directory`.
+
+If there is a password, clients must prove it by SCRAM, as the user that it belongs to, and pgweave
+logs in to the server with it. If there is none, `auth_type` is `trust`: pgweave asks for no proof,
+and any proof is between it and the server. All else has its default, or is set by `PGWEAVE_...`.
+
+A URL with `sslmode=require` or stricter is refused: pgweave connects to servers without TLS.
+";
+
+fn general() -> Section<General> {
+    Section {
+        heading: "[pgweave]",
+        about: "The pooler itself, and what holds for every pool.",
+        groups: GENERAL,
+        defaults: General::default(),
+    }
+}
+
+fn database() -> Section<Database> {
+    Section {
+        heading: "[databases.NAME]",
+        about: "A database, by the name that clients ask for. `[databases.\"*\"]` is the fallback for \
+                every name without a section. The names `pgweave` and `pgbouncer` are taken.",
+        groups: DATABASE,
+        defaults: Database::named("NAME"),
+    }
+}
+
+fn user() -> Section<User> {
+    Section {
+        heading: "[users.NAME]",
+        about: "A user, by the name that clients log in with. Unless `auth_type` is `trust`, it \
+                needs a password.",
+        groups: USER,
+        defaults: User::named("NAME"),
+    }
+}
+
+/// The text of docs/CONFIG.md.
+pub fn markdown() -> String {
+    let mut page = String::from(INTRODUCTION);
+    general().print(&mut page);
+    database().print(&mut page);
+    user().print(&mut page);
+    page.push('\n');
+    page.push_str(WITHOUT_A_FILE);
+    page
+}
+
+/// The text of config/full.toml: every key, at its default.
+pub fn full_toml() -> String {
+    let mut file = String::from(
+        "# Every setting at its default; docs/CONFIG.md tells what each does.\n\
+         # A key behind \"#\" has no default of its own.\n",
+    );
+    general().write_toml("[pgweave]", &mut file);
+    database().write_toml("[databases.\"*\"]", &mut file);
+    let mut users = String::new();
+    user().write_toml("[users.alice]", &mut users);
+    // The one key that a user cannot do without.
+    file.push_str(&users.replacen("# password = text", "password = \"secret\"", 1));
+    file
+}
+
+impl<T> Section<T> {
+    fn print(&self, page: &mut String) {
+        page.push_str(&format!("\n## `{}`\n\n{}\n", self.heading, self.about));
+        for group in self.groups {
+            page.push_str(&format!("\n### {}\n", group.title));
+            for setting in group.settings {
+                page.push_str(&self.entry(setting));
+            }
+        }
+    }
+
+    fn entry(&self, setting: &Setting<T>) -> String {
+        let Setting {
+            name,
+            meaning,
+            differs,
+            ..
+        } = setting;
+        let kind = (setting.kind)(&self.defaults);
+        let default = match (setting.show)(&self.defaults) {
+            Some(value) => format!("default `{value}`"),
+            None => "unset".to_owned(),
+        };
+        let also = if setting.secret {
+            format!(", or `{name}_file`")
+        } else {
+            String::new()
+        };
+        let differs = if differs.is_empty() {
+            String::new()
+        } else {
+            format!("*PgBouncer:* {differs}\n")
+        };
+        format!("\n**`{name}`**{also}: {kind}; {default}.\n{meaning}\n{differs}")
+    }
+
+    fn write_toml(&self, heading: &str, file: &mut String) {
+        file.push_str(&format!("\n{heading}\n"));
+        for setting in self.groups.iter().flat_map(|group| group.settings) {
+            let name = setting.name;
+            let line = match (setting.show)(&self.defaults) {
+                Some(value) => format!("{name} = {value}\n"),
+                None => format!("# {name} = {}\n", (setting.kind)(&self.defaults)),
+            };
+            file.push_str(&line);
+        }
+    }
+}

@@ -1,0 +1,525 @@
+//! The configuration from outside: example files, mistakes, variables, and
+//! the documentation that is printed from the table of settings.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use pgweave::config::{
+    AuthType, Config, LogFormat, Mistake, PoolMode, Secret, Sources, from_environment, from_toml,
+    reference,
+};
+
+/// A world with these variables and these files.
+#[derive(Default)]
+struct World {
+    variables: BTreeMap<&'static str, &'static str>,
+    files: BTreeMap<&'static str, &'static str>,
+}
+
+impl World {
+    fn with(variables: &[(&'static str, &'static str)]) -> Self {
+        Self {
+            variables: variables.iter().copied().collect(),
+            ..Self::default()
+        }
+    }
+
+    fn ask<T>(&self, ask: impl FnOnce(&Sources<'_>) -> T) -> T {
+        let env = |name: &str| self.variables.get(name).map(|value| (*value).to_owned());
+        let read_file = |path: &Path| {
+            let text = path.to_str().and_then(|path| self.files.get(path));
+            text.map(|text| (*text).to_owned())
+                .ok_or_else(|| std::io::ErrorKind::NotFound.into())
+        };
+        ask(&Sources {
+            env: &env,
+            read_file: &read_file,
+        })
+    }
+
+    fn toml(&self, text: &str) -> Result<Config, Vec<Mistake>> {
+        self.ask(|sources| from_toml("a.toml", text, sources))
+    }
+
+    fn environment(&self) -> Result<Option<Config>, Vec<Mistake>> {
+        self.ask(from_environment)
+    }
+}
+
+fn read(text: &str) -> Result<Config, Vec<Mistake>> {
+    World::default().toml(text)
+}
+
+/// The mistakes of a text, as they are printed.
+fn told(text: &str) -> Vec<String> {
+    lines(read(text).unwrap_err())
+}
+
+fn lines(mistakes: Vec<Mistake>) -> Vec<String> {
+    mistakes.iter().map(ToString::to_string).collect()
+}
+
+/// A whole file around a few keys of `[pgweave]`.
+fn general(keys: &str) -> String {
+    format!("[pgweave]\n{keys}\n[databases.app]\n[users.alice]\npassword = \"a\"\n")
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn every_example_file_loads() {
+    let mut seen = 0;
+    for entry in std::fs::read_dir(root().join("config")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|ending| ending != "toml") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let config = read(&text)
+            .map_err(lines)
+            .unwrap_or_else(|e| panic!("{path:?}: {e:#?}"));
+        assert!(
+            config.fallback.is_some() || !config.databases.is_empty(),
+            "{path:?}"
+        );
+        seen += 1;
+    }
+    assert!(seen >= 4, "only {seen} example files");
+}
+
+#[test]
+fn the_documentation_is_what_the_table_prints() {
+    for (path, printed) in [
+        ("docs/CONFIG.md", reference::markdown()),
+        ("config/full.toml", reference::full_toml()),
+    ] {
+        let path = root().join(path);
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(&path, &printed).unwrap();
+        }
+        let written = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            written == printed,
+            "{path:?} is old: UPDATE_DOCS=1 cargo test --test config"
+        );
+    }
+}
+
+#[test]
+fn the_full_file_holds_the_defaults() {
+    let config = read(&reference::full_toml()).map_err(lines).unwrap();
+    assert_eq!(config.general, Config::default().general);
+}
+
+#[test]
+fn the_defaults_are_those_that_are_promised() {
+    let config = read("[databases.app]\n[users.alice]\npassword = 'a'\n").unwrap();
+    assert_eq!(config.general.listen_addr, ["127.0.0.1"]);
+    assert_eq!(config.general.listen_port, 6432);
+    assert_eq!(config.general.pool_mode, PoolMode::Transaction);
+    assert_eq!(config.general.max_client_conn, 10_000);
+    assert_eq!(config.general.auth_type, AuthType::ScramSha256);
+    let app = config.pool_settings("app", "alice").unwrap();
+    assert_eq!(
+        (app.host.as_str(), app.port, app.dbname.as_str()),
+        ("127.0.0.1", 5432, "app")
+    );
+    assert_eq!(app.server_password, Some(Secret::new("a")));
+}
+
+#[test]
+fn every_kind_of_value_is_read() {
+    let config = read(&general(
+        "listen_addr = '10.0.0.1, ::1'\nlisten_port = 0\nserver_round_robin = true\n\
+         query_timeout = 1.5\nserver_lifetime = '2h'\nserver_idle_timeout = 90\n\
+         log_format = 'json'\nlogfile = '/tmp/x'\nworkers = 2\ntcp_keepalive = 0\n\
+         max_client_conn = 1_000\n",
+    ))
+    .map_err(lines)
+    .unwrap()
+    .general;
+    assert_eq!(config.listen_addr, ["10.0.0.1", "::1"]);
+    assert_eq!(config.listen_port, 0);
+    assert!(config.server_round_robin && !config.tcp_keepalive);
+    assert_eq!(config.query_timeout, Duration::from_millis(1500));
+    assert_eq!(config.server_lifetime, Duration::from_secs(7200));
+    assert_eq!(config.server_idle_timeout, Duration::from_secs(90));
+    assert_eq!(config.log_format, LogFormat::Json);
+    assert_eq!(config.logfile, Some(PathBuf::from("/tmp/x")));
+    assert_eq!((config.workers, config.max_client_conn), (2, 1000));
+    let config = read(&general("listen_addr = ['*']")).unwrap().general;
+    assert_eq!(config.listen_addr, ["*"]);
+}
+
+#[test]
+fn every_mistake_is_told_at_once_in_the_order_of_the_lines() {
+    let text = "\
+[pgweave]
+listen_prot = 1
+listen_port = 70000
+pool_mode = 'transactoin'
+default_pool_size = 'many'
+query_timeout = '5m'
+server_round_robin = 'maybe'
+pool_size = 3
+
+[databases.app]
+hosts = 'x'
+port = 0
+
+[database.other]
+
+[users.alice]
+password = 5
+";
+    assert_eq!(
+        told(text),
+        [
+            "a.toml:2: pgweave.listen_prot: unknown key in [pgweave] (did you mean \"listen_port\"?)",
+            "a.toml:3: pgweave.listen_port: 70000 is not between 0 and 65535",
+            "a.toml:4: pgweave.pool_mode: \"transactoin\" is not one of session, transaction, \
+             statement (did you mean \"transaction\"?)",
+            "a.toml:5: pgweave.default_pool_size: wants a whole number from 1 to 100000, not text",
+            "a.toml:6: pgweave.query_timeout: \"5m\" is not a duration (minutes: \"5min\")",
+            "a.toml:7: pgweave.server_round_robin: wants true or false, not text",
+            "a.toml:8: pgweave.pool_size: unknown key in [pgweave] (it belongs in \
+             [databases.NAME] or [users.NAME])",
+            "a.toml:11: databases.app.hosts: unknown key in [databases.NAME] (did you mean \"host\"?)",
+            "a.toml:12: databases.app.port: 0 is not between 1 and 65535",
+            "a.toml:14: database: unknown section (did you mean \"databases\"?)",
+            "a.toml:17: users.alice.password: wants text, not a whole number (put it in quotes)",
+        ]
+    );
+}
+
+#[test]
+fn what_is_no_toml_is_told_with_its_line_and_so_is_the_rest() {
+    let told = told("[pgweave]\nlisten_port = \npool_mod = 'session'\n");
+    assert_eq!(told.len(), 2, "{told:#?}");
+    assert!(told[0].starts_with("a.toml:2: "), "{told:#?}");
+    assert!(
+        told[1].starts_with("a.toml:3: pgweave.pool_mod: "),
+        "{told:#?}"
+    );
+}
+
+#[test]
+fn a_key_given_twice_is_a_mistake() {
+    let told = told(&general("listen_port = 1\nlisten_port = 2\n"));
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert!(told[0].starts_with("a.toml:3: "), "{told:#?}");
+}
+
+#[test]
+fn a_key_outside_of_a_section_or_a_value_for_a_section_is_told() {
+    let at_top = told("listen_port = 6432\n");
+    assert!(at_top[0].contains("put it under [pgweave]"), "{at_top:#?}");
+    let as_value = told("[databases]\napp = 'host=db'\n[users.a]\npassword = 'a'\n");
+    assert_eq!(
+        as_value,
+        ["a.toml:2: databases.app: is not a section (write it as [databases.app], its keys below)"]
+    );
+    let pgbouncer = told("[pgbouncer]\n");
+    assert!(
+        pgbouncer.iter().any(|m| m.contains("here it is [pgweave]")),
+        "{pgbouncer:#?}"
+    );
+}
+
+#[test]
+fn an_empty_file_pools_nothing_and_says_so() {
+    assert_eq!(
+        told(""),
+        [
+            "a.toml: databases: there is no database to pool \
+             (add [databases.NAME], or [databases.\"*\"] for all of a server's)",
+            "a.toml: users: there is no user, so with auth_type scram-sha-256 nobody can log in \
+             (add [users.NAME] with a password, or set auth_type = \"trust\")",
+        ]
+    );
+}
+
+#[test]
+fn settings_that_do_not_go_together_are_told() {
+    let told = told(
+        "[pgweave]\nmin_pool_size = 30\nreserve_pool_size = 1\nreserve_pool_timeout = 0\n\
+         [databases.app]\npool_size = 2\nmin_pool_size = 3\n\
+         [databases.small]\nmin_pool_size = 5\nmax_db_connections = 4\n\
+         [databases.pgweave]\n\
+         [databases.far]\nhost = 'db:5433'\n\
+         [users.bob]\n\
+         [users.eve]\npassword = 'md5d41d8cd98f00b204e9800998ecf8427e'\n",
+    );
+    assert_eq!(
+        told,
+        [
+            "a.toml:2: pgweave.min_pool_size: 30 is more than default_pool_size, which is 20",
+            "a.toml:4: pgweave.reserve_pool_timeout: 0 switches the reserve off, but \
+             reserve_pool_size asks for one (leave it out, or set reserve_pool_size to 0)",
+            "a.toml:7: databases.app.min_pool_size: 3 is more than pool_size, which is 2",
+            "a.toml:10: databases.small.max_db_connections: 4 is less than min_pool_size, which is 5",
+            "a.toml:11: databases.pgweave: this name is taken by pgweave's own console (name the \
+             section otherwise, and give the server's name as dbname)",
+            "a.toml:13: databases.far.host: \"db:5433\" is neither a host name nor an address \
+             (write \"db\", and 5433 as port)",
+            "a.toml:14: users.bob.password: is missing: with auth_type scram-sha-256 this user \
+             cannot log in (add password or password_file)",
+            "a.toml:16: users.eve.password: an md5 hash cannot be used with auth_type \
+             scram-sha-256 (give the password or a SCRAM verifier, or set auth_type = \"md5\")",
+        ]
+    );
+}
+
+#[test]
+fn a_mistake_does_not_draw_others_after_it() {
+    let told = told(
+        "[pgweave]\nauth_type = 'tust'\ndefault_pool_size = -5\nmin_pool_size = 25\n\
+         [databases.app]\n[users.bob]\n[users.eve]\npassword_file = '/none'\n",
+    );
+    assert_eq!(told.len(), 3, "{told:#?}");
+    assert!(told[0].contains("did you mean \"trust\"?"), "{told:#?}");
+    assert!(told[2].contains("/none"), "{told:#?}");
+}
+
+#[test]
+fn a_wait_that_must_end_may_not_be_zero() {
+    for key in [
+        "server_connect_timeout",
+        "client_login_timeout",
+        "cancel_wait_timeout",
+    ] {
+        let told = told(&general(&format!("{key} = 0")));
+        assert!(told[0].contains("must be more than 0"), "{told:#?}");
+    }
+}
+
+#[test]
+fn zero_bytes_are_refused_wherever_they_would_reach_the_protocol() {
+    let told = told(
+        "[databases.app]\nuser = \"a\\u0000b\"\n[users.alice]\npassword = \"\\u0000\"\n\
+         [users.\"a\\u0000b\"]\npassword = 'x'\n[databases.\"d\\u0000\"]\n",
+    );
+    assert_eq!(told.len(), 4, "{told:#?}");
+    assert!(
+        told.iter()
+            .all(|mistake| mistake.contains("zero character")),
+        "{told:#?}"
+    );
+}
+
+#[test]
+fn variables_stand_in_for_text_and_numbers() {
+    let world = World::with(&[
+        ("DB", "db1"),
+        ("PORT", "5433"),
+        ("PW", "s$cret"),
+        ("ME", "carol"),
+    ]);
+    let config = world
+        .toml(
+            "[databases.app]\nhost = '${DB}.local'\nport = '${PORT}'\npool_size = '${N:-7}'\n\
+             [users.\"${ME}\"]\npassword = '${PW}'\n",
+        )
+        .map_err(lines)
+        .unwrap();
+    let app = config.pool_settings("app", "carol").unwrap();
+    assert_eq!(
+        (app.host.as_str(), app.port, app.pool_size),
+        ("db1.local", 5433, 7)
+    );
+    assert_eq!(config.users["carol"].password, Some(Secret::new("s$cret")));
+    assert_eq!(
+        told("[databases.app]\nhost = '${DB}'\n[users.a]\npassword = 'a'\n"),
+        [
+            "a.toml:2: databases.app.host: the environment variable DB is not set \
+          (set it, or write ${DB:-default})"
+        ]
+    );
+}
+
+#[test]
+fn a_secret_may_stand_in_a_file() {
+    let mut world = World::default();
+    world.files.insert("/run/alice", "pass word\n");
+    world.files.insert("/run/empty", "\n");
+    let file = |keys: &str| format!("[databases.app]\n[users.alice]\n{keys}\n");
+    let config = world.toml(&file("password_file = '/run/alice'")).unwrap();
+    assert_eq!(
+        config.users["alice"].password,
+        Some(Secret::new("pass word"))
+    );
+    for (keys, what) in [
+        ("password_file = '/run/empty'", "is empty"),
+        ("password_file = '/run/none'", "cannot read \"/run/none\""),
+        (
+            "password = 'a'\npassword_file = '/run/alice'",
+            "password is given too",
+        ),
+    ] {
+        let told = lines(world.toml(&file(keys)).unwrap_err());
+        assert_eq!(told.len(), 1, "{told:#?}");
+        assert!(told[0].contains(what), "{told:#?}");
+    }
+}
+
+#[test]
+fn no_mistake_and_no_debug_output_holds_a_secret() {
+    let text = "[databases.app]\nhost = 'x'\npassword = 'SCRAM-SHA-256$hunter2'\n\
+                [users.alice]\npassword = 'SCRAM-SHA-256$hunter2:x'\n\
+                [users.bob]\npassword = ['hunter2']\n";
+    let told = told(text);
+    assert_eq!(told.len(), 3, "{told:#?}");
+    assert!(!told.concat().contains("hunter2"), "{told:#?}");
+    let config = read("[databases.app]\npassword = 'hunter2'\n[users.a]\npassword = 'hunter2'\n");
+    let config = config.unwrap();
+    let settings = config.pool_settings("app", "a");
+    assert!(!format!("{config:?} {settings:#?}").contains("hunter2"));
+}
+
+#[test]
+fn a_variable_of_ours_overrides_the_file_and_is_named_when_wrong() {
+    let world = World::with(&[
+        ("PGWEAVE_LISTEN_PORT", "7000"),
+        ("PGWEAVE_POOL_MODE", "session"),
+    ]);
+    let config = world.toml(&general("listen_port = 6000")).unwrap();
+    assert_eq!(config.general.listen_port, 7000);
+    assert_eq!(config.general.pool_mode, PoolMode::Session);
+
+    let world = World::with(&[
+        ("PGWEAVE_LISTEN_PORT", "x"),
+        ("PGWEAVE_MIN_POOL_SIZE", "50"),
+    ]);
+    assert_eq!(
+        lines(world.toml(&general("min_pool_size = 1")).unwrap_err()),
+        [
+            "environment: PGWEAVE_LISTEN_PORT: wants a whole number from 0 to 65535, not text",
+            "environment: PGWEAVE_MIN_POOL_SIZE: 50 is more than default_pool_size, which is 20",
+        ]
+    );
+}
+
+#[test]
+fn without_variables_the_environment_holds_no_configuration() {
+    assert!(World::default().environment().unwrap().is_none());
+    assert!(
+        World::with(&[("PGUSER", "me"), ("DATABASE_URL", "")])
+            .environment()
+            .unwrap()
+            .is_none()
+    );
+}
+
+#[test]
+fn a_database_url_alone_is_a_configuration() {
+    let url =
+        "postgres://al%40ice:p%2Fw%3A%25@db.local:5433/app?application_name=x&connect_timeout=3";
+    let world = World::with(&[("DATABASE_URL", url), ("PGWEAVE_DEFAULT_POOL_SIZE", "3")]);
+    let config = world.environment().unwrap().unwrap();
+    assert_eq!(config.general.auth_type, AuthType::ScramSha256);
+    assert_eq!(config.general.listen_addr, ["127.0.0.1"]);
+    assert_eq!(config.users["al@ice"].password, Some(Secret::new("p/w:%")));
+    for database in ["app", "other"] {
+        let pool = config.pool_settings(database, "al@ice").unwrap();
+        assert_eq!((pool.host.as_str(), pool.port), ("db.local", 5433));
+        assert_eq!(
+            (pool.dbname.as_str(), pool.server_user.as_str()),
+            (database, "al@ice")
+        );
+        assert_eq!(pool.server_password, Some(Secret::new("p/w:%")));
+        assert_eq!(
+            (pool.pool_size, pool.server_connect_timeout),
+            (3, Duration::from_secs(3))
+        );
+    }
+}
+
+#[test]
+fn a_url_without_a_password_means_trust() {
+    let world = World::with(&[("DATABASE_URL", "postgresql://me@[::1]?host=/run/postgresql")]);
+    let config = world.environment().unwrap().unwrap();
+    assert_eq!(config.general.auth_type, AuthType::Trust);
+    assert_eq!(config.users["me"].password, None);
+    // As in libpq, the database is the user's, and what comes last holds.
+    assert_eq!(config.databases["me"].host, "/run/postgresql");
+    let bare = World::with(&[("DATABASE_URL", "postgres://")])
+        .environment()
+        .unwrap()
+        .unwrap();
+    assert_eq!(bare.fallback.unwrap().host, "127.0.0.1");
+    assert!(bare.users.is_empty() && bare.databases.is_empty());
+}
+
+#[test]
+fn the_pg_variables_fill_what_the_url_leaves_open() {
+    let mut variables = vec![("PGHOST", "db1"), ("PGPORT", "5433"), ("PGUSER", "me")];
+    variables.extend([("PGPASSWORD", "pw"), ("PGDATABASE", "app")]);
+    let config = World::with(&variables).environment().unwrap().unwrap();
+    let app = config.pool_settings("app", "me").unwrap();
+    assert_eq!((app.host.as_str(), app.port), ("db1", 5433));
+    assert_eq!(config.users["me"].password, Some(Secret::new("pw")));
+
+    variables.push(("DATABASE_URL", "postgres://you:other@db2/app"));
+    let config = World::with(&variables).environment().unwrap().unwrap();
+    let app = config.pool_settings("app", "you").unwrap();
+    assert_eq!((app.host.as_str(), app.port), ("db2", 5433));
+    assert_eq!(config.users["you"].password, Some(Secret::new("other")));
+    assert!(!config.users.contains_key("me"));
+}
+
+#[test]
+fn wrong_variables_are_told_together_and_without_their_secrets() {
+    let told = |variables: &[_]| lines(World::with(variables).environment().unwrap_err());
+    assert_eq!(
+        told(&[("DATABASE_URL", "mysql://me:hunter2@db/app")]),
+        ["environment: DATABASE_URL: \"mysql\" is not PostgreSQL \
+          (postgres://user:password@host:port/dbname)"]
+    );
+    assert_eq!(
+        told(&[
+            ("PGHOST", "db"),
+            ("PGPORT", "http"),
+            ("PGSSLMODE", "require")
+        ])
+        .len(),
+        2,
+    );
+    for url in [
+        "hunter2",
+        "postgres://me:hun/ter2@db/app",
+        "postgres://me:hunter2@db:hunter2/app",
+        "postgres://me:%hunter2@db/app",
+        "postgres://me:%00hunter2@db/app",
+        "postgres://me:hunter2@db,hunter2/app",
+        "postgres://me:hunter2@db/app?sslmode=require",
+        "postgres://me:hunter2@db/app?options=hunter2",
+        "postgres://me:hunter2@db/app?connect_timeout=hunter2",
+    ] {
+        let told = told(&[("DATABASE_URL", url)]);
+        assert!(
+            told[0].starts_with("environment: DATABASE_URL: "),
+            "{told:#?}"
+        );
+        assert!(!told.concat().contains("hun"), "{told:#?}");
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_the_parser_panic(text in "(\\[(pgweave|users.a|databases.\"\\*\")\\]\n|[a-z_]{1,12} ?= ?|[\"'\\[\\]{}$0-9a-z.-]{0,8}|\n){0,12}") {
+        let _ = read(&text);
+    }
+
+    #[test]
+    fn no_url_makes_the_parser_panic(rest in ".{0,40}") {
+        let url = format!("postgres://{rest}");
+        let env = |name: &str| (name == "DATABASE_URL").then(|| url.clone());
+        let read_file = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
+        let _ = from_environment(&Sources { env: &env, read_file: &read_file });
+    }
+}

@@ -1,0 +1,128 @@
+"""psycopg: 30 threads, each with a connection, over few server connections."""
+
+import random
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import server
+from case import case
+from psycopg import errors
+from psycopg_connect import connect, value
+
+THREADS = 30
+TRANSFERS = 20
+
+
+def in_threads(work, count=THREADS):
+    """`work(n)` in `count` threads; the first error is raised here."""
+    with ThreadPoolExecutor(count) as threads:
+        return [future.result(timeout=50) for future in [threads.submit(work, n) for n in range(count)]]
+
+
+def transfers(prepare_threshold, threads=THREADS):
+    """Money goes between accounts, one time in three is taken back: the sum
+    stays, and what stays is what was committed."""
+    server.fresh_table("balance", "id int PRIMARY KEY, amount int NOT NULL")
+    server.fresh_table("moved", "amount int")
+    server.execute("INSERT INTO balance SELECT n, 1000 FROM generate_series(0, 9) n")
+    most = 0
+
+    def work(n):
+        nonlocal most
+        numbers, committed = random.Random(n), 0
+        with connect(autocommit=True, prepare_threshold=prepare_threshold) as connection:
+            for k in range(TRANSFERS):
+                source, target = sorted(numbers.sample(range(10), 2))
+                amount = numbers.randint(1, 100)
+                with connection.transaction() as transaction:
+                    connection.execute("UPDATE balance SET amount = amount - %s WHERE id = %s", (amount, source))
+                    connection.execute("UPDATE balance SET amount = amount + %s WHERE id = %s", (amount, target))
+                    connection.execute("INSERT INTO moved VALUES (%s)", (amount,))
+                    if k % 3 == 0:
+                        raise psycopg.Rollback(transaction)
+                    committed += amount
+                assert value(connection, "SELECT %s::int", (n * 1000 + k,)) == n * 1000 + k
+        return committed
+
+    def watch():
+        nonlocal most
+        while not done.wait(0.03):
+            most = max(most, server.connections())
+
+    done = threading.Event()
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        committed = in_threads(work, threads)
+    finally:
+        done.set()
+        watching.join()
+    assert server.value("SELECT sum(amount) FROM balance") == 10_000
+    assert server.value("SELECT sum(amount) FROM moved") == sum(committed)
+    assert server.value("SELECT count(*) FROM moved") == threads * len([k for k in range(TRANSFERS) if k % 3])
+    assert most > 0
+    if server.POOL_SIZE is not None:
+        assert most <= server.POOL_SIZE, f"{most} server connections"
+
+
+@case("30 threads in transactions: the sums are right")
+def _():
+    transfers(prepare_threshold=None)
+
+
+@case("3 threads in transactions with prepared statements")
+def _():
+    transfers(prepare_threshold=0, threads=3)
+
+
+@case("30 threads in transactions with prepared statements", shared_statements=True)
+def _():
+    transfers(prepare_threshold=0)
+
+
+@case("30 threads cancel their own queries and nobody else's")
+def _():
+    def work(n):
+        with connect(autocommit=True, prepare_threshold=None) as connection:
+            for k in range(4):
+                timer = threading.Timer(random.uniform(0.0, 0.2), connection.cancel_safe)
+                timer.start()
+                # Even ones sleep until they are cancelled; of the odd ones the
+                # cancel may come when the query is over.
+                try:
+                    if n % 2 == 0:
+                        while True:
+                            connection.execute("SELECT pg_sleep(60)")
+                    connection.execute("SELECT pg_sleep(0.05)")
+                except errors.QueryCanceled:
+                    pass
+                timer.join()
+                # A cancel sent and answered before this query began must not hit it.
+                assert value(connection, "SELECT %s::int FROM pg_sleep(0.01)", (n * 10 + k,)) == n * 10 + k
+        return True
+
+    assert in_threads(work) == [True] * THREADS
+
+
+@case("30 clients that come and go at random leave the pool whole")
+def _():
+    server.fresh_table("steps", "n int")
+
+    def work(n):
+        numbers = random.Random(n)
+        for _ in range(5):
+            connection = connect(prepare_threshold=None)
+            connection.execute("INSERT INTO steps VALUES (%s)", (n,))
+            time.sleep(numbers.uniform(0, 0.02))
+            if numbers.random() < 0.5:
+                connection.pgconn.finish()  # with the transaction open
+            else:
+                connection.rollback()
+                connection.close()
+
+    in_threads(work)
+    server.wait_until_no_transaction_is_open()
+    assert server.value("SELECT count(*) FROM steps") == 0
+    in_threads(lambda n: connect(autocommit=True).execute("SELECT 1").fetchone())
