@@ -1,1 +1,23 @@
-//! (room pool)
+//! Who may use which server connection, and when.
+//!
+//! bb8 keeps the idle connections and their life; it never decides and never
+//! waits. A strictly fair [`gate`] stands before it. A [`Lease`] is a server
+//! connection in use, given back only with a
+//! [`Boundary`](crate::session::Boundary).
+
+mod budget;
+mod clients;
+mod connection;
+mod directory;
+mod gate;
+mod lease;
+mod server_pool;
+mod shelf;
+mod trouble;
+
+pub use budget::Budget;
+pub use clients::{ClientHandle, Clients, Wish};
+pub use directory::Directory;
+pub use lease::Lease;
+pub use server_pool::{PoolStats, ServerPool};
+pub use shelf::Shelf;

@@ -1,1 +1,94 @@
-//! (room server)
+//! One connection of ours to PostgreSQL: connect, log in, judge what it says,
+//! bring it back to a boundary, cancel what it runs.
+//!
+//! Knows nothing of pools or of who waits. What a server says is untrusted.
+
+mod cancel;
+mod connect;
+mod digest;
+mod identity;
+mod login;
+mod settle;
+
+use std::sync::Arc;
+
+pub use cancel::cancel;
+pub use connect::{LoginSpec, connect};
+pub use digest::{Digest, Forward};
+pub use identity::Identity;
+pub use settle::Unsettled;
+
+use crate::net::{Outbox, Stream};
+use crate::session::Tracker;
+use crate::session::statements::{Op, ServerStatements};
+
+/// A logged-in server connection.
+///
+/// Dropping it says Terminate, if the socket takes it at once, and closes.
+#[derive(Debug)]
+pub struct Server {
+    /// The socket.
+    pub stream: Stream,
+    /// What the socket has yet to take.
+    pub outbox: Outbox,
+    /// What it owes and where it stands.
+    pub tracker: Tracker,
+    /// The prepared statements that it holds under names of ours.
+    pub statements: ServerStatements,
+    /// The client whose unnamed statement (or lack of one) it has; 0: nobody's.
+    pub unnamed_of: u64,
+    /// `application_name` as last set here.
+    pub application_name: Arc<str>,
+    /// What cancels it, and who it is.
+    pub identity: Arc<Identity>,
+    /// ParameterStatus as reported at login, in that order.
+    pub parameters: Vec<(String, String)>,
+    /// The start of a frame whose rest has not arrived.
+    inbox: Vec<u8>,
+    /// Bytes of a frame's body that are still to come, and whether they are
+    /// the client's.
+    body_left: usize,
+    body_is_forwarded: bool,
+}
+
+impl Server {
+    /// Takes back statement changes on this side that did not come to pass.
+    pub fn undo(&mut self, op: &Op) {
+        match op {
+            Op::ServerPrepares(id) => {
+                self.statements.remove(*id);
+            }
+            Op::ServerForgets(statement) => self.statements.insert(Arc::clone(statement)),
+            Op::UnnamedAgrees => self.unnamed_of = 0,
+            Op::Unnamed { agreed, .. } => {
+                if !agreed {
+                    self.unnamed_of = 0;
+                }
+            }
+            Op::ClientName { .. } => {}
+        }
+    }
+
+    /// Is the socket quiet, as it must be while nobody uses it?
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.inbox.is_empty() && self.body_left == 0 && self.outbox.is_empty() && !self.stream.is_readable()
+    }
+
+    /// Has the last frame arrived to its end, and everything been sent?
+    #[inline]
+    #[must_use]
+    pub fn between_frames(&self) -> bool {
+        self.inbox.is_empty() && self.body_left == 0 && self.outbox.is_empty()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // A frame cut short must not be followed by something that looks like
+        // its rest.
+        if self.outbox.is_empty() {
+            self.stream.write_last(&crate::wire::frontend::terminate());
+        }
+    }
+}

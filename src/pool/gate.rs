@@ -1,0 +1,320 @@
+//! The gate: strictly first come, first served.
+//!
+//! Who enters holds a permit to use one server connection. A permit that
+//! comes back is handed straight to the head of the queue, with the
+//! connection itself where that fits; nobody who comes later can be faster.
+//!
+//! ```text
+//! enter --(permit free, queue empty)--> inside --leave--> head of the queue
+//!   \--> queue --(handed a permit)----> inside
+//!                                         \--(no room to open a connection)--> short --(handed a connection)--> inside
+//! ```
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use crate::wire::PgError;
+
+/// What a waiter is handed: `Some`, a connection to use at once; `None`, leave
+/// to get one.
+pub(super) type Handed<C> = Result<Option<C>, PgError>;
+
+/// A waiter's end.
+pub(super) type Turn<C> = oneshot::Receiver<Handed<C>>;
+
+#[derive(Debug)]
+struct Waiter<C> {
+    hand: oneshot::Sender<Handed<C>>,
+    since: Instant,
+    /// Which connections fit: those of the same shelf.
+    shelf: u64,
+}
+
+/// A strictly fair gate for `limit` permits. `C` is a connection that is
+/// handed on; one that nobody takes any more finds its own way home on drop.
+#[derive(Debug)]
+pub(super) struct Gate<C> {
+    inner: Mutex<Inner<C>>,
+}
+
+#[derive(Debug)]
+struct Inner<C> {
+    limit: u32,
+    used: u32,
+    queue: VecDeque<Waiter<C>>,
+    /// Inside, but without room to open a connection: served before the queue.
+    short: VecDeque<Waiter<C>>,
+}
+
+impl<C> Gate<C> {
+    pub fn new(limit: u32) -> Self {
+        Self { inner: Mutex::new(Inner { limit, used: 0, queue: VecDeque::new(), short: VecDeque::new() }) }
+    }
+
+    /// A permit at once, if nobody waits for one.
+    #[inline]
+    pub fn try_enter(&self) -> bool {
+        let mut inner = self.inner.lock();
+        let free = inner.has_room() && inner.queue.is_empty() && inner.short.is_empty();
+        inner.used += u32::from(free);
+        free
+    }
+
+    /// A place at the end of the queue.
+    pub fn queue(&self, shelf: u64, now: Instant) -> Turn<C> {
+        let (hand, turn) = oneshot::channel();
+        self.inner.lock().queue.push_back(Waiter { hand, since: now, shelf });
+        // A permit may have come back since the caller looked.
+        self.pump();
+        turn
+    }
+
+    /// For one who is inside and cannot open a connection: the next one that
+    /// comes back.
+    pub fn wait_for_connection(&self, shelf: u64, now: Instant) -> Turn<C> {
+        let (hand, turn) = oneshot::channel();
+        self.inner.lock().short.push_back(Waiter { hand, since: now, shelf });
+        turn
+    }
+
+    /// A permit comes back without a connection.
+    pub fn leave(&self) {
+        let mut inner = self.inner.lock();
+        inner.used = inner.used.saturating_sub(1);
+        drop(inner);
+        self.pump();
+    }
+
+    /// A permit comes back with a clean connection of the given shelf. Returns
+    /// the connection when it fits no one who waits.
+    pub fn leave_with(&self, connection: C, shelf: u64) -> Option<C> {
+        let mut inner = self.inner.lock();
+        if let Some(waiter) = inner.next_short() {
+            inner.used = inner.used.saturating_sub(1);
+            drop(inner);
+            return self.hand_to(waiter, connection, shelf);
+        }
+        if inner.used > inner.limit {
+            inner.used -= 1;
+            return Some(connection);
+        }
+        if let Some(waiter) = inner.next_queued() {
+            drop(inner);
+            return self.hand_on(waiter, connection, shelf);
+        }
+        inner.used = inner.used.saturating_sub(1);
+        Some(connection)
+    }
+
+    /// Gives a connection to one who is inside already.
+    fn hand_to(&self, waiter: Waiter<C>, connection: C, shelf: u64) -> Option<C> {
+        if waiter.shelf != shelf {
+            // The caller closes the misfit, which makes room to open another.
+            let _ = waiter.hand.send(Ok(None));
+            return Some(connection);
+        }
+        match waiter.hand.send(Ok(Some(connection))) {
+            Ok(()) => None,
+            Err(Ok(back)) => back,
+            Err(Err(_)) => None,
+        }
+    }
+
+    /// Gives a permit, and the connection where it fits, to the queue's head.
+    fn hand_on(&self, waiter: Waiter<C>, connection: C, shelf: u64) -> Option<C> {
+        let (handed, kept) = if waiter.shelf == shelf { (Some(connection), None) } else { (None, Some(connection)) };
+        match waiter.hand.send(Ok(handed)) {
+            Ok(()) => kept,
+            // Gone in this very moment: the permit goes on to the next.
+            Err(back) => match kept.or_else(|| back.ok().flatten()) {
+                Some(connection) => self.leave_with(connection, shelf),
+                None => {
+                    self.leave();
+                    None
+                }
+            },
+        }
+    }
+
+    /// Hands out the permits that are free.
+    pub fn pump(&self) {
+        self.pump_up_to(0);
+    }
+
+    /// Hands out permits as if the limit were higher by `reserve`.
+    pub fn pump_up_to(&self, reserve: u32) {
+        loop {
+            let mut inner = self.inner.lock();
+            if inner.used >= inner.limit.saturating_add(reserve) || !inner.short.is_empty() {
+                return;
+            }
+            let Some(waiter) = inner.next_queued() else { return };
+            inner.used += 1;
+            drop(inner);
+            if waiter.hand.send(Ok(None)).is_err() {
+                let mut inner = self.inner.lock();
+                inner.used = inner.used.saturating_sub(1);
+            }
+        }
+    }
+
+    /// Sends everybody who waits away with this error.
+    pub fn fail_all(&self, error: &PgError) {
+        let mut inner = self.inner.lock();
+        let mut waiters = std::mem::take(&mut inner.queue);
+        waiters.append(&mut inner.short);
+        drop(inner);
+        for waiter in waiters {
+            let _ = waiter.hand.send(Err(error.clone()));
+        }
+    }
+
+    /// Permits out.
+    pub fn used(&self) -> u32 {
+        self.inner.lock().used
+    }
+
+    /// How many wait, and since when the oldest does.
+    pub fn waiting(&self) -> (usize, Option<Instant>) {
+        let inner = self.inner.lock();
+        let oldest = inner.queue.front().into_iter().chain(inner.short.front()).map(|waiter| waiter.since).min();
+        (inner.queue.len() + inner.short.len(), oldest)
+    }
+}
+
+impl<C> Inner<C> {
+    fn has_room(&self) -> bool {
+        self.used < self.limit
+    }
+
+    fn next_queued(&mut self) -> Option<Waiter<C>> {
+        Self::next(&mut self.queue)
+    }
+
+    fn next_short(&mut self) -> Option<Waiter<C>> {
+        Self::next(&mut self.short)
+    }
+
+    /// The first who still waits.
+    fn next(waiters: &mut VecDeque<Waiter<C>>) -> Option<Waiter<C>> {
+        while let Some(waiter) = waiters.pop_front() {
+            if !waiter.hand.is_closed() {
+                return Some(waiter);
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Numbers = Gate<u32>;
+
+    fn handed(turn: &mut Turn<u32>) -> Option<Handed<u32>> {
+        turn.try_recv().ok()
+    }
+
+    #[test]
+    fn permits_go_out_up_to_the_limit() {
+        let gate = Numbers::new(2);
+        assert!(gate.try_enter());
+        assert!(gate.try_enter());
+        assert!(!gate.try_enter());
+        gate.leave();
+        assert!(gate.try_enter());
+        assert_eq!(gate.used(), 2);
+    }
+
+    #[test]
+    fn a_connection_goes_straight_to_the_head_of_the_queue() {
+        let gate = Numbers::new(1);
+        assert!(gate.try_enter());
+        let now = Instant::now();
+        let [mut first, mut second] = [gate.queue(1, now), gate.queue(1, now)];
+        assert_eq!(gate.leave_with(7, 1), None);
+        assert_eq!(handed(&mut first), Some(Ok(Some(7))));
+        assert_eq!(handed(&mut second), None);
+        assert!(!gate.try_enter());
+        assert_eq!(gate.leave_with(7, 1), None);
+        assert_eq!(handed(&mut second), Some(Ok(Some(7))));
+        assert_eq!(gate.leave_with(7, 1), Some(7));
+        assert_eq!(gate.used(), 0);
+    }
+
+    #[test]
+    fn who_comes_later_cannot_pass_the_queue() {
+        let gate = Numbers::new(1);
+        assert!(gate.try_enter());
+        let mut waiting = gate.queue(1, Instant::now());
+        gate.leave();
+        assert!(!gate.try_enter());
+        assert_eq!(handed(&mut waiting), Some(Ok(None)));
+    }
+
+    #[test]
+    fn one_who_gave_up_is_passed_over() {
+        let gate = Numbers::new(1);
+        assert!(gate.try_enter());
+        let now = Instant::now();
+        let gone = gate.queue(1, now);
+        let mut here = gate.queue(1, now);
+        drop(gone);
+        assert_eq!(gate.leave_with(7, 1), None);
+        assert_eq!(handed(&mut here), Some(Ok(Some(7))));
+    }
+
+    #[test]
+    fn a_connection_of_another_shelf_gives_only_the_permit() {
+        let gate = Numbers::new(1);
+        assert!(gate.try_enter());
+        let mut other = gate.queue(2, Instant::now());
+        assert_eq!(gate.leave_with(7, 1), Some(7));
+        assert_eq!(handed(&mut other), Some(Ok(None)));
+        assert_eq!(gate.used(), 1);
+    }
+
+    #[test]
+    fn one_who_is_short_of_a_connection_comes_first() {
+        let gate = Numbers::new(3);
+        assert!(gate.try_enter());
+        assert!(gate.try_enter());
+        let now = Instant::now();
+        let mut short = gate.wait_for_connection(1, now);
+        assert!(!gate.try_enter());
+        let mut queued = gate.queue(1, now);
+        assert_eq!(handed(&mut queued), None);
+        assert_eq!(gate.leave_with(7, 1), None);
+        assert_eq!(handed(&mut short), Some(Ok(Some(7))));
+        gate.pump();
+        assert_eq!(handed(&mut queued), Some(Ok(None)));
+    }
+
+    #[test]
+    fn the_reserve_is_opened_only_on_demand_and_closes_again() {
+        let gate = Numbers::new(1);
+        assert!(gate.try_enter());
+        let mut waiting = gate.queue(1, Instant::now());
+        gate.pump();
+        assert_eq!(handed(&mut waiting), None);
+        gate.pump_up_to(1);
+        assert_eq!(handed(&mut waiting), Some(Ok(None)));
+        let mut next = gate.queue(1, Instant::now());
+        assert_eq!(gate.leave_with(7, 1), Some(7));
+        assert_eq!(handed(&mut next), None);
+    }
+
+    #[test]
+    fn everybody_is_sent_away_with_the_error() {
+        let gate = Numbers::new(1);
+        assert!(gate.try_enter());
+        let mut waiting = gate.queue(1, Instant::now());
+        gate.fail_all(&PgError::fatal("08001", "gone"));
+        assert_eq!(handed(&mut waiting).and_then(Result::err).map(|error| error.code).as_deref(), Some("08001"));
+        assert_eq!(gate.waiting().0, 0);
+    }
+}

@@ -1,0 +1,30 @@
+//! Sending a CancelRequest (`protocol-flow.html#PROTOCOL-FLOW-CANCELING-REQUESTS`).
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+
+use super::identity::CancelUnderWay;
+use crate::net::dial;
+use crate::wire::frontend::cancel_request;
+
+/// Sends the cancel and waits for PostgreSQL to close that connection, which
+/// it does after it has signalled the backend: from then on the cancel can
+/// hit nothing that starts later. Returns whether that was seen in time; if
+/// not, the server connection must not be handed on.
+///
+/// # Cancel safety
+/// Dropped before its end, the cancel may or may not take effect.
+pub async fn cancel(under_way: &CancelUnderWay, within: Duration) -> bool {
+    let identity = under_way.identity();
+    let sent = async {
+        let (mut stream, _) = dial(&identity.target, within).await.ok()?;
+        stream.write_all(&cancel_request(identity.pid, &identity.secret)).await.ok()?;
+        let mut answer = [0; 64];
+        // Nothing is ever answered; a reset is as good an end as a close.
+        let _ = stream.read(&mut answer).await;
+        Some(())
+    };
+    matches!(timeout(within, sent).await, Ok(Some(())))
+}

@@ -1,0 +1,232 @@
+//! Judging what a server said: which bytes are the client's, what they change.
+
+use std::ops::Range;
+
+use super::Server;
+use crate::session::statements::{ClientStatements, PREFIX};
+use crate::session::{Pay, TxStatus, Violation};
+use crate::wire::{backend, frame};
+
+/// Frames up to this many bytes are waited for whole when what they say
+/// matters; what matters in longer ones stands at their beginning.
+const WHOLE: usize = 16 * 1024;
+
+/// Longest frame that a server may send.
+const MAX_FRAME: usize = 0x7fff_ffff;
+
+/// Which bytes go to the client.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Forward {
+    /// This part of what was read, unchanged.
+    Slice(Range<usize>),
+    /// What was built in the given vector.
+    Built,
+}
+
+/// What one read of a server brought.
+#[derive(Debug)]
+pub struct Digest {
+    /// Which bytes go to the client.
+    pub forward: Forward,
+    /// An error that ends the server connection was among them.
+    pub fatal: bool,
+    /// ReadyForQuery messages seen.
+    pub ready: u32,
+    /// Those of them that ended a transaction.
+    pub transactions: u32,
+    /// All prepared statements of the session are gone.
+    pub deallocated_all: bool,
+    /// `application_name` as it was reported to the client.
+    pub application_name: Option<String>,
+    /// A shared statement no longer fits the catalog (SQLSTATE 0A000, 26000).
+    pub stale_statement: bool,
+}
+
+/// A run of adjacent bytes on its way out, so that what arrived together
+/// leaves together.
+struct Run<'a> {
+    from: &'a [u8],
+    range: Range<usize>,
+    out: &'a mut Vec<u8>,
+}
+
+impl Run<'_> {
+    #[inline]
+    fn pass(&mut self, range: Range<usize>) {
+        if self.range.end == range.start {
+            self.range.end = range.end;
+        } else {
+            self.flush();
+            self.range = range;
+        }
+    }
+
+    fn flush(&mut self) {
+        self.out.extend_from_slice(self.from.get(self.range.clone()).unwrap_or_default());
+        self.range.start = self.range.end;
+    }
+
+    fn finish(mut self) -> Forward {
+        if self.out.is_empty() {
+            return Forward::Slice(self.range);
+        }
+        self.flush();
+        Forward::Built
+    }
+}
+
+impl Server {
+    /// Judges `read`, the next bytes from the server. `out` is empty and takes
+    /// what goes to the client where that is not a plain slice of `read`.
+    /// `names` are the client's prepared statements: an error speaks of them
+    /// by the client's own names.
+    ///
+    /// # Errors
+    /// [`Violation`] when the server broke the protocol: close it.
+    pub fn digest(
+        &mut self,
+        read: &[u8],
+        out: &mut Vec<u8>,
+        names: Option<&ClientStatements>,
+    ) -> Result<Digest, Violation> {
+        if self.inbox.is_empty() {
+            return self.digest_run(read, out, names);
+        }
+        let mut whole = std::mem::take(&mut self.inbox);
+        whole.extend_from_slice(read);
+        let mut digest = self.digest_run(&whole, out, names)?;
+        if let Forward::Slice(range) = digest.forward {
+            out.extend_from_slice(whole.get(range).unwrap_or_default());
+            digest.forward = Forward::Built;
+        }
+        Ok(digest)
+    }
+
+    fn digest_run(
+        &mut self,
+        read: &[u8],
+        out: &mut Vec<u8>,
+        names: Option<&ClientStatements>,
+    ) -> Result<Digest, Violation> {
+        let mut digest = Digest {
+            forward: Forward::Built,
+            fatal: false,
+            ready: 0,
+            transactions: 0,
+            deallocated_all: false,
+            application_name: None,
+            stale_statement: false,
+        };
+        let mut run = Run { from: read, range: 0..0, out };
+        let mut at = 0;
+        while at < read.len() {
+            if self.body_left > 0 {
+                let part = self.body_left.min(read.len() - at);
+                if self.body_is_forwarded {
+                    run.pass(at..at + part);
+                }
+                self.body_left -= part;
+                at += part;
+                continue;
+            }
+            let rest = read.get(at..).unwrap_or_default();
+            let Some(header) = frame::header(rest, MAX_FRAME).map_err(|_| Violation('?'))? else {
+                self.inbox = rest.to_vec();
+                break;
+            };
+            let whole = header.total <= rest.len();
+            if !whole && header.total <= WHOLE && !is_bulk(header.tag) {
+                self.inbox = rest.to_vec();
+                break;
+            }
+            let here = header.total.min(rest.len());
+            let bytes = rest.get(..here).unwrap_or_default();
+            let forwarded = self.judge(header.tag, bytes, &mut digest)?;
+            if forwarded {
+                if header.tag == b'E' && whole && names.is_some() {
+                    self.pass_error(bytes, at, &mut run, names);
+                } else {
+                    run.pass(at..at + here);
+                }
+            }
+            self.body_left = header.total - here;
+            self.body_is_forwarded = forwarded;
+            at += here;
+            if self.tracker.has_answers() {
+                run.flush();
+                self.tracker.answers(run.out);
+            }
+        }
+        digest.forward = run.finish();
+        Ok(digest)
+    }
+
+    /// Judges one frame; true when it goes to the client.
+    #[inline]
+    fn judge(&mut self, tag: u8, bytes: &[u8], digest: &mut Digest) -> Result<bool, Violation> {
+        if is_bulk(tag) {
+            // Rows and copy data: never looked at.
+            let pay = self.tracker.body_pay().ok_or(Violation(char::from(tag)))?;
+            return Ok(pay == Pay::Forward);
+        }
+        let body = bytes.get(frame::HEADER..).unwrap_or_default();
+        let forwarded = self.tracker.received(tag, body)? == Pay::Forward;
+        match tag {
+            b'Z' => {
+                digest.ready += u32::from(forwarded);
+                digest.transactions += u32::from(forwarded && self.tracker.status() == TxStatus::Idle);
+            }
+            b'E' => {
+                digest.fatal |= backend::is_fatal(body);
+                digest.stale_statement |= matches!(backend::sqlstate_of(body), Some(b"0A000" | b"26000"));
+            }
+            b'C' => digest.deallocated_all |= matches!(body, b"DEALLOCATE ALL\0" | b"DISCARD ALL\0"),
+            b'S' => self.note_parameter(body, forwarded, digest),
+            _ => {}
+        }
+        Ok(forwarded)
+    }
+
+    fn note_parameter(&mut self, body: &[u8], forwarded: bool, digest: &mut Digest) {
+        if let Some((b"application_name", value)) = backend::parameter(body) {
+            let value = String::from_utf8_lossy(value).into_owned();
+            self.application_name = value.as_str().into();
+            if forwarded {
+                digest.application_name = Some(value);
+            }
+        }
+    }
+
+    /// Forwards an error, with the client's own names for what we renamed.
+    fn pass_error(&self, bytes: &[u8], at: usize, run: &mut Run<'_>, names: Option<&ClientStatements>) {
+        match names.and_then(|names| with_client_names(bytes, names)) {
+            Some(renamed) => {
+                run.flush();
+                run.range = at + bytes.len()..at + bytes.len();
+                run.out.extend_from_slice(&renamed);
+            }
+            None => run.pass(at..at + bytes.len()),
+        }
+    }
+}
+
+/// DataRow and CopyData.
+#[inline]
+fn is_bulk(tag: u8) -> bool {
+    matches!(tag, b'D' | b'd')
+}
+
+/// The same ErrorResponse where it quotes statement names of ours; `None`
+/// when it does not.
+fn with_client_names(bytes: &[u8], names: &ClientStatements) -> Option<Vec<u8>> {
+    let quoted = [b"\"", PREFIX.as_bytes()].concat();
+    let found = bytes.windows(quoted.len()).position(|window| window == quoted)?;
+    let digits_at = found + quoted.len();
+    let digits = bytes.get(digits_at..)?.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let id: u64 = std::str::from_utf8(bytes.get(digits_at..digits_at + digits)?).ok()?.parse().ok()?;
+    let name = names.name_of(id)?;
+    let mut renamed = Vec::with_capacity(bytes.len() + name.len());
+    let body = [bytes.get(frame::HEADER..found + 1)?, name, bytes.get(digits_at + digits..)?];
+    crate::wire::frontend::frame_into(&mut renamed, b'E', &body);
+    Some(renamed)
+}

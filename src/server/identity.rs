@@ -1,0 +1,78 @@
+//! Who a server connection is, for those who want to cancel what it runs.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tokio::sync::Notify;
+
+use crate::net::Target;
+
+/// Process, key and address of one server connection, and the cancels that
+/// are under way against it. Outlives the lease that uses the connection.
+#[derive(Debug)]
+pub struct Identity {
+    /// Backend process id, as PostgreSQL reported it.
+    pub pid: i32,
+    /// Secret key of the backend, 4 to 256 bytes.
+    pub secret: Vec<u8>,
+    /// Where it listens.
+    pub target: Target,
+    cancels: AtomicU32,
+    finished: Notify,
+}
+
+/// A cancel under way: as long as it lives, the server connection is not
+/// handed on.
+#[derive(Debug)]
+pub struct CancelUnderWay(std::sync::Arc<Identity>);
+
+impl Identity {
+    /// A connection that nobody cancels yet.
+    #[must_use]
+    pub fn new(pid: i32, secret: Vec<u8>, target: Target) -> Self {
+        Self { pid, secret, target, cancels: AtomicU32::new(0), finished: Notify::new() }
+    }
+
+    /// Announces a cancel. The caller holds the lock under which the lease is
+    /// known to last, so that the count is up before the lease can end.
+    #[must_use]
+    pub fn begin_cancel(self: &std::sync::Arc<Self>) -> CancelUnderWay {
+        self.cancels.fetch_add(1, Ordering::AcqRel);
+        CancelUnderWay(std::sync::Arc::clone(self))
+    }
+
+    /// Is a cancel under way?
+    #[must_use]
+    pub fn is_being_canceled(&self) -> bool {
+        self.cancels.load(Ordering::Acquire) > 0
+    }
+
+    /// Waits until no cancel is under way.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn cancels_finished(&self) {
+        loop {
+            let finished = self.finished.notified();
+            if !self.is_being_canceled() {
+                return;
+            }
+            finished.await;
+        }
+    }
+}
+
+impl CancelUnderWay {
+    /// Whose query is being cancelled.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.0
+    }
+}
+
+impl Drop for CancelUnderWay {
+    fn drop(&mut self) {
+        if self.0.cancels.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.finished.notify_waiters();
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Bringing a server connection back to a boundary without its client.
+
+use std::future::poll_fn;
+use std::io;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::{Server, cancel};
+use crate::net::scratch::poll_read_with;
+use crate::session::{Boundary, Kind, Pay, Rest, TxStatus};
+use crate::wire::frontend;
+
+/// Why a server connection did not come to a boundary: it must be closed.
+#[derive(Debug, thiserror::Error)]
+pub enum Unsettled {
+    /// It took too long.
+    #[error("it did not come to a boundary in time")]
+    TimedOut,
+    /// What it may still say is not certain.
+    #[error("what it owes is not certain")]
+    Doubt,
+    /// It broke the protocol.
+    #[error("it broke the protocol")]
+    Violation,
+    /// It ended the connection.
+    #[error("it ended the connection")]
+    Closed,
+}
+
+impl From<io::Error> for Unsettled {
+    fn from(_: io::Error) -> Self {
+        Unsettled::Closed
+    }
+}
+
+impl Server {
+    /// The wrap-up of a turn whose client has left: what runs is cancelled,
+    /// what is open is rolled back. The client must not have left in the
+    /// middle of a frame.
+    ///
+    /// # Errors
+    /// [`Unsettled`] after `within` (twice that in all), or when in doubt.
+    ///
+    /// # Cancel safety
+    /// Dropped before its end, the connection must be closed.
+    pub async fn settle(&mut self, cancel_first: bool, within: Duration) -> Result<Boundary, Unsettled> {
+        self.end_what_the_client_began();
+        if cancel_first {
+            self.cancel_what_runs(within).await?;
+        } else if timeout(within, self.quiesce()).await.is_err() {
+            self.cancel_what_runs(within).await?;
+        }
+        let orderly = async {
+            self.quiesce().await?;
+            if self.tracker.status() != TxStatus::Idle {
+                self.query("ROLLBACK").await?;
+            }
+            match self.tracker.rest() {
+                Rest::Boundary(boundary) if self.between_frames() => Ok(boundary),
+                _ => Err(Unsettled::Doubt),
+            }
+        };
+        timeout(within, orderly).await.unwrap_or(Err(Unsettled::TimedOut))
+    }
+
+    /// One simple query of ours on a connection at a boundary; its result is
+    /// dropped, an error of it is doubt.
+    ///
+    /// # Errors
+    /// [`Unsettled`]; there is no time limit here.
+    pub async fn query(&mut self, text: &str) -> Result<(), Unsettled> {
+        self.tracker.owe(Kind::Query, Pay::Swallow);
+        self.unnamed_of = 0;
+        self.outbox.push(&frontend::query(text));
+        self.quiesce().await
+    }
+
+    /// Is the connection at rest alive? Asked with an empty query.
+    ///
+    /// # Errors
+    /// [`Unsettled`] when it did not answer within the time given.
+    pub async fn check(&mut self, within: Duration) -> Result<Boundary, Unsettled> {
+        timeout(within, self.query(";")).await.unwrap_or(Err(Unsettled::TimedOut))?;
+        match self.tracker.rest() {
+            Rest::Boundary(boundary) => Ok(boundary),
+            Rest::Busy | Rest::Doubt => Err(Unsettled::Doubt),
+        }
+    }
+
+    fn end_what_the_client_began(&mut self) {
+        if self.tracker.copy_in() {
+            self.outbox.push(&frontend::copy_fail("the client has left"));
+            self.tracker.client_ends_copy();
+        }
+        if self.tracker.unsynced() || self.tracker.skipping() {
+            self.tracker.owe(Kind::Sync, Pay::Swallow);
+            self.outbox.push(&frontend::sync());
+        }
+    }
+
+    async fn cancel_what_runs(&mut self, within: Duration) -> Result<(), Unsettled> {
+        if !self.tracker.owes() {
+            return Ok(());
+        }
+        let under_way = self.identity.begin_cancel();
+        match cancel(&under_way, within).await {
+            true => Ok(()),
+            false => Err(Unsettled::TimedOut),
+        }
+    }
+
+    /// Sends what waits and reads until nothing is owed.
+    async fn quiesce(&mut self) -> Result<(), Unsettled> {
+        poll_fn(|cx| self.poll_quiesce(cx)).await
+    }
+
+    fn poll_quiesce(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Unsettled>> {
+        loop {
+            let flushed = self.outbox.poll_flush(&mut self.stream, cx)?.is_ready();
+            if flushed && !self.tracker.owes() && self.between_frames() {
+                return Poll::Ready(Ok(()));
+            }
+            ready!(self.poll_discard(cx))?;
+        }
+    }
+
+    /// Reads once, judges, and drops what would have been the client's.
+    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Unsettled>> {
+        // The stream is taken out for the call, so that the rest can judge.
+        let Server { stream, .. } = self;
+        let mut read = Vec::new();
+        let closed = ready!(poll_read_with(stream, cx, |_, _, bytes, _| {
+            read.extend_from_slice(bytes);
+            bytes.is_empty()
+        }))?;
+        if closed {
+            return Poll::Ready(Err(Unsettled::Closed));
+        }
+        let digest = self.digest(&read, &mut Vec::new(), None).map_err(|_| Unsettled::Violation)?;
+        for (op, _) in self.tracker.take_undone() {
+            self.undo(&op);
+        }
+        if digest.deallocated_all {
+            self.statements.clear();
+        }
+        if self.tracker.take_held_sync() {
+            self.outbox.push(&frontend::sync());
+        }
+        Poll::Ready(if digest.fatal { Err(Unsettled::Closed) } else { Ok(()) })
+    }
+}
