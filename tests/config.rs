@@ -238,7 +238,7 @@ fn an_empty_file_pools_nothing_and_says_so() {
         [
             "a.toml: databases: there is no database to pool \
              (add [databases.NAME], or [databases.\"*\"] for all of a server's)",
-            "a.toml: users: there is no user, so with auth_type scram-sha-256 nobody can log in \
+            "a.toml: users: no user has a password, so with auth_type scram-sha-256 nobody can log in \
              (add [users.NAME] with a password, or set auth_type = \"trust\")",
         ]
     );
@@ -267,12 +267,23 @@ fn settings_that_do_not_go_together_are_told() {
              section otherwise, and give the server's name as dbname)",
             "a.toml:13: databases.far.host: \"db:5433\" is neither a host name nor an address \
              (write \"db\", and 5433 as port)",
-            "a.toml:14: users.bob.password: is missing: with auth_type scram-sha-256 this user \
-             cannot log in (add password or password_file)",
             "a.toml:16: users.eve.password: an md5 hash cannot be used with auth_type \
              scram-sha-256 (give the password or a SCRAM verifier, or set auth_type = \"md5\")",
         ]
     );
+}
+
+#[test]
+fn a_user_may_lack_a_password_but_not_all_of_them() {
+    let told = told("[databases.app]\n[users.bob]\n");
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert!(
+        told[0].starts_with("a.toml:2: users: no user has a password"),
+        "{told:#?}"
+    );
+    assert!(read("[pgweave]\nauth_type = 'trust'\n[databases.app]\n[users.bob]\n").is_ok());
+    let owner = "[databases.app]\nuser = 'owner'\n[users.owner]\npool_size = 5\n[users.a]\npassword = 'a'\n";
+    assert!(read(owner).is_ok());
 }
 
 #[test]

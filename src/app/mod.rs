@@ -1,1 +1,3 @@
 //! (room app)
+
+pub mod cli;

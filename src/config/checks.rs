@@ -101,15 +101,17 @@ fn presence(config: &Config, found: &mut Vec<Finding>) {
                 .suggesting("add [databases.NAME], or [databases.\"*\"] for all of a server's"),
         ));
     }
+    // A single user may lack a password: it may be there for the settings of a
+    // forced server user.
     let auth_type = config.general.auth_type;
-    if config.users.is_empty() && auth_type != AuthType::Trust {
+    if auth_type != AuthType::Trust && config.users.values().all(|user| user.password.is_none()) {
+        let refusal =
+            format!("no user has a password, so with auth_type {auth_type} nobody can log in");
         found.push(Finding::new(
             "users",
             &["pgweave.auth_type"],
-            Refusal::new(format!(
-                "there is no user, so with auth_type {auth_type} nobody can log in"
-            ))
-            .suggesting("add [users.NAME] with a password, or set auth_type = \"trust\""),
+            Refusal::new(refusal)
+                .suggesting("add [users.NAME] with a password, or set auth_type = \"trust\""),
         ));
     }
 }
@@ -176,27 +178,19 @@ fn user(path: &str, user: &User, auth_type: AuthType, found: &mut Vec<Finding>) 
             .suggesting("what holds for all users goes into [pgweave]");
         return found.push(Finding::new(path, &[], refusal));
     }
-    let refusal = match (&user.password, auth_type) {
-        (_, AuthType::Trust) => return,
-        (None, auth_type) => Refusal::new(format!(
-            "is missing: with auth_type {auth_type} this user cannot log in"
-        ))
-        .suggesting("add password or password_file"),
-        (Some(secret), AuthType::ScramSha256) if secret.form() == SecretForm::Md5 => {
-            Refusal::new("an md5 hash cannot be used with auth_type scram-sha-256")
-                .suggesting("give the password or a SCRAM verifier, or set auth_type = \"md5\"")
-        }
-        (Some(_), AuthType::Plain | AuthType::Md5 | AuthType::ScramSha256) => return,
-    };
-    let with = [
-        "pgweave.auth_type".to_owned(),
-        format!("{path}.password_file"),
-    ];
-    found.push(Finding {
-        path: format!("{path}.password"),
-        with: with.into(),
-        refusal,
-    });
+    let md5 = user
+        .password
+        .as_ref()
+        .is_some_and(|secret| secret.form() == SecretForm::Md5);
+    if md5 && auth_type == AuthType::ScramSha256 {
+        let refusal = Refusal::new("an md5 hash cannot be used with auth_type scram-sha-256")
+            .suggesting("give the password or a SCRAM verifier, or set auth_type = \"md5\"");
+        found.push(Finding::new(
+            format!("{path}.password"),
+            &["pgweave.auth_type"],
+            refusal,
+        ));
+    }
 }
 
 fn more_than(given: u32, limit: &str, allowed: u32) -> Refusal {

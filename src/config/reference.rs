@@ -77,8 +77,8 @@ fn database() -> Section<Database> {
 fn user() -> Section<User> {
     Section {
         heading: "[users.NAME]",
-        about: "A user, by the name that clients log in with. Unless `auth_type` is `trust`, it \
-                needs a password.",
+        about: "A user, by the name that clients log in with. Without a password nobody can log in as \
+                it, unless `auth_type` is `trust`.",
         groups: USER,
         defaults: User::named("NAME"),
     }
@@ -105,7 +105,7 @@ pub fn full_toml() -> String {
     database().write_toml("[databases.\"*\"]", &mut file);
     let mut users = String::new();
     user().write_toml("[users.alice]", &mut users);
-    // The one key that a user cannot do without.
+    // With the default `auth_type` somebody must have one.
     file.push_str(&users.replacen("# password = text", "password = \"secret\"", 1));
     file
 }

@@ -12,5 +12,14 @@
     clippy::print_stderr
 )]
 
+mod cancel;
+mod client_gone;
+mod hostile_server;
+mod limits;
+mod login;
+mod modes;
+mod process;
 mod same_as_direct;
+mod server_gone;
 mod support;
+mod timeouts;

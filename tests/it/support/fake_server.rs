@@ -9,9 +9,6 @@ use std::time::Duration;
 
 use super::frames::{Frame, frame, take_frame};
 
-/// What a connection does after login; the number counts logins from 0.
-type Behaviour = dyn Fn(usize, &mut Peer) + Send + Sync;
-
 /// The listening side and what it has recorded.
 pub struct FakeServer {
     /// Where it listens.
@@ -22,35 +19,48 @@ pub struct FakeServer {
 #[derive(Default)]
 struct Record {
     logins: usize,
-    startups: Vec<Vec<u8>>,
     received: Vec<(usize, Frame)>,
     cancels: Vec<Vec<u8>>,
 }
 
 impl FakeServer {
-    /// Serves every connection by `behaviour`.
+    /// Serves every connection by `behaviour`, which is told how many logged in
+    /// before.
     pub fn start(behaviour: impl Fn(usize, &mut Peer) + Send + Sync + 'static) -> Self {
+        Self::serving(move |peer| {
+            if let Some(true) = peer.first_packets() {
+                peer.send(&greeting(peer.number));
+                behaviour(peer.number, peer);
+            }
+        })
+    }
+
+    fn serving(serve: impl Fn(&mut Peer) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let record = Arc::new(Mutex::new(Record::default()));
-        let (shared, behaviour) = (Arc::clone(&record), Arc::new(behaviour) as Arc<Behaviour>);
+        let (shared, serve) = (Arc::clone(&record), Arc::new(serve));
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (record, behaviour) = (Arc::clone(&shared), Arc::clone(&behaviour));
-                thread::spawn(move || Peer::serve(stream, &record, &behaviour));
+                let (record, serve) = (Arc::clone(&shared), Arc::clone(&serve));
+                thread::spawn(move || serve(&mut Peer::accepted(stream, record)));
             }
         });
         Self { address, record }
     }
 
+    /// Answers every startup with one error and closes.
+    pub fn refusing(refusal: Vec<u8>) -> Self {
+        Self::serving(move |peer| {
+            if let Some(true) = peer.first_packets() {
+                peer.send(&refusal);
+            }
+        })
+    }
+
     /// How many connections logged in.
     pub fn logins(&self) -> usize {
         self.record.lock().unwrap().logins
-    }
-
-    /// The StartupMessages, without length and version.
-    pub fn startups(&self) -> Vec<Vec<u8>> {
-        self.record.lock().unwrap().startups.clone()
     }
 
     /// Frames received so far, with the number of their connection.
@@ -73,17 +83,15 @@ pub struct Peer {
 }
 
 impl Peer {
-    fn serve(stream: TcpStream, record: &Arc<Mutex<Record>>, behaviour: &Arc<Behaviour>) {
+    fn accepted(stream: TcpStream, record: Arc<Mutex<Record>>) -> Self {
         let _ = stream.set_nodelay(true);
         let _ = stream.set_read_timeout(Some(Duration::from_secs(30)));
-        let mut peer = Self { stream, inbox: Vec::new(), number: 0, record: Arc::clone(record) };
-        if peer.log_in() == Some(true) {
-            behaviour(peer.number, &mut peer);
-        }
+        Self { stream, inbox: Vec::new(), number: 0, record }
     }
 
-    /// True when a client of ours is logged in; `None` when it went away.
-    fn log_in(&mut self) -> Option<bool> {
+    /// Everything before authentication. True when a StartupMessage came, false
+    /// for a CancelRequest, `None` when the other side went away.
+    fn first_packets(&mut self) -> Option<bool> {
         loop {
             let message = self.untyped()?;
             match u32::from_be_bytes(message[..4].try_into().unwrap()) {
@@ -96,13 +104,10 @@ impl Peer {
                     let mut record = self.record.lock().unwrap();
                     self.number = record.logins;
                     record.logins += 1;
-                    record.startups.push(message[4..].to_vec());
-                    break;
+                    return Some(true);
                 }
             }
         }
-        self.send(&greeting(self.number));
-        Some(true)
     }
 
     fn untyped(&mut self) -> Option<Vec<u8>> {

@@ -36,7 +36,12 @@ impl Plan {
         Self { settings, databases, users: String::new(), database: database.into() }
             .setting("auth_type", "\"trust\"")
             .user("postgres", "unused")
-            .user("guest", "unused")
+    }
+
+    /// Only the one database, under its own name; others are unknown.
+    pub fn without_fallback(mut self) -> Self {
+        self.databases = self.databases.replace("\"*\"", &self.database);
+        self
     }
 
     /// Server connections per pool.
@@ -57,15 +62,20 @@ impl Plan {
         self
     }
 
-    /// Lines to stand under `[databases."*"]`, or further sections.
+    /// Lines to stand under the section of the database, or further sections.
     pub fn database_lines(mut self, toml: &str) -> Self {
         let _ = writeln!(self.databases, "{toml}");
         self
     }
 
     /// A user and what it must prove.
-    pub fn user(mut self, name: &str, password: &str) -> Self {
-        let _ = writeln!(self.users, "[users.{name}]\npassword = {password:?}");
+    pub fn user(self, name: &str, password: &str) -> Self {
+        self.user_lines(name, &format!("password = {password:?}"))
+    }
+
+    /// A user with any keys.
+    pub fn user_lines(mut self, name: &str, toml: &str) -> Self {
+        let _ = writeln!(self.users, "[users.{name}]\n{toml}");
         self
     }
 
@@ -79,7 +89,8 @@ impl Plan {
         command.arg(&file).env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let log = collect_log(&mut child);
-        let mut pooler = Pooler { child, log, directory, address: ([127, 0, 0, 1], 0).into(), database: self.database };
+        let address = ([127, 0, 0, 1], 0).into();
+        let mut pooler = Pooler { child, log, directory, killed: false, address, database: self.database };
         pooler.address = wait::until_some(wait::SOON, "pgweave to listen", || pooler.listening(&text));
         pooler
     }
@@ -103,6 +114,7 @@ pub struct Pooler {
     child: Child,
     log: Arc<Mutex<String>>,
     directory: PathBuf,
+    killed: bool,
     /// Where clients connect.
     pub address: SocketAddr,
     /// The database that `client` asks for.
@@ -146,6 +158,12 @@ impl Pooler {
         let _ = Command::new("kill").arg(format!("-{signal}")).arg(self.child.id().to_string()).status();
     }
 
+    /// Ends the process at once, which then is no failure.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.killed = true;
+    }
+
     /// Waits for the end of the process.
     pub fn wait(&mut self) -> ExitStatus {
         wait::until_some(wait::SOON, "pgweave to end", || self.child.try_wait().unwrap())
@@ -160,8 +178,11 @@ impl Drop for Pooler {
             eprintln!("the end of pgweave's log:");
             log.lines().skip(start).for_each(|line| eprintln!("  {line}"));
         }
-        let crashed = self.child.try_wait().is_ok_and(|status| status.is_some_and(|s| !s.success()));
-        self.signal(15);
+        let ended = self.child.try_wait().ok().flatten();
+        let crashed = !self.killed && ended.is_some_and(|status| !status.success());
+        if ended.is_none() {
+            self.signal(15);
+        }
         let deadline = std::time::Instant::now() + Duration::from_secs(2);
         while self.child.try_wait().is_ok_and(|status| status.is_none()) && std::time::Instant::now() < deadline {
             thread::sleep(Duration::from_millis(5));

@@ -2,7 +2,7 @@
 //! pieces, and whatever it waits for has a deadline and a name.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use super::frames::{self, Frame, take_frame};
@@ -174,11 +174,6 @@ impl Connection {
     pub fn reset(self) {
         let socket = socket2::SockRef::from(&self.stream);
         socket.set_linger(Some(Duration::ZERO)).unwrap();
-    }
-
-    /// Ends our direction only.
-    pub fn half_close(&mut self) {
-        self.stream.shutdown(Shutdown::Write).unwrap();
     }
 
     fn note(&mut self, frame: &Frame) {

@@ -1,0 +1,309 @@
+//! The command line, and where the configuration comes from.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use clap::{ArgAction, Parser, Subcommand};
+
+use crate::config::{Config, LogLevel, Mistake, Sources, from_environment, from_toml};
+
+/// The files that are looked for when none is named.
+const USUAL_FILES: [&str; 2] = ["./pgweave.toml", "/etc/pgweave/pgweave.toml"];
+
+/// A transaction-aware connection pooler for PostgreSQL.
+///
+/// Without CONFIG it reads ./pgweave.toml or /etc/pgweave/pgweave.toml; failing
+/// both, it pools the server that DATABASE_URL, or PGHOST and its like, name.
+#[derive(Debug, Parser)]
+#[command(
+    name = "pgweave",
+    version,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true
+)]
+pub struct Cli {
+    /// The configuration file (TOML)
+    pub config: Option<PathBuf>,
+
+    /// Log warnings and errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+
+    /// Log more
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+
+    /// What to do instead of running the pooler.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What to do instead of running the pooler.
+#[derive(Debug, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Tell every mistake in a configuration file, with its line
+    Check {
+        /// The configuration file (TOML)
+        config: PathBuf,
+    },
+    /// Start a throwaway PostgreSQL and a pooler before it
+    Demo {
+        /// Stay up until interrupted
+        #[arg(long)]
+        keep: bool,
+    },
+}
+
+impl Cli {
+    /// The log level: that of the configuration, unless `-q` or `-v` was given.
+    pub fn log_level(&self, configured: LogLevel) -> LogLevel {
+        match configured {
+            // Quieter than -q already.
+            LogLevel::Error if self.quiet => LogLevel::Error,
+            _ if self.quiet => LogLevel::Warn,
+            _ if self.verbose > 0 => LogLevel::Debug,
+            configured => configured,
+        }
+    }
+}
+
+/// Where a configuration comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A file.
+    File(PathBuf),
+    /// `DATABASE_URL`, or `PGHOST` and its like.
+    Environment,
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Origin::File(path) => path.display().fmt(f),
+            Origin::Environment => f.write_str("environment variables"),
+        }
+    }
+}
+
+/// Chooses the configuration: the file that was named, else the first of the
+/// usual ones that `exists`, else the environment.
+pub fn locate(named: Option<&Path>, exists: &dyn Fn(&Path) -> bool) -> Origin {
+    let usual = || USUAL_FILES.iter().map(Path::new).find(|path| exists(path));
+    named
+        .or_else(usual)
+        .map_or(Origin::Environment, |path| Origin::File(path.to_owned()))
+}
+
+/// Loads the configuration that the command line asks for, and tells where it
+/// was found. To load it again later, keep the [`Origin`] and use [`Origin::load`].
+///
+/// # Errors
+///
+/// Every mistake, one a line, ready to be printed.
+pub fn load(cli: &Cli) -> Result<(Config, Origin), String> {
+    let origin = locate(cli.config.as_deref(), &|path| path.is_file());
+    Ok((origin.load()?, origin))
+}
+
+impl Origin {
+    /// Loads the configuration from here, with this process's environment and files.
+    ///
+    /// # Errors
+    ///
+    /// Every mistake, one a line, ready to be printed.
+    pub fn load(&self) -> Result<Config, String> {
+        self.load_with(&Sources {
+            env: &|name| std::env::var(name).ok(),
+            read_file: &|path| std::fs::read_to_string(path),
+        })
+    }
+
+    fn load_with(&self, sources: &Sources<'_>) -> Result<Config, String> {
+        match self {
+            Origin::File(path) => from_file(path, sources),
+            Origin::Environment => match from_environment(sources) {
+                Ok(Some(config)) => Ok(config),
+                Ok(None) => Err(nothing_to_read()),
+                Err(mistakes) => Err(one_a_line(&mistakes)),
+            },
+        }
+    }
+}
+
+fn from_file(path: &Path, sources: &Sources<'_>) -> Result<Config, String> {
+    let name = path.display().to_string();
+    if path.extension() == Some(OsStr::new("ini")) {
+        return Err(format!(
+            "{name}: is an .ini file, but the configuration is written in TOML"
+        ));
+    }
+    let text =
+        (sources.read_file)(path).map_err(|error| format!("{name}: cannot read it: {error}"))?;
+    from_toml(&name, &text, sources).map_err(|mistakes| one_a_line(&mistakes))
+}
+
+fn nothing_to_read() -> String {
+    format!(
+        "no configuration: name a file, write {}, or set DATABASE_URL",
+        USUAL_FILES.join(" or ")
+    )
+}
+
+fn one_a_line(mistakes: &[Mistake]) -> String {
+    let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split(' '))
+    }
+
+    fn origin(named: Option<&str>, existing: &[&str]) -> Origin {
+        locate(named.map(Path::new), &|path| {
+            existing.iter().any(|e| Path::new(e) == path)
+        })
+    }
+
+    /// The outcome of loading `origin` with these variables and files.
+    fn loaded(
+        origin: &Origin,
+        vars: &[(&str, &str)],
+        files: &[(&str, &str)],
+    ) -> Result<Config, String> {
+        let find = |of: &[(&str, &str)], name: &str| {
+            of.iter()
+                .find(|(n, _)| *n == name)
+                .map(|(_, value)| (*value).to_owned())
+        };
+        origin.load_with(&Sources {
+            env: &|name| find(vars, name),
+            read_file: &|path| {
+                let text = path.to_str().and_then(|path| find(files, path));
+                text.ok_or_else(|| std::io::ErrorKind::NotFound.into())
+            },
+        })
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_bare_argument_is_the_configuration_and_a_command_is_a_command() {
+        let cli = parse("pgweave a.toml").unwrap();
+        assert_eq!(
+            (cli.config.as_deref(), cli.command),
+            (Some(Path::new("a.toml")), None)
+        );
+        let cli = parse("pgweave check a.toml").unwrap();
+        assert_eq!(
+            cli.command,
+            Some(Command::Check {
+                config: "a.toml".into()
+            })
+        );
+        let cli = parse("pgweave demo --keep").unwrap();
+        assert_eq!(cli.command, Some(Command::Demo { keep: true }));
+        let cli = parse("pgweave").unwrap();
+        assert_eq!((cli.config, cli.command), (None, None));
+    }
+
+    #[test]
+    fn wrong_usage_exits_with_2_and_asking_for_help_with_0() {
+        for line in [
+            "pgweave check",
+            "pgweave a.toml b.toml",
+            "pgweave --nope",
+            "pgweave -q -v",
+        ] {
+            assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
+        }
+        for line in [
+            "pgweave -h",
+            "pgweave --help",
+            "pgweave -V",
+            "pgweave --version",
+        ] {
+            assert_eq!(parse(line).unwrap_err().exit_code(), 0, "{line}");
+        }
+    }
+
+    #[test]
+    fn flags_come_before_the_configured_log_level() {
+        let level = |line: &str| parse(line).unwrap().log_level(LogLevel::Info);
+        assert_eq!(level("pgweave"), LogLevel::Info);
+        assert_eq!(level("pgweave -q"), LogLevel::Warn);
+        assert_eq!(level("pgweave -v a.toml"), LogLevel::Debug);
+        assert_eq!(level("pgweave -vv"), LogLevel::Debug);
+        let quiet = parse("pgweave -q").unwrap();
+        assert_eq!(quiet.log_level(LogLevel::Error), LogLevel::Error);
+    }
+
+    #[test]
+    fn a_named_file_comes_first_then_the_usual_ones_then_the_environment() {
+        let [here, etc] = USUAL_FILES;
+        let file = |path: &str| Origin::File(path.into());
+        assert_eq!(origin(Some("x.toml"), &[here, etc]), file("x.toml"));
+        assert_eq!(origin(None, &[here, etc]), file(here));
+        assert_eq!(origin(None, &[etc]), file(etc));
+        assert_eq!(origin(None, &[]), Origin::Environment);
+    }
+
+    #[test]
+    fn a_file_is_loaded_or_its_mistakes_are_told_one_a_line() {
+        let file = Origin::File("a.toml".into());
+        let good = "[databases.app]\n[users.alice]\npassword = 'a'\n";
+        assert!(
+            loaded(&file, &[], &[("a.toml", good)])
+                .unwrap()
+                .databases
+                .contains_key("app")
+        );
+        let told = loaded(&file, &[], &[("a.toml", "[pgweave]\na = 1\nb = 2\n")]).unwrap_err();
+        let lines: Vec<&str> = told.lines().collect();
+        assert!(
+            lines
+                .iter()
+                .any(|line| line.starts_with("a.toml:2: pgweave.a: ")),
+            "{told}"
+        );
+        assert!(
+            lines
+                .iter()
+                .any(|line| line.starts_with("a.toml:3: pgweave.b: ")),
+            "{told}"
+        );
+        assert!(
+            loaded(&file, &[], &[])
+                .unwrap_err()
+                .starts_with("a.toml: cannot read it: ")
+        );
+        let ini = Origin::File("a.ini".into());
+        assert!(
+            loaded(&ini, &[], &[("a.ini", good)])
+                .unwrap_err()
+                .contains("TOML")
+        );
+    }
+
+    #[test]
+    fn the_environment_is_a_configuration_or_there_is_none() {
+        let url = [("DATABASE_URL", "postgres://me:pw@db/app")];
+        let config = loaded(&Origin::Environment, &url, &[]).unwrap();
+        assert!(config.databases.contains_key("app"));
+        let none = loaded(&Origin::Environment, &[], &[]).unwrap_err();
+        assert!(
+            none.contains("DATABASE_URL") && none.lines().count() == 1,
+            "{none}"
+        );
+        let wrong = loaded(&Origin::Environment, &[("PGPORT", "x")], &[]).unwrap_err();
+        assert!(wrong.starts_with("environment: PGPORT: "), "{wrong}");
+    }
+}
