@@ -6,16 +6,20 @@
 use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
-/// Bytes of the scratch buffer: one read takes at most this.
+/// Bytes of the read buffer: one read takes at most this.
 pub const SIZE: usize = 64 * 1024;
 
-struct Scratch {
-    read: Box<[u8]>,
-    write: Vec<u8>,
+/// The buffers of one thread.
+#[derive(Debug)]
+pub struct Scratch {
+    /// What was read.
+    pub read: Box<[u8]>,
+    /// Where a changed run of messages is built; empty when lent.
+    pub write: Vec<u8>,
 }
 
 thread_local! {
@@ -23,31 +27,30 @@ thread_local! {
         RefCell::new(Scratch { read: vec![0; SIZE].into_boxed_slice(), write: Vec::new() });
 }
 
-/// Reads once from `stream` into this thread's buffer and hands the bytes to
-/// `then`, with an empty vector to build a changed message run in. Zero bytes
-/// are the end of the stream.
+/// Lends this thread's buffers. Not to be called inside itself.
+#[inline]
+pub fn with<R>(then: impl FnOnce(&mut Scratch) -> R) -> R {
+    SCRATCH.with_borrow_mut(|scratch| {
+        let result = then(scratch);
+        scratch.write.clear();
+        if scratch.write.capacity() > 4 * SIZE {
+            scratch.write = Vec::new();
+        }
+        result
+    })
+}
+
+/// Reads once into `buffer`; zero bytes are the end of the stream.
 ///
 /// # Errors
 /// Whatever the stream reports.
 #[inline]
-pub fn poll_read_with<S: AsyncRead + Unpin, R>(
+pub fn poll_read<S: AsyncRead + Unpin>(
     stream: &mut S,
     cx: &mut Context<'_>,
-    then: impl FnOnce(&mut S, &mut Context<'_>, &mut [u8], &mut Vec<u8>) -> R,
-) -> Poll<io::Result<R>> {
-    SCRATCH.with_borrow_mut(|scratch| {
-        let mut buffer = ReadBuf::new(&mut scratch.read);
-        match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Ready(Ok(())) => {
-                scratch.write.clear();
-                let result = then(stream, cx, buffer.filled_mut(), &mut scratch.write);
-                if scratch.write.capacity() > 4 * SIZE {
-                    scratch.write = Vec::new();
-                }
-                Poll::Ready(Ok(result))
-            }
-        }
-    })
+    buffer: &mut [u8],
+) -> Poll<io::Result<usize>> {
+    let mut buffer = ReadBuf::new(buffer);
+    ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
+    Poll::Ready(Ok(buffer.filled().len()))
 }

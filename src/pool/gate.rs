@@ -80,62 +80,51 @@ impl<C> Gate<C> {
         turn
     }
 
-    /// A permit comes back without a connection.
+    /// A permit comes back; its connection, if it had one, has been shelved or
+    /// closed before.
     pub fn leave(&self) {
         let mut inner = self.inner.lock();
         inner.used = inner.used.saturating_sub(1);
+        let short = inner.next(Line::Short);
         drop(inner);
+        if let Some(waiter) = short {
+            // One who is inside already looks again.
+            let _ = waiter.hand.send(Ok(None));
+        }
         self.pump();
     }
 
-    /// A permit comes back with a clean connection of the given shelf. Returns
-    /// the connection when it fits no one who waits.
-    pub fn leave_with(&self, connection: C, shelf: u64) -> Option<C> {
-        let mut inner = self.inner.lock();
-        if let Some(waiter) = inner.next_short() {
-            inner.used = inner.used.saturating_sub(1);
+    /// Offers a clean connection of the given shelf, and the permit with it, to
+    /// those who wait. Returns the connection when it fits nobody: the caller
+    /// shelves it, then leaves.
+    pub fn offer(&self, mut connection: C, shelf: u64) -> Option<C> {
+        loop {
+            let mut inner = self.inner.lock();
+            let over = inner.used > inner.limit;
+            let inside = inner.head_fits(Line::Short, shelf);
+            let line = if inside { Line::Short } else { Line::Queue };
+            if !inside && (over || !inner.short.is_empty() || !inner.head_fits(Line::Queue, shelf)) {
+                return Some(connection);
+            }
+            let Some(waiter) = inner.next(line) else { return Some(connection) };
+            if inside {
+                // That one has a permit: this one is free.
+                inner.used = inner.used.saturating_sub(1);
+            }
             drop(inner);
-            return self.hand_to(waiter, connection, shelf);
-        }
-        if inner.used > inner.limit {
-            inner.used -= 1;
-            return Some(connection);
-        }
-        if let Some(waiter) = inner.next_queued() {
-            drop(inner);
-            return self.hand_on(waiter, connection, shelf);
-        }
-        inner.used = inner.used.saturating_sub(1);
-        Some(connection)
-    }
-
-    /// Gives a connection to one who is inside already.
-    fn hand_to(&self, waiter: Waiter<C>, connection: C, shelf: u64) -> Option<C> {
-        if waiter.shelf != shelf {
-            // The caller closes the misfit, which makes room to open another.
-            let _ = waiter.hand.send(Ok(None));
-            return Some(connection);
-        }
-        match waiter.hand.send(Ok(Some(connection))) {
-            Ok(()) => None,
-            Err(Ok(back)) => back,
-            Err(Err(_)) => None,
-        }
-    }
-
-    /// Gives a permit, and the connection where it fits, to the queue's head.
-    fn hand_on(&self, waiter: Waiter<C>, connection: C, shelf: u64) -> Option<C> {
-        let (handed, kept) = if waiter.shelf == shelf { (Some(connection), None) } else { (None, Some(connection)) };
-        match waiter.hand.send(Ok(handed)) {
-            Ok(()) => kept,
-            // Gone in this very moment: the permit goes on to the next.
-            Err(back) => match kept.or_else(|| back.ok().flatten()) {
-                Some(connection) => self.leave_with(connection, shelf),
-                None => {
-                    self.leave();
-                    None
+            match waiter.hand.send(Ok(Some(connection))) {
+                Ok(()) => {
+                    if inside {
+                        self.pump();
+                    }
+                    return None;
                 }
-            },
+                Err(back) => {
+                    // Gone in this very moment.
+                    connection = back.ok().flatten()?;
+                    self.inner.lock().used += u32::from(inside);
+                }
+            }
         }
     }
 
@@ -151,7 +140,7 @@ impl<C> Gate<C> {
             if inner.used >= inner.limit.saturating_add(reserve) || !inner.short.is_empty() {
                 return;
             }
-            let Some(waiter) = inner.next_queued() else { return };
+            let Some(waiter) = inner.next(Line::Queue) else { return };
             inner.used += 1;
             drop(inner);
             if waiter.hand.send(Ok(None)).is_err() {
@@ -185,27 +174,42 @@ impl<C> Gate<C> {
     }
 }
 
+/// The two lines in which one can stand.
+#[derive(Debug, Clone, Copy)]
+enum Line {
+    Queue,
+    Short,
+}
+
 impl<C> Inner<C> {
     fn has_room(&self) -> bool {
         self.used < self.limit
     }
 
-    fn next_queued(&mut self) -> Option<Waiter<C>> {
-        Self::next(&mut self.queue)
-    }
-
-    fn next_short(&mut self) -> Option<Waiter<C>> {
-        Self::next(&mut self.short)
-    }
-
-    /// The first who still waits.
-    fn next(waiters: &mut VecDeque<Waiter<C>>) -> Option<Waiter<C>> {
-        while let Some(waiter) = waiters.pop_front() {
-            if !waiter.hand.is_closed() {
-                return Some(waiter);
-            }
+    fn line(&mut self, line: Line) -> &mut VecDeque<Waiter<C>> {
+        match line {
+            Line::Queue => &mut self.queue,
+            Line::Short => &mut self.short,
         }
-        None
+    }
+
+    /// Takes the first who still waits.
+    fn next(&mut self, line: Line) -> Option<Waiter<C>> {
+        self.drop_the_gone(line);
+        self.line(line).pop_front()
+    }
+
+    /// Would a connection of this shelf fit the first who still waits?
+    fn head_fits(&mut self, line: Line, shelf: u64) -> bool {
+        self.drop_the_gone(line);
+        self.line(line).front().is_some_and(|waiter| waiter.shelf == shelf)
+    }
+
+    fn drop_the_gone(&mut self, line: Line) {
+        let waiters = self.line(line);
+        while waiters.front().is_some_and(|waiter| waiter.hand.is_closed()) {
+            waiters.pop_front();
+        }
     }
 }
 
@@ -236,13 +240,14 @@ mod tests {
         assert!(gate.try_enter());
         let now = Instant::now();
         let [mut first, mut second] = [gate.queue(1, now), gate.queue(1, now)];
-        assert_eq!(gate.leave_with(7, 1), None);
+        assert_eq!(gate.offer(7, 1), None);
         assert_eq!(handed(&mut first), Some(Ok(Some(7))));
         assert_eq!(handed(&mut second), None);
         assert!(!gate.try_enter());
-        assert_eq!(gate.leave_with(7, 1), None);
+        assert_eq!(gate.offer(7, 1), None);
         assert_eq!(handed(&mut second), Some(Ok(Some(7))));
-        assert_eq!(gate.leave_with(7, 1), Some(7));
+        assert_eq!(gate.offer(7, 1), Some(7));
+        gate.leave();
         assert_eq!(gate.used(), 0);
     }
 
@@ -264,7 +269,7 @@ mod tests {
         let gone = gate.queue(1, now);
         let mut here = gate.queue(1, now);
         drop(gone);
-        assert_eq!(gate.leave_with(7, 1), None);
+        assert_eq!(gate.offer(7, 1), None);
         assert_eq!(handed(&mut here), Some(Ok(Some(7))));
     }
 
@@ -273,7 +278,8 @@ mod tests {
         let gate = Numbers::new(1);
         assert!(gate.try_enter());
         let mut other = gate.queue(2, Instant::now());
-        assert_eq!(gate.leave_with(7, 1), Some(7));
+        assert_eq!(gate.offer(7, 1), Some(7));
+        gate.leave();
         assert_eq!(handed(&mut other), Some(Ok(None)));
         assert_eq!(gate.used(), 1);
     }
@@ -288,9 +294,8 @@ mod tests {
         assert!(!gate.try_enter());
         let mut queued = gate.queue(1, now);
         assert_eq!(handed(&mut queued), None);
-        assert_eq!(gate.leave_with(7, 1), None);
+        assert_eq!(gate.offer(7, 1), None);
         assert_eq!(handed(&mut short), Some(Ok(Some(7))));
-        gate.pump();
         assert_eq!(handed(&mut queued), Some(Ok(None)));
     }
 
@@ -304,7 +309,8 @@ mod tests {
         gate.pump_up_to(1);
         assert_eq!(handed(&mut waiting), Some(Ok(None)));
         let mut next = gate.queue(1, Instant::now());
-        assert_eq!(gate.leave_with(7, 1), Some(7));
+        assert_eq!(gate.offer(7, 1), Some(7));
+        gate.leave();
         assert_eq!(handed(&mut next), None);
     }
 

@@ -16,8 +16,8 @@ mod shelf;
 mod trouble;
 
 pub use budget::Budget;
-pub use clients::{ClientHandle, Clients, Wish};
+pub use clients::{ClientHandle, Clients, Registered, Wish};
 pub use directory::Directory;
 pub use lease::Lease;
 pub use server_pool::{PoolStats, ServerPool};
-pub use shelf::Shelf;
+pub use shelf::{Shelf, StartupClass, Welcome};

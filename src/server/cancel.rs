@@ -26,5 +26,9 @@ pub async fn cancel(under_way: &CancelUnderWay, within: Duration) -> bool {
         let _ = stream.read(&mut answer).await;
         Some(())
     };
-    matches!(timeout(within, sent).await, Ok(Some(())))
+    let delivered = matches!(timeout(within, sent).await, Ok(Some(())));
+    if !delivered {
+        identity.doom();
+    }
+    delivered
 }

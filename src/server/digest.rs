@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::Server;
 use crate::session::statements::{ClientStatements, PREFIX};
 use crate::session::{Pay, TxStatus, Violation};
+use crate::wire::run::{Forward, Run};
 use crate::wire::{backend, frame};
 
 /// Frames up to this many bytes are waited for whole when what they say
@@ -13,15 +14,6 @@ const WHOLE: usize = 16 * 1024;
 
 /// Longest frame that a server may send.
 const MAX_FRAME: usize = 0x7fff_ffff;
-
-/// Which bytes go to the client.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Forward {
-    /// This part of what was read, unchanged.
-    Slice(Range<usize>),
-    /// What was built in the given vector.
-    Built,
-}
 
 /// What one read of a server brought.
 #[derive(Debug)]
@@ -38,41 +30,8 @@ pub struct Digest {
     pub deallocated_all: bool,
     /// `application_name` as it was reported to the client.
     pub application_name: Option<String>,
-    /// A shared statement no longer fits the catalog (SQLSTATE 0A000, 26000).
+    /// A shared statement no longer fits the catalog (SQLSTATE 0A000).
     pub stale_statement: bool,
-}
-
-/// A run of adjacent bytes on its way out, so that what arrived together
-/// leaves together.
-struct Run<'a> {
-    from: &'a [u8],
-    range: Range<usize>,
-    out: &'a mut Vec<u8>,
-}
-
-impl Run<'_> {
-    #[inline]
-    fn pass(&mut self, range: Range<usize>) {
-        if self.range.end == range.start {
-            self.range.end = range.end;
-        } else {
-            self.flush();
-            self.range = range;
-        }
-    }
-
-    fn flush(&mut self) {
-        self.out.extend_from_slice(self.from.get(self.range.clone()).unwrap_or_default());
-        self.range.start = self.range.end;
-    }
-
-    fn finish(mut self) -> Forward {
-        if self.out.is_empty() {
-            return Forward::Slice(self.range);
-        }
-        self.flush();
-        Forward::Built
-    }
 }
 
 impl Server {
@@ -117,7 +76,7 @@ impl Server {
             application_name: None,
             stale_statement: false,
         };
-        let mut run = Run { from: read, range: 0..0, out };
+        let mut run = Run::new(read, out);
         let mut at = 0;
         while at < read.len() {
             if self.body_left > 0 {
@@ -153,8 +112,7 @@ impl Server {
             self.body_is_forwarded = forwarded;
             at += here;
             if self.tracker.has_answers() {
-                run.flush();
-                self.tracker.answers(run.out);
+                self.tracker.answers(run.insert());
             }
         }
         digest.forward = run.finish();
@@ -178,7 +136,16 @@ impl Server {
             }
             b'E' => {
                 digest.fatal |= backend::is_fatal(body);
-                digest.stale_statement |= matches!(backend::sqlstate_of(body), Some(b"0A000" | b"26000"));
+                match backend::sqlstate_of(body) {
+                    Some(b"0A000") => digest.stale_statement = true,
+                    // A statement that we believed to be there is not.
+                    Some(b"26000") => {
+                        if let Some((_, id)) = quoted_name(bytes) {
+                            self.statements.remove(id);
+                        }
+                    }
+                    _ => {}
+                }
             }
             b'C' => digest.deallocated_all |= matches!(body, b"DEALLOCATE ALL\0" | b"DISCARD ALL\0"),
             b'S' => self.note_parameter(body, forwarded, digest),
@@ -201,9 +168,7 @@ impl Server {
     fn pass_error(&self, bytes: &[u8], at: usize, run: &mut Run<'_>, names: Option<&ClientStatements>) {
         match names.and_then(|names| with_client_names(bytes, names)) {
             Some(renamed) => {
-                run.flush();
-                run.range = at + bytes.len()..at + bytes.len();
-                run.out.extend_from_slice(&renamed);
+                run.insert().extend_from_slice(&renamed);
             }
             None => run.pass(at..at + bytes.len()),
         }
@@ -219,14 +184,21 @@ fn is_bulk(tag: u8) -> bool {
 /// The same ErrorResponse where it quotes statement names of ours; `None`
 /// when it does not.
 fn with_client_names(bytes: &[u8], names: &ClientStatements) -> Option<Vec<u8>> {
-    let quoted = [b"\"", PREFIX.as_bytes()].concat();
-    let found = bytes.windows(quoted.len()).position(|window| window == quoted)?;
-    let digits_at = found + quoted.len();
-    let digits = bytes.get(digits_at..)?.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let id: u64 = std::str::from_utf8(bytes.get(digits_at..digits_at + digits)?).ok()?.parse().ok()?;
+    let (quoted, id) = quoted_name(bytes)?;
     let name = names.name_of(id)?;
     let mut renamed = Vec::with_capacity(bytes.len() + name.len());
-    let body = [bytes.get(frame::HEADER..found + 1)?, name, bytes.get(digits_at + digits..)?];
+    let body = [bytes.get(frame::HEADER..quoted.start)?, name, bytes.get(quoted.end..)?];
     crate::wire::frontend::frame_into(&mut renamed, b'E', &body);
     Some(renamed)
+}
+
+/// Where an error quotes a statement name of ours, without the quotes, and
+/// whose name it is.
+fn quoted_name(bytes: &[u8]) -> Option<(Range<usize>, u64)> {
+    let quoted = [b"\"", PREFIX.as_bytes()].concat();
+    let start = bytes.windows(quoted.len()).position(|window| window == quoted)? + 1;
+    let digits_at = start + PREFIX.len();
+    let digits = bytes.get(digits_at..)?.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let id = std::str::from_utf8(bytes.get(digits_at..digits_at + digits)?).ok()?.parse().ok()?;
+    Some((start..digits_at + digits, id))
 }

@@ -1,6 +1,6 @@
 //! Who a server connection is, for those who want to cancel what it runs.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use tokio::sync::Notify;
 
@@ -17,6 +17,7 @@ pub struct Identity {
     /// Where it listens.
     pub target: Target,
     cancels: AtomicU32,
+    doomed: AtomicBool,
     finished: Notify,
 }
 
@@ -29,7 +30,7 @@ impl Identity {
     /// A connection that nobody cancels yet.
     #[must_use]
     pub fn new(pid: i32, secret: Vec<u8>, target: Target) -> Self {
-        Self { pid, secret, target, cancels: AtomicU32::new(0), finished: Notify::new() }
+        Self { pid, secret, target, cancels: AtomicU32::new(0), doomed: AtomicBool::new(false), finished: Notify::new() }
     }
 
     /// Announces a cancel. The caller holds the lock under which the lease is
@@ -44,6 +45,17 @@ impl Identity {
     #[must_use]
     pub fn is_being_canceled(&self) -> bool {
         self.cancels.load(Ordering::Acquire) > 0
+    }
+
+    /// A cancel may still be on its way: the connection must not be handed on.
+    pub fn doom(&self) {
+        self.doomed.store(true, Ordering::Release);
+    }
+
+    /// See [`Identity::doom`].
+    #[must_use]
+    pub fn is_doomed(&self) -> bool {
+        self.doomed.load(Ordering::Acquire)
     }
 
     /// Waits until no cancel is under way.

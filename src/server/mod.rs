@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 pub use cancel::cancel;
 pub use connect::{LoginSpec, connect};
-pub use digest::{Digest, Forward};
+pub use digest::Digest;
 pub use identity::Identity;
 pub use settle::Unsettled;
 

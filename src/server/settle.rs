@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::{Server, cancel};
-use crate::net::scratch::poll_read_with;
+use crate::net::scratch;
 use crate::session::{Boundary, Kind, Pay, Rest, TxStatus};
 use crate::wire::frontend;
 
@@ -128,17 +128,15 @@ impl Server {
 
     /// Reads once, judges, and drops what would have been the client's.
     fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Unsettled>> {
-        // The stream is taken out for the call, so that the rest can judge.
-        let Server { stream, .. } = self;
-        let mut read = Vec::new();
-        let closed = ready!(poll_read_with(stream, cx, |_, _, bytes, _| {
-            read.extend_from_slice(bytes);
-            bytes.is_empty()
-        }))?;
-        if closed {
-            return Poll::Ready(Err(Unsettled::Closed));
-        }
-        let digest = self.digest(&read, &mut Vec::new(), None).map_err(|_| Unsettled::Violation)?;
+        let digest = scratch::with(|scratch| {
+            let read = ready!(scratch::poll_read(&mut self.stream, cx, &mut scratch.read))?;
+            let bytes = scratch.read.get(..read).unwrap_or_default();
+            if bytes.is_empty() {
+                return Poll::Ready(Err(Unsettled::Closed));
+            }
+            Poll::Ready(self.digest(bytes, &mut scratch.write, None).map_err(|_| Unsettled::Violation))
+        });
+        let digest = ready!(digest)?;
         for (op, _) in self.tracker.take_undone() {
             self.undo(&op);
         }

@@ -264,6 +264,20 @@ impl ServerStatements {
     }
 }
 
+/// A client's unnamed statement.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub enum Unnamed {
+    /// There is none.
+    #[default]
+    None,
+    /// Its Parse body after the (empty) name, to be sent again to a server
+    /// that does not have it.
+    Kept(Box<[u8]>),
+    /// Too long to be kept: only the server connection in use has it, and the
+    /// client keeps that.
+    OnServer,
+}
+
 /// A change made ahead of the server's confirmation, with what takes it back.
 #[derive(Debug)]
 pub enum Op {
@@ -281,7 +295,7 @@ pub enum Op {
     /// The client replaced or lost its unnamed statement.
     Unnamed {
         /// What it was before.
-        before: Option<Vec<u8>>,
+        before: Unnamed,
         /// Did the server's unnamed statement agree with it?
         agreed: bool,
     },

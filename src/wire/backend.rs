@@ -3,8 +3,6 @@
 //!
 //! Source: `protocol-message-formats.html`.
 
-use pgwire::messages::extendedquery::{CloseComplete, ParseComplete};
-use pgwire::messages::response::{CommandComplete, EmptyQueryResponse, ReadyForQuery, TransactionStatus};
 use pgwire::messages::startup::{
     Authentication, BackendKeyData, NegotiateProtocolVersion, ParameterStatus, SecretKey,
 };
@@ -91,15 +89,11 @@ fn fields(body: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     })
 }
 
-/// A result of one text column and one row, as a simple query would answer it
-/// (without ReadyForQuery).
-#[must_use]
-pub fn command_complete(tag: &str) -> Vec<u8> {
-    encode(CommandComplete::new(tag.to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
+    use pgwire::messages::extendedquery::{CloseComplete, ParseComplete};
+    use pgwire::messages::response::{ReadyForQuery, TransactionStatus};
+
     use super::*;
     use crate::wire::PgError;
 
@@ -108,7 +102,6 @@ mod tests {
         assert_eq!(encode(ParseComplete::new()), PARSE_COMPLETE);
         assert_eq!(encode(CloseComplete::new()), CLOSE_COMPLETE);
         assert_eq!(encode(ReadyForQuery::new(TransactionStatus::Idle)), READY_IDLE);
-        assert_eq!(encode(EmptyQueryResponse::new()), b"I\0\0\0\x04");
     }
 
     #[test]

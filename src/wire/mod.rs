@@ -8,6 +8,7 @@ pub mod backend;
 mod error;
 pub mod frame;
 pub mod frontend;
+pub mod run;
 pub mod startup;
 
 pub use error::{PgError, Severity, sqlstate};

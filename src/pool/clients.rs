@@ -1,0 +1,304 @@
+//! The clients that there are, for those who want something of one: cancels,
+//! timeouts, shutdown.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use subtle::ConstantTimeEq;
+
+use crate::server::{Identity, cancel};
+
+/// Process ids that we give to clients have this bit set: no operating system
+/// uses such, so that a client that signals "its" backend hits nobody.
+const VIRTUAL_PID: i32 = 1 << 30;
+
+/// Longest key that a client can be given, in bytes (protocol 3.2).
+pub const LONG_KEY: usize = 32;
+
+/// What somebody wants of a client. Ordered: a graver wish replaces a lesser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Wish {
+    /// Nothing.
+    None = 0,
+    /// Stop waiting for a server connection (CancelRequest).
+    StopWaiting = 1,
+    /// End at the next boundary: the pooler shuts down.
+    EndAtBoundary = 2,
+    /// The deadline that was set has passed.
+    Deadline = 3,
+    /// End now.
+    EndNow = 4,
+}
+
+impl Wish {
+    fn from_u8(value: u8) -> Self {
+        match value {
+            0 => Wish::None,
+            1 => Wish::StopWaiting,
+            2 => Wish::EndAtBoundary,
+            3 => Wish::Deadline,
+            _ => Wish::EndNow,
+        }
+    }
+}
+
+/// One client, as the rest of the house sees it.
+#[derive(Debug)]
+pub struct ClientHandle {
+    /// The process id that the client was told.
+    pub pid: i32,
+    /// Unique over the life of this process.
+    pub id: u64,
+    secret: Box<[u8]>,
+    wish: AtomicU8,
+    /// Milliseconds after the registry's epoch; 0: none.
+    deadline: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waker: Option<Waker>,
+    serving: Serving,
+}
+
+/// What serves a client now.
+#[derive(Debug, Default)]
+enum Serving {
+    #[default]
+    Nobody,
+    /// It waits for a server connection.
+    Waiting,
+    Server(Arc<Identity>),
+}
+
+impl ClientHandle {
+    /// The key that the client was told, for BackendKeyData.
+    #[must_use]
+    pub fn secret(&self) -> &[u8] {
+        &self.secret
+    }
+
+    /// The task that is to be woken by a wish.
+    pub fn wake_by(&self, waker: &Waker) {
+        self.state.lock().waker = Some(waker.clone());
+    }
+
+    /// A server connection serves it from now on.
+    #[inline]
+    pub fn served_by(&self, identity: &Arc<Identity>) {
+        self.state.lock().serving = Serving::Server(Arc::clone(identity));
+    }
+
+    /// It waits for a server connection.
+    pub fn waits(&self) {
+        self.state.lock().serving = Serving::Waiting;
+    }
+
+    /// Nothing serves it. A cancel that comes later hits nobody; one that came
+    /// before has announced itself to the server connection.
+    #[inline]
+    pub fn served_by_nobody(&self) {
+        self.state.lock().serving = Serving::Nobody;
+    }
+
+    /// What is wanted of it.
+    #[inline]
+    #[must_use]
+    pub fn wish(&self) -> Wish {
+        Wish::from_u8(self.wish.load(Ordering::Relaxed))
+    }
+
+    /// Wants something of it, unless something graver is wanted already.
+    pub fn want(&self, wish: Wish) {
+        self.wish.fetch_max(wish as u8, Ordering::AcqRel);
+        if let Some(waker) = &self.state.lock().waker {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// A wish has been granted, or is void now.
+    pub fn granted(&self, wish: Wish) {
+        let _ = self.wish.compare_exchange(wish as u8, 0, Ordering::AcqRel, Ordering::Relaxed);
+    }
+
+    /// From now on at most this long, in milliseconds of the registry's clock.
+    #[inline]
+    pub fn set_deadline(&self, at: Option<u64>) {
+        self.deadline.store(at.unwrap_or(0), Ordering::Relaxed);
+    }
+}
+
+/// All clients by process id.
+#[derive(Debug)]
+pub struct Clients {
+    by_pid: Mutex<HashMap<i32, Arc<ClientHandle>>>,
+    next_id: AtomicU64,
+    epoch: Instant,
+}
+
+impl Default for Clients {
+    fn default() -> Self {
+        Self { by_pid: Mutex::default(), next_id: AtomicU64::new(1), epoch: Instant::now() }
+    }
+}
+
+/// A client's place in the registry, left on drop.
+#[derive(Debug)]
+pub struct Registered {
+    handle: Arc<ClientHandle>,
+    clients: Arc<Clients>,
+}
+
+impl std::ops::Deref for Registered {
+    type Target = Arc<ClientHandle>;
+
+    fn deref(&self) -> &Arc<ClientHandle> {
+        &self.handle
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.clients.by_pid.lock().remove(&self.handle.pid);
+    }
+}
+
+impl Clients {
+    /// Milliseconds since this registry was made; never 0.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.by_pid.lock().len()
+    }
+
+    /// A new client, with a key of 4 bytes or, for protocol 3.2, a long one.
+    ///
+    /// # Errors
+    /// When the system has no random bytes.
+    pub fn register(self: &Arc<Self>, long_key: bool) -> Result<Registered, getrandom::Error> {
+        let mut secret = vec![0; if long_key { LONG_KEY } else { 4 }];
+        getrandom::fill(&mut secret)?;
+        let mut by_pid = self.by_pid.lock();
+        let pid = loop {
+            let mut random = [0; 4];
+            getrandom::fill(&mut random)?;
+            let pid = (i32::from_be_bytes(random) & (VIRTUAL_PID - 1)) | VIRTUAL_PID;
+            if !by_pid.contains_key(&pid) {
+                break pid;
+            }
+        };
+        let handle = Arc::new(ClientHandle {
+            pid,
+            id: self.next_id.fetch_add(1, Ordering::Relaxed),
+            secret: secret.into(),
+            wish: AtomicU8::new(0),
+            deadline: AtomicU64::new(0),
+            state: Mutex::default(),
+        });
+        by_pid.insert(pid, Arc::clone(&handle));
+        Ok(Registered { handle, clients: Arc::clone(self) })
+    }
+
+    /// Wants the same of every client.
+    pub fn want_of_all(&self, wish: Wish) {
+        let all: Vec<_> = self.by_pid.lock().values().cloned().collect();
+        for client in all {
+            client.want(wish);
+        }
+    }
+
+    /// Tells those whose deadline has passed.
+    pub fn enforce_deadlines(&self) {
+        let now = self.now_ms();
+        let late: Vec<_> = self
+            .by_pid
+            .lock()
+            .values()
+            .filter(|client| (1..=now).contains(&client.deadline.load(Ordering::Relaxed)))
+            .cloned()
+            .collect();
+        for client in late {
+            client.want(Wish::Deadline);
+        }
+    }
+
+    /// Serves a CancelRequest: cancels the query that the client of this key
+    /// has running, or its wait for a server connection; does nothing, and
+    /// says nothing, when there is none.
+    ///
+    /// # Cancel safety
+    /// Dropped before its end, the server connection is closed rather than
+    /// handed on.
+    pub async fn cancel(&self, pid: i32, secret: &[u8], within: Duration) {
+        let Some(client) = self.by_pid.lock().get(&pid).cloned() else { return };
+        if !bool::from(client.secret.ct_eq(secret)) {
+            return;
+        }
+        // Announced under the lock that `served_by_nobody` takes before the
+        // lease can end: the server connection is not handed on meanwhile.
+        let under_way = match &client.state.lock().serving {
+            Serving::Nobody => return,
+            Serving::Waiting => None,
+            Serving::Server(identity) => Some(identity.begin_cancel()),
+        };
+        match under_way {
+            None => client.want(Wish::StopWaiting),
+            Some(under_way) => {
+                cancel(&under_way, within).await;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_graver_wish_replaces_a_lesser_and_not_the_other_way() {
+        let clients = Arc::new(Clients::default());
+        let Ok(client) = clients.register(false) else { return assert!(false, "no random bytes") };
+        client.want(Wish::EndAtBoundary);
+        client.want(Wish::StopWaiting);
+        assert_eq!(client.wish(), Wish::EndAtBoundary);
+        client.granted(Wish::StopWaiting);
+        assert_eq!(client.wish(), Wish::EndAtBoundary);
+        client.want(Wish::EndNow);
+        assert_eq!(client.wish(), Wish::EndNow);
+    }
+
+    #[test]
+    fn clients_leave_the_registry_when_they_go() {
+        let clients = Arc::new(Clients::default());
+        let [one, two] = [clients.register(false).ok(), clients.register(true).ok()];
+        assert_eq!(clients.count(), 2);
+        assert_eq!(one.as_ref().map(|client| client.secret().len()), Some(4));
+        assert_eq!(two.as_ref().map(|client| client.secret().len()), Some(LONG_KEY));
+        assert!(one.as_ref().is_some_and(|client| client.pid & VIRTUAL_PID != 0 && client.pid > 0));
+        drop(one);
+        assert_eq!(clients.count(), 1);
+    }
+
+    #[test]
+    fn a_passed_deadline_is_told_once_it_has_passed() {
+        let clients = Arc::new(Clients::default());
+        let Ok(client) = clients.register(false) else { return assert!(false, "no random bytes") };
+        client.set_deadline(Some(clients.now_ms() + 60_000));
+        clients.enforce_deadlines();
+        assert_eq!(client.wish(), Wish::None);
+        client.set_deadline(Some(1));
+        clients.enforce_deadlines();
+        assert_eq!(client.wish(), Wish::Deadline);
+    }
+}

@@ -1,0 +1,64 @@
+//! A server connection as the pool keeps it, and bb8's view of it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::budget::Place;
+use crate::server::Server;
+
+/// A server connection with its place in every budget it counts against.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub server: Server,
+    /// It is closed rather than handed on after this.
+    pub deadline: Option<Instant>,
+    /// When it was last given back.
+    pub idle_since: Instant,
+    /// A boundary was proven, and nothing has been sent since.
+    pub clean: bool,
+    /// Set when its pool no longer wants it, whoever holds it.
+    pub doomed: Arc<AtomicBool>,
+    /// Freed after the connection is closed.
+    pub _places: [Place; 3],
+}
+
+impl Connection {
+    /// May it be handed to somebody now?
+    pub fn is_fit(&self, now: Instant) -> bool {
+        self.clean && !self.is_stale(now) && self.server.is_quiet()
+    }
+
+    /// Has its time come, or was it given up?
+    pub fn is_stale(&self, now: Instant) -> bool {
+        self.deadline.is_some_and(|deadline| now >= deadline) || self.doomed.load(Ordering::Relaxed)
+    }
+}
+
+/// bb8 stores idle connections and closes them when their time has come. It
+/// opens none: who needs one opens it and is told at once when that fails.
+#[derive(Debug)]
+pub(super) struct Keeper;
+
+/// bb8 asked for a connection that nobody wants.
+#[derive(Debug, thiserror::Error)]
+#[error("connections are opened by those who need them")]
+pub(super) struct Unasked;
+
+impl bb8::ManageConnection for Keeper {
+    type Connection = Box<Connection>;
+    type Error = Unasked;
+
+    async fn connect(&self) -> Result<Self::Connection, Unasked> {
+        Err(Unasked)
+    }
+
+    async fn is_valid(&self, _: &mut Self::Connection) -> Result<(), Unasked> {
+        Ok(())
+    }
+
+    /// bb8's question on return: only what was proven clean stays.
+    fn has_broken(&self, connection: &mut Self::Connection) -> bool {
+        !connection.clean
+    }
+}

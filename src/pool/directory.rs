@@ -1,0 +1,72 @@
+//! All pools, by database and role.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::budget::Budget;
+use super::server_pool::{Budgets, ServerPool};
+use crate::auth::KeyCache;
+use crate::config::{Config, PoolSettings};
+
+/// Server keys (one for each role and server secret) that are remembered.
+const CACHED_KEYS: usize = 1024;
+
+/// Finds or makes the pool for a client that has logged in.
+#[derive(Debug)]
+pub struct Directory {
+    pools: Mutex<HashMap<(String, String), Arc<ServerPool>>>,
+    databases: Mutex<HashMap<String, Arc<Budget>>>,
+    users: Mutex<HashMap<String, Arc<Budget>>>,
+    keys: KeyCache,
+}
+
+impl Default for Directory {
+    fn default() -> Self {
+        Self {
+            pools: Mutex::default(),
+            databases: Mutex::default(),
+            users: Mutex::default(),
+            keys: KeyCache::new(CACHED_KEYS),
+        }
+    }
+}
+
+impl Directory {
+    /// The pool of a database for a user, and the settings that hold for that
+    /// user in it; `None` when there is no such database.
+    #[must_use]
+    pub fn pool(&self, config: &Config, database: &str, user: &str) -> Option<(Arc<ServerPool>, PoolSettings)> {
+        let settings = config.pool_settings(database, user)?;
+        let key = (database.to_owned(), settings.server_user.clone());
+        let mut pools = self.pools.lock();
+        let pool = pools.entry(key).or_insert_with(|| {
+            let budget = |budgets: &Mutex<HashMap<String, Arc<Budget>>>, name: &str, limit| {
+                Arc::clone(budgets.lock().entry(name.to_owned()).or_insert_with(|| Budget::new(limit)))
+            };
+            let budgets = Budgets {
+                pool: Budget::new(0),
+                database: budget(&self.databases, database, settings.max_db_connections),
+                user: budget(&self.users, &settings.server_user, settings.max_user_connections),
+            };
+            ServerPool::new(settings.clone(), budgets, self.keys.clone())
+        });
+        Some((Arc::clone(pool), settings))
+    }
+
+    /// All pools that there are now.
+    #[must_use]
+    pub fn pools(&self) -> Vec<Arc<ServerPool>> {
+        self.pools.lock().values().cloned().collect()
+    }
+
+    /// Brings every pool up to its `min_pool_size`. Called about once a second.
+    pub async fn warm_up(&self) {
+        for pool in self.pools() {
+            if pool.settings.min_pool_size > 0 {
+                pool.warm_up().await;
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! A server connection in use by one client.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::time::timeout;
+
+use super::server_pool::ServerPool;
+use super::shelf::{Shelf, Taken};
+use crate::server::Server;
+use crate::session::Boundary;
+
+/// The right to use a server connection, from the first message of a turn to
+/// its boundary.
+///
+/// [`Lease::give_back`] wants the proof of a boundary. A lease that is dropped
+/// without it closes its server connection.
+#[derive(Debug)]
+pub struct Lease {
+    /// `None` only while it is being given back.
+    taken: Option<Taken>,
+    permit: Option<Permit>,
+    shelf: Arc<Shelf>,
+}
+
+/// The right to hold one connection of a pool; goes back to the gate on drop.
+#[derive(Debug)]
+pub(super) struct Permit(Option<Arc<ServerPool>>);
+
+impl Permit {
+    /// For one whom the gate let in.
+    pub fn new(pool: &Arc<ServerPool>) -> Self {
+        Self(Some(Arc::clone(pool)))
+    }
+
+    /// The gate has passed it on to somebody else.
+    pub fn is_handed_on(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(pool) = self.0.take() {
+            pool.gate.leave();
+        }
+    }
+}
+
+impl Lease {
+    pub(super) fn new(mut taken: Taken, permit: Permit, shelf: Arc<Shelf>) -> Self {
+        taken.clean = false;
+        Self { taken: Some(taken), permit: Some(permit), shelf }
+    }
+
+    /// The shelf that it came from.
+    #[must_use]
+    pub fn shelf(&self) -> &Arc<Shelf> {
+        &self.shelf
+    }
+
+    /// Gives the server connection back: to the client that has waited
+    /// longest, or to the shelf.
+    pub fn give_back(mut self, boundary: Boundary) {
+        if self.server().is_some_and(|server| server.identity.is_being_canceled()) {
+            tokio::spawn(self.give_back_after_cancel(boundary));
+            return;
+        }
+        let (Some(mut taken), Some(permit)) = (self.taken.take(), self.permit.take()) else { return };
+        let now = Instant::now();
+        let pool = &self.shelf.pool;
+        // Closed when its time has come, or when its lifetime is one use.
+        if taken.is_stale(now) || pool.settings.server_lifetime.is_zero() || taken.server.identity.is_doomed() {
+            return;
+        }
+        taken.clean = true;
+        taken.idle_since = now;
+        match pool.gate.offer(taken, self.shelf.id) {
+            // Handed on with the permit.
+            None => permit.is_handed_on(),
+            // Onto the shelf, before the permit can bring somebody who looks there.
+            Some(taken) => drop(taken),
+        }
+    }
+
+    /// A cancel is under way: until it has ended it could hit whoever is next.
+    async fn give_back_after_cancel(self, boundary: Boundary) {
+        let Some(identity) = self.server().map(|server| Arc::clone(&server.identity)) else { return };
+        let within = self.shelf.pool.settings.cancel_wait_timeout;
+        if timeout(within, identity.cancels_finished()).await.is_ok() && !identity.is_doomed() {
+            self.give_back(boundary);
+        }
+    }
+
+    fn server(&self) -> Option<&Server> {
+        self.taken.as_ref().map(|taken| &taken.server)
+    }
+}
+
+impl Deref for Lease {
+    type Target = Server;
+
+    #[inline]
+    #[allow(clippy::expect_used)] // `taken` is empty only inside `give_back`, which owns the lease.
+    fn deref(&self) -> &Server {
+        &self.taken.as_ref().expect("a lease holds its connection").server
+    }
+}
+
+impl DerefMut for Lease {
+    #[inline]
+    #[allow(clippy::expect_used)] // As above.
+    fn deref_mut(&mut self) -> &mut Server {
+        &mut self.taken.as_mut().expect("a lease holds its connection").server
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        // Not clean: bb8 closes it. Only then, with its place in the budgets
+        // free, does the permit go on.
+        drop(self.taken.take());
+        drop(self.permit.take());
+    }
+}

@@ -1,0 +1,382 @@
+//! The server connections of one database and role.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::time::{Instant as TokioInstant, sleep_until, timeout_at};
+
+use super::budget::{Budget, Place};
+use super::connection::Connection;
+use super::gate::{Gate, Handed, Turn};
+use super::lease::{Lease, Permit};
+use super::shelf::{Shelf, StartupClass, Taken};
+use super::trouble::Trouble;
+use crate::auth::{Credential, KeyCache, StoredSecret};
+use crate::config::PoolSettings;
+use crate::net::Target;
+use crate::server::{LoginSpec, connect};
+use crate::wire::{PgError, Severity, sqlstate};
+
+/// Startup classes that are kept without a client using them.
+const SPARE_SHELVES: usize = 32;
+
+/// "Never", for a wait without a limit: a year is beyond any client and below
+/// what timers can hold.
+const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// What a pool has done, counted when a lease ends.
+#[derive(Debug, Default)]
+pub struct PoolStats {
+    /// Transactions ended.
+    pub transactions: AtomicU64,
+    /// ReadyForQuery messages forwarded.
+    pub queries: AtomicU64,
+    /// Bytes received from clients.
+    pub received: AtomicU64,
+    /// Bytes sent to clients.
+    pub sent: AtomicU64,
+    /// Server connections opened.
+    pub opened: AtomicU64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct ServerPool {
+    /// What holds for this pool.
+    pub settings: PoolSettings,
+    /// What it has done.
+    pub stats: PoolStats,
+    pub(super) gate: Gate<Taken>,
+    shelves: Mutex<HashMap<StartupClass, Arc<Shelf>>>,
+    budgets: Budgets,
+    trouble: Trouble,
+    target: Target,
+    credential: Credential,
+    keys: KeyCache,
+}
+
+/// The budgets that each connection of a pool counts against.
+#[derive(Debug)]
+pub(super) struct Budgets {
+    pub pool: Arc<Budget>,
+    pub database: Arc<Budget>,
+    pub user: Arc<Budget>,
+}
+
+/// No room to open a connection: the budget that is full.
+struct Full(Arc<Budget>);
+
+impl ServerPool {
+    pub(super) fn new(settings: PoolSettings, budgets: Budgets, keys: KeyCache) -> Arc<Self> {
+        let secret = settings.server_password.as_ref().map(|secret| StoredSecret::parse(secret.expose()));
+        let pool = Arc::new(Self {
+            gate: Gate::new(settings.pool_size),
+            stats: PoolStats::default(),
+            shelves: Mutex::default(),
+            trouble: Trouble::new(settings.server_login_retry),
+            target: Target::new(&settings.host, settings.port),
+            credential: secret.as_ref().map_or(Credential::None, Credential::of),
+            settings,
+            budgets,
+            keys,
+        });
+        for budget in [&pool.budgets.pool, &pool.budgets.database, &pool.budgets.user] {
+            budget.join(&pool);
+        }
+        pool
+    }
+
+    /// The shelf for these startup parameters.
+    pub fn shelf(self: &Arc<Self>, class: StartupClass) -> Arc<Shelf> {
+        let mut shelves = self.shelves.lock();
+        if let Some(shelf) = shelves.get(&class) {
+            return Arc::clone(shelf);
+        }
+        if shelves.len() >= SPARE_SHELVES {
+            // Those that only this map knows: their idle connections close with them.
+            shelves.retain(|_, shelf| Arc::strong_count(shelf) > 1);
+        }
+        let shelf = Arc::new(Shelf::new(Arc::clone(self), class.clone()));
+        shelves.insert(class, Arc::clone(&shelf));
+        shelf
+    }
+
+    /// Connections open or being opened.
+    #[must_use]
+    pub fn open(&self) -> u32 {
+        self.budgets.pool.open()
+    }
+
+    /// Idle connections.
+    #[must_use]
+    pub fn idle(&self) -> u32 {
+        self.shelves.lock().values().map(|shelf| shelf.idle()).sum()
+    }
+
+    /// Clients that wait, and since when the oldest does.
+    #[must_use]
+    pub fn waiting(&self) -> (usize, Option<Instant>) {
+        self.gate.waiting()
+    }
+
+    pub(super) fn close_one_idle(&self) -> bool {
+        let shelves: Vec<_> = self.shelves.lock().values().cloned().collect();
+        shelves.iter().max_by_key(|shelf| shelf.idle()).is_some_and(|shelf| shelf.close_one())
+    }
+
+    /// Opens connections up to `min_pool_size`, on the shelf used by most.
+    pub(super) async fn warm_up(self: &Arc<Self>) {
+        while self.open() < self.settings.min_pool_size && self.trouble.standing(Instant::now()).is_none() {
+            let busiest = self.shelves.lock().values().max_by_key(|shelf| Arc::strong_count(shelf)).cloned();
+            let (Some(shelf), Ok(places)) = (busiest, self.room()) else { return };
+            if self.open_onto(&shelf, places).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// A place in every budget.
+    fn room(&self) -> Result<[Place; 3], Full> {
+        let Budgets { pool, database, user } = &self.budgets;
+        let full = |budget: &Arc<Budget>| Full(Arc::clone(budget));
+        let limit = self.settings.pool_size.max(self.gate.used());
+        let in_pool = pool.take_below(limit).ok_or_else(|| full(pool))?;
+        let in_database = database.take().ok_or_else(|| full(database))?;
+        let in_user = user.take().ok_or_else(|| full(user))?;
+        Ok([in_pool, in_database, in_user])
+    }
+
+    /// Opens a connection and puts it on the shelf.
+    async fn open_onto(&self, shelf: &Shelf, places: [Place; 3]) -> Result<(), PgError> {
+        let spec = LoginSpec {
+            target: self.target.clone(),
+            user: self.settings.server_user.clone(),
+            database: self.settings.dbname.clone(),
+            credential: self.credential.clone(),
+            settings: shelf.class.clone(),
+            keys: self.keys.clone(),
+            within: self.settings.server_connect_timeout,
+        };
+        let server = connect(&spec).await?;
+        tracing::info!(server = %self.target, pid = server.identity.pid, database = %self.settings.dbname,
+            user = %self.settings.server_user, "new connection to server");
+        self.stats.opened.fetch_add(1, Ordering::Relaxed);
+        self.trouble.over();
+        let now = Instant::now();
+        shelf.put_new(Connection {
+            server,
+            deadline: self.lifetime().map(|lifetime| now + lifetime),
+            idle_since: now,
+            clean: true,
+            doomed: Arc::clone(&shelf.doomed.lock()),
+            _places: places,
+        });
+        Ok(())
+    }
+
+    /// `server_lifetime`, up to a tenth shorter, so that connections opened
+    /// together do not end together.
+    fn lifetime(&self) -> Option<Duration> {
+        let lifetime = self.settings.server_lifetime;
+        let mut byte = [0];
+        let _ = getrandom::fill(&mut byte);
+        (!lifetime.is_zero()).then(|| lifetime.mul_f64(1.0 - f64::from(byte[0]) / 2560.0))
+    }
+}
+
+impl Shelf {
+    /// A lease at once, when nobody waits and a connection is idle.
+    #[inline]
+    #[must_use]
+    pub fn try_lease(self: &Arc<Self>) -> Option<Lease> {
+        if !self.pool.gate.try_enter() {
+            return None;
+        }
+        let permit = Permit::new(&self.pool);
+        let now = Instant::now();
+        let taken = self.pop(now)?;
+        if self.wants_check(&taken, now) {
+            // Back on the shelf; the caller comes again by `lease`.
+            return None;
+        }
+        Some(Lease::new(taken, permit, Arc::clone(self)))
+    }
+
+    /// A lease, in strict order of asking.
+    ///
+    /// # Errors
+    /// After `query_wait_timeout`; the server's own error when none can be
+    /// opened and none is open.
+    ///
+    /// # Cancel safety
+    /// Dropping it leaves the queue; nothing is lost.
+    pub async fn lease(self: Arc<Self>) -> Result<Lease, PgError> {
+        let patience = match self.pool.settings.query_wait_timeout {
+            Duration::ZERO => NEVER,
+            patience => patience,
+        };
+        let deadline = TokioInstant::now() + patience;
+        let (permit, handed) = self.enter(deadline).await?;
+        match handed {
+            Some(taken) => Ok(Lease::new(taken, permit, self)),
+            None => match timeout_at(deadline, self.obtain()).await {
+                Ok(taken) => Ok(Lease::new(taken?, permit, Arc::clone(&self))),
+                Err(_) => Err(waited_too_long()),
+            },
+        }
+    }
+
+    /// Through the gate, with a connection where one is handed over.
+    async fn enter(&self, deadline: TokioInstant) -> Result<(Permit, Option<Taken>), PgError> {
+        let pool = &self.pool;
+        if pool.open() == 0
+            && let Some((error, _)) = pool.trouble.standing(Instant::now())
+            && error.code != sqlstate::CANNOT_CONNECT_NOW
+        {
+            return Err(error.with_severity(Severity::Error));
+        }
+        if pool.gate.try_enter() {
+            return Ok((Permit::new(pool), None));
+        }
+        let mut place = InQueue { pool, turn: pool.gate.queue(self.id, Instant::now()) };
+        let reserve_after = pool.settings.reserve_pool_timeout;
+        if pool.settings.reserve_pool_size > 0 && !reserve_after.is_zero() {
+            let early = TokioInstant::now() + reserve_after;
+            match timeout_at(early.min(deadline), &mut place.turn).await {
+                Ok(handed) => return pool.entered(handed),
+                Err(_) => pool.gate.pump_up_to(pool.settings.reserve_pool_size),
+            }
+        }
+        match timeout_at(deadline, &mut place.turn).await {
+            Ok(handed) => pool.entered(handed),
+            Err(_) => Err(waited_too_long()),
+        }
+    }
+
+    /// Inside the gate: a connection from the shelf, or a new one.
+    async fn obtain(&self) -> Result<Taken, PgError> {
+        let pool = &self.pool;
+        loop {
+            let now = Instant::now();
+            if let Some(taken) = self.pop(now) {
+                if let Some(alive) = self.checked(taken, now).await {
+                    return Ok(alive);
+                }
+                continue;
+            }
+            let retry_at = match pool.trouble.standing(now) {
+                Some((error, until)) => self.give_up_or_wait(error, until)?,
+                None => match pool.room() {
+                    Err(Full(budget)) if budget.evict() => continue,
+                    Err(Full(budget)) => {
+                        if let Some(taken) = self.next_to_come_back(Some(&budget), None).await? {
+                            return Ok(taken);
+                        }
+                        continue;
+                    }
+                    Ok(places) => match pool.open_onto(self, places).await {
+                        Ok(()) => continue,
+                        Err(error) => {
+                            tracing::warn!(server = %pool.target, sqlstate = %error.code, "server login failed: {}", error.message);
+                            let until = pool.trouble.failed(&error, Instant::now());
+                            self.give_up_or_wait(error, until)?
+                        }
+                    },
+                },
+            };
+            if let Some(taken) = self.next_to_come_back(None, Some(retry_at)).await? {
+                return Ok(taken);
+            }
+        }
+    }
+
+    /// No connection can be opened now. While others are open, or PostgreSQL
+    /// says that it is starting, one may still come; otherwise everybody who
+    /// waits hears the server's own error.
+    fn give_up_or_wait(&self, error: PgError, until: Instant) -> Result<Instant, PgError> {
+        if self.pool.open() > 0 || error.code == sqlstate::CANNOT_CONNECT_NOW {
+            return Ok(until);
+        }
+        // It ends no client's connection: the next query may find a server.
+        let error = error.with_severity(Severity::Error);
+        self.pool.gate.fail_all(&error);
+        Err(error)
+    }
+
+    /// Waits for the next connection that comes back, for room in a budget, or
+    /// until the time comes to look again (`None`).
+    async fn next_to_come_back(&self, budget: Option<&Arc<Budget>>, until: Option<Instant>) -> Result<Option<Taken>, PgError> {
+        let mut turn = self.pool.gate.wait_for_connection(self.id, Instant::now());
+        // One may have come back between the last look and the line.
+        if let Some(taken) = self.pop(Instant::now()) {
+            turn.close();
+            return Ok(turn.try_recv().ok().and_then(Result::ok).flatten().or(Some(taken)));
+        }
+        let until = until.map_or_else(|| TokioInstant::now() + NEVER, TokioInstant::from_std);
+        let freed = async {
+            match budget {
+                Some(budget) => budget.freed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            handed = &mut turn => handed.unwrap_or(Ok(None)),
+            () = freed => Ok(None),
+            () = sleep_until(until) => Ok(None),
+        }
+    }
+
+    fn wants_check(&self, taken: &Taken, now: Instant) -> bool {
+        now.duration_since(taken.idle_since) > self.pool.settings.server_check_delay
+    }
+
+    /// The connection, once it has shown that it is alive, where it has been
+    /// idle for longer than `server_check_delay`.
+    async fn checked(&self, mut taken: Taken, now: Instant) -> Option<Taken> {
+        if !self.wants_check(&taken, now) {
+            return Some(taken);
+        }
+        taken.clean = false;
+        let within = self.pool.settings.server_connect_timeout;
+        taken.server.check(within).await.ok().map(|_boundary| taken)
+    }
+}
+
+impl ServerPool {
+    fn entered(
+        self: &Arc<Self>,
+        handed: Result<Handed<Taken>, tokio::sync::oneshot::error::RecvError>,
+    ) -> Result<(Permit, Option<Taken>), PgError> {
+        match handed {
+            Ok(handed) => handed.map(|taken| (Permit::new(self), taken)),
+            Err(_) => Err(PgError::fatal(sqlstate::INTERNAL_ERROR, "the pool is gone")),
+        }
+    }
+}
+
+/// A place in the queue. Whoever leaves it early passes on what was being
+/// handed over.
+struct InQueue<'a> {
+    pool: &'a Arc<ServerPool>,
+    turn: Turn<Taken>,
+}
+
+impl Drop for InQueue<'_> {
+    fn drop(&mut self) {
+        self.turn.close();
+        if let Ok(Ok(taken)) = self.turn.try_recv() {
+            // The connection goes to its shelf, then the permit goes on.
+            drop(taken);
+            self.pool.gate.leave();
+        }
+    }
+}
+
+fn waited_too_long() -> PgError {
+    PgError::fatal("08P01", "query_wait_timeout")
+        .with_hint("all server connections were in use for longer than query_wait_timeout")
+}

@@ -1,0 +1,128 @@
+//! The idle connections of one pool that were opened with the same startup
+//! parameters, and so have the same defaults to return to.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bb8::{PooledConnection, QueueStrategy};
+use parking_lot::Mutex;
+
+use super::connection::{Connection, Keeper};
+use super::server_pool::ServerPool;
+use crate::session::statements::Registry;
+
+/// How often bb8 looks for connections whose time has come.
+const REAPER_RATE: Duration = Duration::from_secs(1);
+
+/// A connection taken from a shelf.
+pub(super) type Taken = PooledConnection<'static, Keeper>;
+
+/// ParameterStatus names and values in the order in which a server of this
+/// shelf reports them.
+pub type Welcome = Arc<[(String, String)]>;
+
+/// Startup parameters that a server connection is opened with, besides user,
+/// database and `application_name`.
+pub type StartupClass = Vec<(String, String)>;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Shelf {
+    pub(super) id: u64,
+    pub(super) pool: Arc<ServerPool>,
+    pub(super) class: StartupClass,
+    /// Prepared statements of this shelf's clients.
+    pub statements: Registry,
+    store: bb8::Pool<Keeper>,
+    welcome: Mutex<Option<Welcome>>,
+    pub(super) doomed: Mutex<Arc<AtomicBool>>,
+}
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+impl Shelf {
+    pub(super) fn new(pool: Arc<ServerPool>, class: StartupClass) -> Self {
+        let settings = &pool.settings;
+        let queue = if settings.server_round_robin { QueueStrategy::Fifo } else { QueueStrategy::Lifo };
+        let unless_zero = |duration: Duration| (!duration.is_zero()).then_some(duration);
+        let store = bb8::Pool::builder()
+            .max_size(100_000)
+            .test_on_check_out(false)
+            .retry_connection(false)
+            .queue_strategy(queue)
+            .reaper_rate(REAPER_RATE)
+            .idle_timeout(unless_zero(settings.server_idle_timeout))
+            .max_lifetime(unless_zero(settings.server_lifetime))
+            .build_unchecked(Keeper);
+        Self {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            pool,
+            class,
+            statements: Registry::default(),
+            store,
+            welcome: Mutex::new(None),
+            doomed: Mutex::default(),
+        }
+    }
+
+    /// The pool that this shelf belongs to.
+    #[must_use]
+    pub fn pool(&self) -> &Arc<ServerPool> {
+        &self.pool
+    }
+
+    /// What a server of this shelf reported at its latest login.
+    #[must_use]
+    pub fn welcome(&self) -> Option<Welcome> {
+        self.welcome.lock().clone()
+    }
+
+    /// Idle connections.
+    pub(super) fn idle(&self) -> u32 {
+        self.store.state().idle_connections
+    }
+
+    /// The idle connection whose turn it is, if there is one that is fit.
+    pub(super) fn pop(&self, now: Instant) -> Option<Taken> {
+        loop {
+            let mut taken = self.pop_any()?;
+            if taken.is_fit(now) {
+                return Some(taken);
+            }
+            taken.clean = false;
+        }
+    }
+
+    /// Takes any idle connection.
+    pub(super) fn pop_any(&self) -> Option<Taken> {
+        if self.idle() == 0 {
+            return None;
+        }
+        let mut get = std::pin::pin!(self.store.get_owned());
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        match get.as_mut().poll(&mut cx) {
+            std::task::Poll::Ready(Ok(taken)) => Some(taken),
+            // Somebody was faster.
+            std::task::Poll::Ready(Err(_)) | std::task::Poll::Pending => None,
+        }
+    }
+
+    /// Puts a connection that has just been opened on the shelf.
+    pub(super) fn put_new(&self, connection: Connection) {
+        *self.welcome.lock() = Some(connection.server.parameters.as_slice().into());
+        // Refused only beyond max_size, which the budgets never reach.
+        let _ = self.store.add(Box::new(connection));
+    }
+
+    /// Closes one idle connection; false when there is none.
+    pub(super) fn close_one(&self) -> bool {
+        match self.pop_any() {
+            Some(mut taken) => {
+                taken.clean = false;
+                true
+            }
+            None => false,
+        }
+    }
+}
