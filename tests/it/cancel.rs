@@ -1,7 +1,6 @@
 //! CancelRequest (`protocol-flow.html#PROTOCOL-FLOW-CANCELING-REQUESTS`): it
 //! hits what its owner runs at that moment, and nobody else, ever.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,7 @@ use crate::support::frames::{cancel_request, extended, query, ssl_request};
 use crate::support::pooler::{Plan, Pooler};
 use crate::support::postgres::{Cluster, Database};
 use crate::support::raw::{Connection, cancel, first_error};
-use crate::support::wait;
+use crate::support::wait::{self, Over};
 
 fn with_pool(size: usize) -> (Database<'static>, Pooler) {
     let database = Cluster::shared().database();
@@ -156,18 +155,18 @@ fn a_waiting_client_is_cancelled_at_once() {
     holder.rows("BEGIN");
     waiting.send(&query("SELECT 'too late'"));
     let key = waiting.key.clone();
-    let (address, done) = (pooler.address, AtomicBool::new(false));
+    let (address, over) = (pooler.address, Over::default());
     let answer = thread::scope(|scope| {
+        let _end = over.at_end();
         // The pooler may not have read the query yet: ask until it answers.
         scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
+            while !over.is_set() {
                 cancel(address, &key);
                 thread::sleep(Duration::from_millis(20));
             }
         });
         let start = Instant::now();
         let answer = waiting.until_ready(1, "the cancellation of a wait");
-        done.store(true, Ordering::Relaxed);
         assert!(start.elapsed() < Duration::from_secs(3), "it took {:?}", start.elapsed());
         answer
     });
@@ -181,22 +180,22 @@ fn a_waiting_client_is_cancelled_at_once() {
 fn a_late_cancel_never_hits_the_next_client() {
     let (_database, pooler) = with_pool(1);
     let (mut target, mut victim) = (pooler.client(), pooler.client());
-    let (key, address, done) = (target.key.clone(), pooler.address, AtomicBool::new(false));
+    let (key, address, over) = (target.key.clone(), pooler.address, Over::default());
     thread::scope(|scope| {
+        let _end = over.at_end();
         scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
+            while !over.is_set() {
                 cancel(address, &key);
             }
         });
         scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
+            while !over.is_set() {
                 let answer = target.query("SELECT pg_sleep(0.002)");
                 assert!(matches!(first_error(&answer).as_deref(), None | Some("57014")), "{answer:?}");
             }
         });
         let rounds = 300;
         let failed = (0..rounds).filter(|_| first_error(&victim.query("SELECT pg_sleep(0.002)")).is_some()).count();
-        done.store(true, Ordering::Relaxed);
         assert_eq!(failed, 0, "of {rounds} queries of a client that nobody cancelled");
     });
 }

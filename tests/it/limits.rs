@@ -1,6 +1,6 @@
 //! How many may come, how many server connections there are.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::support::pooler::Plan;
 use crate::support::postgres::Cluster;
 use crate::support::raw::{Connection, first_error};
 use crate::support::startup::Startup;
-use crate::support::wait;
+use crate::support::wait::{self, Over};
 
 #[test]
 fn a_client_too_many_is_refused_with_53300() {
@@ -28,8 +28,9 @@ fn a_client_too_many_is_refused_with_53300() {
 fn many_clients_share_few_server_connections() {
     let database = Cluster::shared().database();
     let pooler = Plan::before(&database).pool_size(3).start();
-    let (done, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let (over, answered) = (Over::default(), AtomicUsize::new(0));
     thread::scope(|scope| {
+        let _end = over.at_end();
         let clients: Vec<_> = (0..40)
             .map(|number| {
                 let (pooler, answered) = (&pooler, &answered);
@@ -46,14 +47,13 @@ fn many_clients_share_few_server_connections() {
             })
             .collect();
         scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
+            while !over.is_set() {
                 let count = database.backends("backend_type = 'client backend'");
                 assert!(count <= 3, "{count} server connections for a pool of 3");
                 thread::sleep(Duration::from_millis(20));
             }
         });
         clients.into_iter().for_each(|client| client.join().unwrap());
-        done.store(true, Ordering::Relaxed);
     });
     assert_eq!(answered.load(Ordering::Relaxed), 40 * 25);
 }
@@ -115,7 +115,8 @@ fn an_idle_server_connection_is_closed_after_its_time() {
 fn a_pool_keeps_its_least_number_of_connections() {
     let database = Cluster::shared().database();
     let pooler = Plan::before(&database).pool_size(4).setting("min_pool_size", "3").start();
-    pooler.client().rows("SELECT 1");
+    let mut client = pooler.client();
+    client.rows("SELECT 1");
     wait::until(wait::SOON, "three server connections", || {
         database.backends("backend_type = 'client backend'") == 3
     });

@@ -8,7 +8,7 @@ use crate::support::frames::query;
 use crate::support::pooler::Plan;
 use crate::support::postgres::{Cluster, Database};
 use crate::support::raw::{Connection, first_error};
-use crate::support::wait;
+use crate::support::wait::{self, Over};
 
 fn terminate_backend(database: &Database, pid: &str) {
     let mut admin = database.cluster.admin();
@@ -128,14 +128,15 @@ fn clients_under_load_recover_from_a_restart_by_themselves() {
         .pool_size(4)
         .setting("server_login_retry", "\"1s\"")
         .start();
-    let stop = std::sync::atomic::AtomicBool::new(false);
+    let over = Over::default();
     thread::scope(|scope| {
+        let _end = over.at_end();
         for _ in 0..8 {
             scope.spawn(|| {
-                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                while !over.is_set() {
                     // A refusal or a broken transaction may happen; silence may not.
                     if let Ok(mut client) = Connection::try_login(pooler.address, &pooler.startup()) {
-                        while !client.ended() && !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                        while !client.ended() && !over.is_set() {
                             let _ = client.try_send(&query("SELECT 'load'"));
                             client.until_ready(1, "an answer or the end");
                         }
@@ -148,7 +149,6 @@ fn clients_under_load_recover_from_a_restart_by_themselves() {
         wait::until(Duration::from_secs(20), "service after the restart", || {
             Connection::try_login(pooler.address, &pooler.startup()).is_ok_and(|mut c| c.query("SELECT 1").len() == 4)
         });
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
     });
 }
 

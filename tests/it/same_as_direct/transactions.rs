@@ -180,7 +180,7 @@ fn procedures_may_commit_within_a_call() {
         .query(A, "CALL p()")
         .query(B, "SELECT * FROM t")
         .query(A, "BEGIN; CALL p()")
-        .query(A, "SELECT * FROM t")
+        .query(A, "ROLLBACK")
         .query(B, "SELECT count(*) FROM t")
         .run();
 }
