@@ -12,6 +12,7 @@
 mod cancels;
 mod case;
 mod concurrent;
+mod data;
 mod queries;
 mod transactions;
 
@@ -23,6 +24,7 @@ use case::Cases;
 async fn main() -> ExitCode {
     let mut cases = Cases::from_env();
     queries::run(&mut cases).await;
+    data::run(&mut cases).await;
     transactions::run(&mut cases).await;
     cancels::run(&mut cases).await;
     concurrent::run(&mut cases).await;
