@@ -14,7 +14,10 @@ pub fn until_some<T>(limit: Duration, what: &str, mut probe: impl FnMut() -> Opt
         if let Some(value) = probe() {
             return value;
         }
-        assert!(Instant::now() < deadline, "waited {limit:?} in vain for {what}");
+        assert!(
+            Instant::now() < deadline,
+            "waited {limit:?} in vain for {what}"
+        );
         thread::sleep(Duration::from_millis(5));
     }
 }
