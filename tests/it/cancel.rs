@@ -1,7 +1,6 @@
 //! CancelRequest (`protocol-flow.html#PROTOCOL-FLOW-CANCELING-REQUESTS`): it
 //! hits what its owner runs at that moment, and nobody else, ever.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,7 @@ use crate::support::frames::{cancel_request, extended, query, ssl_request};
 use crate::support::pooler::{Plan, Pooler};
 use crate::support::postgres::{Cluster, Database};
 use crate::support::raw::{Connection, cancel, first_error};
-use crate::support::wait;
+use crate::support::wait::{self, Over};
 
 fn with_pool(size: usize) -> (Database<'static>, Pooler) {
     let database = Cluster::shared().database();
@@ -20,7 +19,9 @@ fn with_pool(size: usize) -> (Database<'static>, Pooler) {
 
 fn sleep(client: &mut Connection, database: &Database) {
     client.send(&query("SELECT pg_sleep(60)"));
-    wait::until(wait::SOON, "the query to run", || database.backends("query LIKE '%pg_sleep(60)%' AND state = 'active'") > 0);
+    wait::until(wait::SOON, "the query to run", || {
+        database.backends("query LIKE '%pg_sleep(60)%' AND state = 'active'") > 0
+    });
 }
 
 #[test]
@@ -29,7 +30,10 @@ fn a_running_query_is_cancelled_and_the_client_goes_on() {
     let mut client = pooler.client();
     sleep(&mut client, &database);
     cancel(pooler.address, &client.key);
-    assert_eq!(first_error(&client.until_ready(1, "the cancelled query")).as_deref(), Some("57014"));
+    assert_eq!(
+        first_error(&client.until_ready(1, "the cancelled query")).as_deref(),
+        Some("57014")
+    );
     assert_eq!(client.value("SELECT 'goes on'"), "goes on");
     assert_eq!(pooler.client().value("SELECT 'other'"), "other");
 }
@@ -45,7 +49,10 @@ fn a_cancelled_query_looks_the_same_as_directly() {
         .cancel(A)
         .ready(A, 1)
         .query(B, "SELECT 'other'")
-        .send(A, [extended("SELECT 1"), extended_sleep, extended("SELECT 2")].concat())
+        .send(
+            A,
+            [extended("SELECT 1"), extended_sleep, extended("SELECT 2")].concat(),
+        )
         .wait(running)
         .cancel(A)
         .ready(A, 3)
@@ -60,7 +67,10 @@ fn a_long_key_of_protocol_3_2_cancels_too() {
     assert!(client.key.len() > 8);
     sleep(&mut client, &database);
     cancel(pooler.address, &client.key);
-    assert_eq!(first_error(&client.until_ready(1, "the cancelled query")).as_deref(), Some("57014"));
+    assert_eq!(
+        first_error(&client.until_ready(1, "the cancelled query")).as_deref(),
+        Some("57014")
+    );
 }
 
 #[test]
@@ -72,8 +82,15 @@ fn a_cancel_may_come_after_a_declined_encryption_request() {
     request.send(&ssl_request());
     assert_eq!(request.read_byte("the answer to SSLRequest"), Some(b'N'));
     request.send(&cancel_request(&client.key));
-    assert!(request.until_end("the end of the cancel connection").is_empty());
-    assert_eq!(first_error(&client.until_ready(1, "the cancelled query")).as_deref(), Some("57014"));
+    assert!(
+        request
+            .until_end("the end of the cancel connection")
+            .is_empty()
+    );
+    assert_eq!(
+        first_error(&client.until_ready(1, "the cancelled query")).as_deref(),
+        Some("57014")
+    );
 }
 
 #[test]
@@ -83,7 +100,10 @@ fn a_cancelled_statement_fails_its_transaction() {
     client.rows("BEGIN");
     sleep(&mut client, &database);
     cancel(pooler.address, &client.key);
-    assert_eq!(first_error(&client.until_ready(1, "the cancelled query")).as_deref(), Some("57014"));
+    assert_eq!(
+        first_error(&client.until_ready(1, "the cancelled query")).as_deref(),
+        Some("57014")
+    );
     assert_eq!(client.status, b'E');
     assert_eq!(client.failure("SELECT 1"), "25P02");
     client.rows("ROLLBACK");
@@ -102,7 +122,10 @@ fn a_cancel_while_idle_hits_nobody() {
         cancel(pooler.address, &idle.key);
     }
     locker.rows("COMMIT");
-    assert_eq!(first_error(&busy.until_ready(1, "the query of the other client")), None);
+    assert_eq!(
+        first_error(&busy.until_ready(1, "the query of the other client")),
+        None
+    );
     assert_eq!(idle.value("SELECT 'still here'"), "still here");
 }
 
@@ -125,7 +148,10 @@ fn a_wrong_key_hits_nobody() {
         cancel(pooler.address, &other_length);
     }
     locker.rows("COMMIT");
-    assert_eq!(first_error(&client.until_ready(1, "the query that nobody may cancel")), None);
+    assert_eq!(
+        first_error(&client.until_ready(1, "the query that nobody may cancel")),
+        None
+    );
 }
 
 #[test]
@@ -141,11 +167,17 @@ fn only_the_owner_of_the_key_is_cancelled() {
     }
     wait_for_lock_waiters(&database, 3);
     cancel(pooler.address, &clients[1].key);
-    assert_eq!(first_error(&clients[1].until_ready(1, "the cancelled query")).as_deref(), Some("57014"));
+    assert_eq!(
+        first_error(&clients[1].until_ready(1, "the cancelled query")).as_deref(),
+        Some("57014")
+    );
     wait_for_lock_waiters(&database, 2);
     locker.rows("COMMIT");
     for number in [0, 2] {
-        assert_eq!(first_error(&clients[number].until_ready(1, "a query of another client")), None);
+        assert_eq!(
+            first_error(&clients[number].until_ready(1, "a query of another client")),
+            None
+        );
     }
 }
 
@@ -156,19 +188,23 @@ fn a_waiting_client_is_cancelled_at_once() {
     holder.rows("BEGIN");
     waiting.send(&query("SELECT 'too late'"));
     let key = waiting.key.clone();
-    let (address, done) = (pooler.address, AtomicBool::new(false));
+    let (address, over) = (pooler.address, Over::default());
     let answer = thread::scope(|scope| {
+        let _end = over.at_end();
         // The pooler may not have read the query yet: ask until it answers.
         scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
+            while !over.is_set() {
                 cancel(address, &key);
                 thread::sleep(Duration::from_millis(20));
             }
         });
         let start = Instant::now();
         let answer = waiting.until_ready(1, "the cancellation of a wait");
-        done.store(true, Ordering::Relaxed);
-        assert!(start.elapsed() < Duration::from_secs(3), "it took {:?}", start.elapsed());
+        assert!(
+            start.elapsed() < Duration::from_secs(3),
+            "it took {:?}",
+            start.elapsed()
+        );
         answer
     });
     assert_eq!(first_error(&answer).as_deref(), Some("57014"));
@@ -181,23 +217,31 @@ fn a_waiting_client_is_cancelled_at_once() {
 fn a_late_cancel_never_hits_the_next_client() {
     let (_database, pooler) = with_pool(1);
     let (mut target, mut victim) = (pooler.client(), pooler.client());
-    let (key, address, done) = (target.key.clone(), pooler.address, AtomicBool::new(false));
+    let (key, address, over) = (target.key.clone(), pooler.address, Over::default());
     thread::scope(|scope| {
+        let _end = over.at_end();
         scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
+            while !over.is_set() {
                 cancel(address, &key);
             }
         });
         scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
+            while !over.is_set() {
                 let answer = target.query("SELECT pg_sleep(0.002)");
-                assert!(matches!(first_error(&answer).as_deref(), None | Some("57014")), "{answer:?}");
+                assert!(
+                    matches!(first_error(&answer).as_deref(), None | Some("57014")),
+                    "{answer:?}"
+                );
             }
         });
         let rounds = 300;
-        let failed = (0..rounds).filter(|_| first_error(&victim.query("SELECT pg_sleep(0.002)")).is_some()).count();
-        done.store(true, Ordering::Relaxed);
-        assert_eq!(failed, 0, "of {rounds} queries of a client that nobody cancelled");
+        let failed = (0..rounds)
+            .filter(|_| first_error(&victim.query("SELECT pg_sleep(0.002)")).is_some())
+            .count();
+        assert_eq!(
+            failed, 0,
+            "of {rounds} queries of a client that nobody cancelled"
+        );
     });
 }
 

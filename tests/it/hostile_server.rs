@@ -11,7 +11,9 @@ use crate::support::raw::{Connection, first_error, rows_of};
 use crate::support::wait;
 
 fn before(server: &FakeServer) -> Pooler {
-    Plan::before_address(server.address, "app").pool_size(1).start()
+    Plan::before_address(server.address, "app")
+        .pool_size(1)
+        .start()
 }
 
 /// Answers each Query with its own text as a row.
@@ -54,10 +56,14 @@ fn the_asking_client_alone_is_hurt(bytes: Vec<u8>) {
     let mut client = pooler.client();
     client.send(&query("spoil"));
     let frames = client.until_end("the end after a broken reply");
-    let code = first_error(&frames).unwrap_or_else(|| panic!("no error after {bytes:?}: {frames:?}"));
+    let code =
+        first_error(&frames).unwrap_or_else(|| panic!("no error after {bytes:?}: {frames:?}"));
     assert!(matches!(code.as_str(), "08P01" | "08006"), "{code}");
     five_clients_hear_their_own_echo(&pooler);
-    assert!(server.logins() >= 2, "the broken connection was not used again");
+    assert!(
+        server.logins() >= 2,
+        "the broken connection was not used again"
+    );
 }
 
 #[test]
@@ -96,7 +102,11 @@ fn what_comes_behind_a_reply_reaches_nobody_else() {
         let server = FakeServer::start(move |_, peer| {
             while let Some(text) = peer.read_query() {
                 let reply = one_row(&text);
-                peer.send(&if text == "spoil" { [reply, spoil.clone()].concat() } else { reply });
+                peer.send(&if text == "spoil" {
+                    [reply, spoil.clone()].concat()
+                } else {
+                    reply
+                });
             }
         });
         let pooler = before(&server);
@@ -104,7 +114,11 @@ fn what_comes_behind_a_reply_reaches_nobody_else() {
             let mut client = pooler.client();
             let _ = client.try_send(&query("spoil"));
             let answer = client.until_ready(1, "a reply with something behind it");
-            assert_eq!(rows_of(&answer).first(), Some(&vec![Some("spoil".into())]), "{extra:?}");
+            assert_eq!(
+                rows_of(&answer).first(),
+                Some(&vec![Some("spoil".into())]),
+                "{extra:?}"
+            );
             drop(client);
             five_clients_hear_their_own_echo(&pooler);
         }
@@ -113,7 +127,12 @@ fn what_comes_behind_a_reply_reaches_nobody_else() {
 
 #[test]
 fn what_an_idle_connection_says_reaches_nobody() {
-    for extra in [one_row("foreign row"), ready(b'I'), error("FATAL", "57P01", "foreign end"), b"garbage".to_vec()] {
+    for extra in [
+        one_row("foreign row"),
+        ready(b'I'),
+        error("FATAL", "57P01", "foreign end"),
+        b"garbage".to_vec(),
+    ] {
         let (go, told) = channel::<()>();
         let (told, (said, heard)) = (Mutex::new(Some(told)), channel::<()>());
         let server = FakeServer::start(move |number, peer| {
@@ -182,11 +201,16 @@ fn a_reply_still_under_way_is_not_given_to_the_next_client() {
             peer.send(&one_row(&text));
         }
     });
-    let pooler = Plan::before_address(server.address, "app").pool_size(1).start();
+    let pooler = Plan::before_address(server.address, "app")
+        .pool_size(1)
+        .start();
     let mut slow = pooler.client();
     slow.send(&query("slow"));
     wait::until(wait::SOON, "the slow query to arrive", || {
-        server.received().iter().any(|(_, frame)| frame.to_bytes() == query("slow"))
+        server
+            .received()
+            .iter()
+            .any(|(_, frame)| frame.to_bytes() == query("slow"))
     });
     drop(slow);
     wait::until(wait::SOON, "a cancel or the end of the connection", || {
@@ -195,7 +219,10 @@ fn a_reply_still_under_way_is_not_given_to_the_next_client() {
     let mut next = pooler.client();
     next.send(&query("mine"));
     go.send(()).unwrap();
-    assert_eq!(rows_of(&next.until_ready(1, "the next client's reply")), [[Some("mine".to_owned())]]);
+    assert_eq!(
+        rows_of(&next.until_ready(1, "the next client's reply")),
+        [[Some("mine".to_owned())]]
+    );
     five_clients_hear_their_own_echo(&pooler);
 }
 
@@ -213,13 +240,26 @@ fn the_cancel_of_an_abandoned_query_carries_the_servers_own_key() {
     let mut client: Connection = pooler.client();
     client.send(&query("hang"));
     wait::until(wait::SOON, "the query to arrive", || {
-        server.received().iter().any(|(_, frame)| frame.to_bytes() == query("hang"))
+        server
+            .received()
+            .iter()
+            .any(|(_, frame)| frame.to_bytes() == query("hang"))
     });
     drop(client);
     wait::until(wait::SOON, "the cancel", || !server.cancels().is_empty());
-    let hung = server.received().iter().find(|(_, f)| f.to_bytes() == query("hang")).unwrap().0 as u32 + 1000;
+    let hung = server
+        .received()
+        .iter()
+        .find(|(_, f)| f.to_bytes() == query("hang"))
+        .unwrap()
+        .0 as u32
+        + 1000;
     let key = [hung.to_be_bytes(), (hung * 7).to_be_bytes()].concat();
-    assert_eq!(server.cancels(), [key], "one cancel, with that connection's key");
+    assert_eq!(
+        server.cancels(),
+        [key],
+        "one cancel, with that connection's key"
+    );
     assert_eq!(pooler.client().value("next"), "next");
 }
 

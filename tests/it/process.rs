@@ -16,7 +16,12 @@ fn a_signal_ends_it_in_order() {
         client.rows("SELECT 1");
         client.terminate();
         pooler.signal(signal);
-        assert_eq!(pooler.wait().code(), Some(0), "signal {signal}: {}", pooler.log());
+        assert_eq!(
+            pooler.wait().code(),
+            Some(0),
+            "signal {signal}: {}",
+            pooler.log()
+        );
     }
 }
 
@@ -28,7 +33,9 @@ fn nothing_is_left_on_the_server_after_a_kill() {
     open.rows("BEGIN");
     busy.send(&query("SELECT 1"));
     pooler.kill();
-    crate::support::wait::until(crate::support::wait::SOON, "the server connections to end", || {
-        database.backends("backend_type = 'client backend'") == 0
-    });
+    crate::support::wait::until(
+        crate::support::wait::SOON,
+        "the server connections to end",
+        || database.backends("backend_type = 'client backend'") == 0,
+    );
 }

@@ -8,13 +8,15 @@ use crate::support::frames::query;
 use crate::support::pooler::Plan;
 use crate::support::postgres::{Cluster, Database};
 use crate::support::raw::{Connection, first_error};
-use crate::support::wait;
+use crate::support::wait::{self, Over};
 
 fn terminate_backend(database: &Database, pid: &str) {
     let mut admin = database.cluster.admin();
     admin.rows(&format!("SELECT pg_terminate_backend({pid})"));
     let gone = format!("SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = {pid}");
-    wait::until(wait::SOON, "the backend to end", || admin.value(&gone) == "t");
+    wait::until(wait::SOON, "the backend to end", || {
+        admin.value(&gone) == "t"
+    });
 }
 
 #[test]
@@ -41,10 +43,15 @@ fn a_client_whose_query_runs_is_told_and_closed() {
     let mut client = pooler.client();
     client.send(&query("SELECT pg_sleep(60)"));
     let running = "query LIKE '%pg_sleep(60)%' AND state = 'active'";
-    wait::until(wait::SOON, "the query to run", || database.backends(running) == 1);
+    wait::until(wait::SOON, "the query to run", || {
+        database.backends(running) == 1
+    });
     let mut admin = database.direct();
     admin.rows(&format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {running} AND pid <> pg_backend_pid()"));
-    assert_eq!(first_error(&client.until_end("the last words")).as_deref(), Some("57P01"));
+    assert_eq!(
+        first_error(&client.until_end("the last words")).as_deref(),
+        Some("57P01")
+    );
     assert_eq!(pooler.client().value("SELECT 'next'"), "next");
 }
 
@@ -63,27 +70,37 @@ fn a_client_between_transactions_notices_nothing() {
 #[test]
 fn idle_clients_survive_a_restart_of_postgresql() {
     let mut cluster = Cluster::private();
-    let pooler = Plan::before_address(cluster.address(), "postgres").pool_size(5).start();
+    let pooler = Plan::before_address(cluster.address(), "postgres")
+        .pool_size(5)
+        .start();
     let mut clients: Vec<Connection> = (0..100).map(|_| pooler.client()).collect();
     for client in &mut clients {
         client.rows("SELECT 1");
     }
     cluster.restart();
     for (number, client) in clients.iter_mut().enumerate() {
-        assert_eq!(client.value(&format!("SELECT {number}")), number.to_string());
+        assert_eq!(
+            client.value(&format!("SELECT {number}")),
+            number.to_string()
+        );
     }
 }
 
 #[test]
 fn a_crash_of_postgresql_ends_open_transactions_only() {
     let mut cluster = Cluster::private();
-    let pooler = Plan::before_address(cluster.address(), "postgres").pool_size(3).start();
+    let pooler = Plan::before_address(cluster.address(), "postgres")
+        .pool_size(3)
+        .start();
     let (mut open, mut idle) = (pooler.client(), pooler.client());
     idle.rows("SELECT 1");
     open.rows("BEGIN");
     cluster.stop_immediately();
     let code = first_error(&open.until_end("the last words")).expect("an error before the end");
-    assert!(matches!(code.as_str(), "57P01" | "57P02" | "08006"), "{code}");
+    assert!(
+        matches!(code.as_str(), "57P01" | "57P02" | "08006"),
+        "{code}"
+    );
     cluster.start();
     assert_eq!(idle.value("SELECT 'still here'"), "still here");
 }
@@ -91,8 +108,10 @@ fn a_crash_of_postgresql_ends_open_transactions_only() {
 #[test]
 fn a_client_hears_the_error_while_postgresql_is_down() {
     let mut cluster = Cluster::private();
-    let pooler =
-        Plan::before_address(cluster.address(), "postgres").pool_size(1).setting("server_login_retry", "\"1s\"").start();
+    let pooler = Plan::before_address(cluster.address(), "postgres")
+        .pool_size(1)
+        .setting("server_login_retry", "\"1s\"")
+        .start();
     let mut client = pooler.client();
     client.rows("SELECT 1");
     cluster.stop();
@@ -100,25 +119,40 @@ fn a_client_hears_the_error_while_postgresql_is_down() {
     let code = first_error(&answer).expect("an error while the server is down");
     assert!(code.starts_with("08") || code.starts_with("57P"), "{code}");
     cluster.start();
-    wait::until(Duration::from_secs(20), "service after the server came back", || {
-        Connection::try_login(pooler.address, &pooler.startup()).is_ok_and(|mut c| c.query("SELECT 1").len() == 4)
-    });
+    wait::until(
+        Duration::from_secs(20),
+        "service after the server came back",
+        || {
+            Connection::try_login(pooler.address, &pooler.startup())
+                .is_ok_and(|mut c| c.query("SELECT 1").len() == 4)
+        },
+    );
 }
 
 #[test]
 fn pgweave_starts_before_postgresql_does() {
     let mut cluster = Cluster::stopped();
-    let mut pooler =
-        Plan::before_address(cluster.address(), "postgres").pool_size(1).setting("server_login_retry", "\"1s\"").start();
+    let mut pooler = Plan::before_address(cluster.address(), "postgres")
+        .pool_size(1)
+        .setting("server_login_retry", "\"1s\"")
+        .start();
     match Connection::try_login(pooler.address, &pooler.startup()) {
-        Err(frames) => assert!(first_error(&frames).is_some(), "a refusal says why: {frames:?}"),
+        Err(frames) => assert!(
+            first_error(&frames).is_some(),
+            "a refusal says why: {frames:?}"
+        ),
         Ok(mut client) => assert!(first_error(&client.query("SELECT 1")).is_some()),
     }
     assert!(pooler.is_alive());
     cluster.start();
-    wait::until(Duration::from_secs(20), "service after the server came up", || {
-        Connection::try_login(pooler.address, &pooler.startup()).is_ok_and(|mut c| c.query("SELECT 1").len() == 4)
-    });
+    wait::until(
+        Duration::from_secs(20),
+        "service after the server came up",
+        || {
+            Connection::try_login(pooler.address, &pooler.startup())
+                .is_ok_and(|mut c| c.query("SELECT 1").len() == 4)
+        },
+    );
 }
 
 #[test]
@@ -128,14 +162,16 @@ fn clients_under_load_recover_from_a_restart_by_themselves() {
         .pool_size(4)
         .setting("server_login_retry", "\"1s\"")
         .start();
-    let stop = std::sync::atomic::AtomicBool::new(false);
+    let over = Over::default();
     thread::scope(|scope| {
+        let _end = over.at_end();
         for _ in 0..8 {
             scope.spawn(|| {
-                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                while !over.is_set() {
                     // A refusal or a broken transaction may happen; silence may not.
-                    if let Ok(mut client) = Connection::try_login(pooler.address, &pooler.startup()) {
-                        while !client.ended() && !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    if let Ok(mut client) = Connection::try_login(pooler.address, &pooler.startup())
+                    {
+                        while !client.ended() && !over.is_set() {
                             let _ = client.try_send(&query("SELECT 'load'"));
                             client.until_ready(1, "an answer or the end");
                         }
@@ -146,23 +182,32 @@ fn clients_under_load_recover_from_a_restart_by_themselves() {
         }
         cluster.restart();
         wait::until(Duration::from_secs(20), "service after the restart", || {
-            Connection::try_login(pooler.address, &pooler.startup()).is_ok_and(|mut c| c.query("SELECT 1").len() == 4)
+            Connection::try_login(pooler.address, &pooler.startup())
+                .is_ok_and(|mut c| c.query("SELECT 1").len() == 4)
         });
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
     });
 }
 
 #[test]
 fn the_servers_own_refusal_reaches_the_client() {
-    for (code, message) in [("53300", "sorry, too many clients already"), ("57P03", "the database system is starting up")] {
+    for (code, message) in [
+        ("53300", "sorry, too many clients already"),
+        ("57P03", "the database system is starting up"),
+    ] {
         let server = FakeServer::refusing(error("FATAL", code, message));
-        let pooler = Plan::before_address(server.address, "app").pool_size(1).start();
+        let pooler = Plan::before_address(server.address, "app")
+            .pool_size(1)
+            .start();
         let frames = match Connection::try_login(pooler.address, &pooler.startup()) {
             Err(frames) => frames,
             Ok(mut client) => client.query("SELECT 1"),
         };
         assert_eq!(first_error(&frames).as_deref(), Some(code));
-        let said = frames.iter().find(|f| f.tag == b'E').and_then(|f| f.field(b'M')).unwrap_or_default();
+        let said = frames
+            .iter()
+            .find(|f| f.tag == b'E')
+            .and_then(|f| f.field(b'M'))
+            .unwrap_or_default();
         assert!(said.contains(message), "{said}");
     }
 }
@@ -175,16 +220,26 @@ fn a_connection_that_breaks_off_in_a_reply_ends_its_client_with_an_error() {
                 let reply = one_row(&text);
                 if number == 0 && text.contains("first") {
                     peer.send(&reply[..reply.len() / 2]);
-                    return if reset { peer.reset_at_end() } else { peer.close() };
+                    return if reset {
+                        peer.reset_at_end()
+                    } else {
+                        peer.close()
+                    };
                 }
                 peer.send(&reply);
             }
         });
-        let pooler = Plan::before_address(server.address, "app").pool_size(1).start();
+        let pooler = Plan::before_address(server.address, "app")
+            .pool_size(1)
+            .start();
         let mut client = pooler.client();
         client.send(&query("first"));
         let frames = client.until_end("the end after half a reply");
-        assert_eq!(first_error(&frames).as_deref(), Some("08006"), "reset: {reset}");
+        assert_eq!(
+            first_error(&frames).as_deref(),
+            Some("08006"),
+            "reset: {reset}"
+        );
         assert_eq!(pooler.client().value("second"), "second");
     }
 }

@@ -11,7 +11,10 @@ use crate::support::raw::{Connection, first_error};
 fn with_limit(key: &str) -> (Database<'static>, Pooler) {
     let database = Cluster::shared().database();
     database.direct().rows("CREATE TABLE t (x int)");
-    let pooler = Plan::before(&database).pool_size(1).setting(key, "\"1s\"").start();
+    let pooler = Plan::before(&database)
+        .pool_size(1)
+        .setting(key, "\"1s\"")
+        .start();
     (database, pooler)
 }
 
@@ -20,7 +23,10 @@ fn last_words(client: &mut Connection, what: &str) -> Option<String> {
     let start = Instant::now();
     let frames = client.until_end(what);
     let waited = start.elapsed();
-    assert!(waited > Duration::from_millis(500) && waited < Duration::from_secs(5), "{what} after {waited:?}");
+    assert!(
+        waited > Duration::from_millis(500) && waited < Duration::from_secs(5),
+        "{what} after {waited:?}"
+    );
     first_error(&frames)
 }
 
@@ -36,7 +42,10 @@ fn a_client_waits_no_longer_than_query_wait_timeout() {
     holder.rows("BEGIN");
     waiting.send(&query("SELECT 1"));
     let code = last_words(&mut waiting, "the end of a wait").expect("an error");
-    assert!(matches!(code.as_str(), "08P01" | "53300" | "57014" | "57P05"), "{code}");
+    assert!(
+        matches!(code.as_str(), "08P01" | "53300" | "57014" | "57P05"),
+        "{code}"
+    );
     assert_eq!(holder.value("SELECT 'undisturbed'"), "undisturbed");
     holder.rows("COMMIT");
     the_pool_is_whole(&database, &pooler);
@@ -48,7 +57,10 @@ fn an_idle_transaction_ends_with_25p03() {
     let mut client = pooler.client();
     client.rows("BEGIN");
     client.rows("INSERT INTO t VALUES (1)");
-    assert_eq!(last_words(&mut client, "the end of an idle transaction").as_deref(), Some("25P03"));
+    assert_eq!(
+        last_words(&mut client, "the end of an idle transaction").as_deref(),
+        Some("25P03")
+    );
     the_pool_is_whole(&database, &pooler);
 }
 
@@ -76,7 +88,10 @@ fn a_long_transaction_ends_though_it_is_busy() {
         if let Some(code) = first_error(&answer) {
             break Some(code);
         }
-        assert!(start.elapsed() < Duration::from_secs(5), "the transaction goes on for ever");
+        assert!(
+            start.elapsed() < Duration::from_secs(5),
+            "the transaction goes on for ever"
+        );
     };
     assert_eq!(code.as_deref(), Some("25P04"));
     the_pool_is_whole(&database, &pooler);
@@ -88,7 +103,11 @@ fn a_long_query_is_cancelled() {
     let mut client = pooler.client();
     let start = Instant::now();
     let answer = client.query("SELECT pg_sleep(60)");
-    assert!(start.elapsed() < Duration::from_secs(5), "after {:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "after {:?}",
+        start.elapsed()
+    );
     assert_eq!(first_error(&answer).as_deref(), Some("57014"));
     the_pool_is_whole(&database, &pooler);
 }
@@ -98,7 +117,10 @@ fn an_idle_client_is_sent_away_with_57p05() {
     let (database, pooler) = with_limit("client_idle_timeout");
     let mut client = pooler.client();
     client.rows("SELECT 1");
-    assert_eq!(last_words(&mut client, "the end of an idle client").as_deref(), Some("57P05"));
+    assert_eq!(
+        last_words(&mut client, "the end of an idle client").as_deref(),
+        Some("57P05")
+    );
     the_pool_is_whole(&database, &pooler);
 }
 

@@ -28,15 +28,36 @@ fn parameters_and_their_description() {
         sync(),
     ]
     .concat();
-    let wrong = [parse("", "SELECT $1::int"), bind("", "", &[Some(b"not a number")]), execute("", 0), sync()].concat();
-    let missing = [parse("", "SELECT $1::int"), bind("", "", &[]), execute("", 0), sync()].concat();
-    script().ask(A, &batch, 1).ask(B, &wrong, 1).ask(B, &missing, 1).ask(A, &batch, 1).run();
+    let wrong = [
+        parse("", "SELECT $1::int"),
+        bind("", "", &[Some(b"not a number")]),
+        execute("", 0),
+        sync(),
+    ]
+    .concat();
+    let missing = [
+        parse("", "SELECT $1::int"),
+        bind("", "", &[]),
+        execute("", 0),
+        sync(),
+    ]
+    .concat();
+    script()
+        .ask(A, &batch, 1)
+        .ask(B, &wrong, 1)
+        .ask(B, &missing, 1)
+        .ask(A, &batch, 1)
+        .run();
 }
 
 #[test]
 fn the_unnamed_statement_lives_across_sync() {
     script()
-        .ask(A, [parse("", "SELECT 42"), describe(b'S', ""), sync()].concat(), 1)
+        .ask(
+            A,
+            [parse("", "SELECT 42"), describe(b'S', ""), sync()].concat(),
+            1,
+        )
         .ask(A, [bind("", "", &[]), execute("", 0), sync()].concat(), 1)
         .ask(A, [bind("", "", &[]), execute("", 0), sync()].concat(), 1)
         .run();
@@ -80,9 +101,15 @@ fn flush_brings_results_before_sync() {
         .until(A, b'C')
         .ask(A, sync(), 1)
         .query(B, "SELECT 'other'")
-        .send(A, [parse("", "SELECT $1::int"), describe(b'S', ""), flush()].concat())
+        .send(
+            A,
+            [parse("", "SELECT $1::int"), describe(b'S', ""), flush()].concat(),
+        )
         .until(A, b'T')
-        .send(A, [bind("", "", &[Some(b"5")]), execute("", 0), sync()].concat())
+        .send(
+            A,
+            [bind("", "", &[Some(b"5")]), execute("", 0), sync()].concat(),
+        )
         .ready(A, 1)
         .run();
 }
@@ -111,14 +138,23 @@ fn a_simple_query_ends_an_unsynced_batch() {
 #[test]
 fn a_simple_query_after_an_error_is_skipped_up_to_sync() {
     script()
-        .ask(A, [unnamed("SELECT 1/0"), query("SELECT 'skipped'"), sync()].concat(), 1)
+        .ask(
+            A,
+            [unnamed("SELECT 1/0"), query("SELECT 'skipped'"), sync()].concat(),
+            1,
+        )
         .query(A, "SELECT 'after'")
         .run();
 }
 
 #[test]
 fn a_portal_is_read_in_parts_within_a_transaction() {
-    let start = [parse("", "SELECT generate_series(1, 5)"), bind("p", "", &[]), describe(b'P', "p"), execute("p", 2)];
+    let start = [
+        parse("", "SELECT generate_series(1, 5)"),
+        bind("p", "", &[]),
+        describe(b'P', "p"),
+        execute("p", 2),
+    ];
     script()
         .query(A, "BEGIN")
         .ask(A, [start.concat(), sync()].concat(), 1)
@@ -133,7 +169,12 @@ fn a_portal_is_read_in_parts_within_a_transaction() {
 
 #[test]
 fn a_portal_dies_at_the_end_of_its_implicit_transaction() {
-    let start = [parse("", "SELECT generate_series(1, 5)"), bind("p", "", &[]), execute("p", 2)].concat();
+    let start = [
+        parse("", "SELECT generate_series(1, 5)"),
+        bind("p", "", &[]),
+        execute("p", 2),
+    ]
+    .concat();
     script()
         .ask(A, [start.clone(), execute("p", 2), sync()].concat(), 1)
         .ask(A, [execute("p", 2), sync()].concat(), 1)
@@ -145,7 +186,11 @@ fn a_portal_dies_at_the_end_of_its_implicit_transaction() {
 #[test]
 fn closing_what_does_not_exist_is_no_error() {
     script()
-        .ask(A, [close(b'S', "nothing"), close(b'P', "nothing"), sync()].concat(), 1)
+        .ask(
+            A,
+            [close(b'S', "nothing"), close(b'P', "nothing"), sync()].concat(),
+            1,
+        )
         .ask(B, [close(b'S', ""), close(b'P', ""), sync()].concat(), 1)
         .run();
 }
@@ -158,7 +203,16 @@ fn statements_that_refuse_a_transaction_block_run_extended() {
         .ask(A, extended("CREATE DATABASE extended_one_of_this_case"), 1)
         .ask(A, extended("DROP DATABASE extended_one_of_this_case"), 1)
         .ask(A, extended("CREATE INDEX CONCURRENTLY ON t (x)"), 1)
-        .ask(B, [unnamed("INSERT INTO t VALUES (1)"), unnamed("VACUUM t"), sync()].concat(), 1)
+        .ask(
+            B,
+            [
+                unnamed("INSERT INTO t VALUES (1)"),
+                unnamed("VACUUM t"),
+                sync(),
+            ]
+            .concat(),
+            1,
+        )
         .ask(B, extended("SELECT count(*) FROM t"), 1)
         .run();
 }

@@ -4,8 +4,8 @@
 mod copy;
 mod extended;
 mod named_statements;
-mod pipelines;
 mod pieces;
+mod pipelines;
 mod protocol_errors;
 mod simple;
 mod startup;

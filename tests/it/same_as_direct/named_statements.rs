@@ -2,19 +2,32 @@
 //! connection, the pools are one larger for each such client.
 
 use crate::support::differential::{A, B, script};
-use crate::support::frames::{bind, close, describe, execute, extended, parse, query, sync, unnamed};
+use crate::support::frames::{
+    bind, close, describe, execute, extended, parse, query, sync, unnamed,
+};
 
 fn prepare(name: &str, sql: &str) -> Vec<u8> {
     [parse(name, sql), sync()].concat()
 }
 
 fn run(name: &str) -> Vec<u8> {
-    [bind("", name, &[]), describe(b'P', ""), execute("", 0), sync()].concat()
+    [
+        bind("", name, &[]),
+        describe(b'P', ""),
+        execute("", 0),
+        sync(),
+    ]
+    .concat()
 }
 
 #[test]
 fn a_named_statement_is_there_in_later_transactions() {
-    script().pins(A).ask(A, prepare("s1", "SELECT 42"), 1).ask(A, run("s1"), 1).ask(A, run("s1"), 1).run();
+    script()
+        .pins(A)
+        .ask(A, prepare("s1", "SELECT 42"), 1)
+        .ask(A, run("s1"), 1)
+        .ask(A, run("s1"), 1)
+        .run();
 }
 
 #[test]
@@ -73,7 +86,14 @@ fn a_name_is_free_after_its_parse_failed() {
 
 #[test]
 fn a_name_is_free_after_close() {
-    let again = [close(b'S', "s1"), parse("s1", "SELECT 2"), bind("", "s1", &[]), execute("", 0), sync()].concat();
+    let again = [
+        close(b'S', "s1"),
+        parse("s1", "SELECT 2"),
+        bind("", "s1", &[]),
+        execute("", 0),
+        sync(),
+    ]
+    .concat();
     script()
         .pins(A)
         .ask(A, prepare("s1", "SELECT 1"), 1)
@@ -87,14 +107,26 @@ fn a_name_is_free_after_close() {
 #[test]
 fn a_statement_parsed_before_an_error_stays() {
     let use_s1 = [bind("", "s1", &[]), execute("", 0)].concat();
-    let batch = [parse("s1", "SELECT 1"), use_s1.clone(), unnamed("SELECT 1/0"), use_s1, sync()].concat();
+    let batch = [
+        parse("s1", "SELECT 1"),
+        use_s1.clone(),
+        unnamed("SELECT 1/0"),
+        use_s1,
+        sync(),
+    ]
+    .concat();
     script().pins(A).ask(A, batch, 1).ask(A, run("s1"), 1).run();
 }
 
 #[test]
 fn a_statement_parsed_after_an_error_does_not_exist() {
     let batch = [unnamed("SELECT 1/0"), parse("s9", "SELECT 9"), sync()].concat();
-    script().pins(A).ask(A, batch, 1).ask(A, run("s9"), 1).ask(A, extended("SELECT 'after'"), 1).run();
+    script()
+        .pins(A)
+        .ask(A, batch, 1)
+        .ask(A, run("s9"), 1)
+        .ask(A, extended("SELECT 'after'"), 1)
+        .run();
 }
 
 #[test]
@@ -110,8 +142,18 @@ fn a_statement_survives_the_rollback_of_its_transaction() {
 
 #[test]
 fn a_description_tells_parameters_and_columns() {
-    let batch = [parse("s1", "SELECT $1::int AS a, $2::text AS b"), describe(b'S', "s1"), sync()].concat();
-    let bound = [bind("", "s1", &[Some(b"1"), Some(b"x")]), execute("", 0), sync()].concat();
+    let batch = [
+        parse("s1", "SELECT $1::int AS a, $2::text AS b"),
+        describe(b'S', "s1"),
+        sync(),
+    ]
+    .concat();
+    let bound = [
+        bind("", "s1", &[Some(b"1"), Some(b"x")]),
+        execute("", 0),
+        sync(),
+    ]
+    .concat();
     script().pins(A).ask(A, batch, 1).ask(A, bound, 1).run();
 }
 
@@ -124,13 +166,23 @@ fn a_changed_table_is_told_and_recovered_from() {
         .ask(A, run("s1"), 1)
         .query(B, "ALTER TABLE t ADD y int")
         .ask(A, run("s1"), 1)
-        .ask(A, [close(b'S', "s1"), parse("s1", "SELECT * FROM t"), sync()].concat(), 1)
+        .ask(
+            A,
+            [close(b'S', "s1"), parse("s1", "SELECT * FROM t"), sync()].concat(),
+            1,
+        )
         .ask(A, run("s1"), 1)
         .run();
 }
 
 #[test]
 fn a_statement_is_used_ahead_of_its_own_answer() {
-    let all = [prepare("s1", "SELECT 1"), run("s1"), query("SELECT 2"), run("s1")].concat();
+    let all = [
+        prepare("s1", "SELECT 1"),
+        run("s1"),
+        query("SELECT 2"),
+        run("s1"),
+    ]
+    .concat();
     script().pins(A).ask(A, all, 4).ask(A, run("s1"), 1).run();
 }

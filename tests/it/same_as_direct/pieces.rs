@@ -10,7 +10,14 @@ const THREE_MEGABYTES: usize = 3 << 20;
 fn with_parameter(size: usize) -> Vec<u8> {
     let parameter = vec![b'p'; size];
     let bound = bind("", "", &[Some(&parameter)]);
-    [parse("", "SELECT length($1::text), md5($1)"), bound, describe(b'P', ""), execute("", 0), sync()].concat()
+    [
+        parse("", "SELECT length($1::text), md5($1)"),
+        bound,
+        describe(b'P', ""),
+        execute("", 0),
+        sync(),
+    ]
+    .concat()
 }
 
 fn split_at(bytes: &[u8], places: &[usize]) -> Vec<Vec<u8>> {
@@ -31,7 +38,10 @@ fn big_messages_in_both_directions() {
         .query(B, &format!("SELECT '{literal}'"))
         .ask(A, with_parameter(THREE_MEGABYTES), 1)
         .query(B, "SELECT repeat('row', 4000000)")
-        .query(B, "SELECT n, repeat('row', 1000) FROM generate_series(1, 3000) n")
+        .query(
+            B,
+            "SELECT n, repeat('row', 1000) FROM generate_series(1, 3000) n",
+        )
         .run();
 }
 
@@ -51,7 +61,11 @@ fn sizes_around_the_buffers_edges() {
 fn a_big_parameter_over_five_segments() {
     let batch = with_parameter(THREE_MEGABYTES);
     let places = [40, 1_000, THREE_MEGABYTES / 2, batch.len() - 20];
-    script().send_pieces(A, split_at(&batch, &places)).ready(A, 1).query(B, "SELECT 'other'").run();
+    script()
+        .send_pieces(A, split_at(&batch, &places))
+        .ready(A, 1)
+        .query(B, "SELECT 'other'")
+        .run();
 }
 
 #[test]
@@ -69,7 +83,12 @@ fn a_conversation_one_byte_at_a_time() {
     ]
     .concat();
     let bytes: Vec<Vec<u8>> = conversation.chunks(1).map(<[u8]>::to_vec).collect();
-    script().setup("CREATE TABLE t (x int)").send_pieces(A, bytes).ready(A, 7).query(B, "SELECT * FROM t").run();
+    script()
+        .setup("CREATE TABLE t (x int)")
+        .send_pieces(A, bytes)
+        .ready(A, 7)
+        .query(B, "SELECT * FROM t")
+        .run();
 }
 
 #[test]

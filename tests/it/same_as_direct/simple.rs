@@ -35,19 +35,33 @@ fn several_statements_in_one_query() {
     script()
         .query(A, "SELECT 1; SELECT 2; SELECT 'three'")
         .query(B, "SELECT 1; SELECT 1/0; SELECT 3")
-        .query(A, "CREATE TABLE t (x int); INSERT INTO t VALUES (1); SELECT * FROM t; DROP TABLE t")
+        .query(
+            A,
+            "CREATE TABLE t (x int); INSERT INTO t VALUES (1); SELECT * FROM t; DROP TABLE t",
+        )
         .query(A, "SELECT 1;;; ; SELECT 2;")
         .run();
 }
 
 #[test]
 fn empty_queries() {
-    script().query(A, "").query(A, ";").query(A, "  -- nothing but a comment").query(B, "/* a */ ; /* b */").run();
+    script()
+        .query(A, "")
+        .query(A, ";")
+        .query(A, "  -- nothing but a comment")
+        .query(B, "/* a */ ; /* b */")
+        .run();
 }
 
 #[test]
 fn an_empty_query_in_a_failed_transaction() {
-    script().query(A, "BEGIN").query(A, "bogus").query(A, ";").query(A, "").query(A, "ROLLBACK").run();
+    script()
+        .query(A, "BEGIN")
+        .query(A, "bogus")
+        .query(A, ";")
+        .query(A, "")
+        .query(A, "ROLLBACK")
+        .run();
 }
 
 #[test]
@@ -72,13 +86,29 @@ fn errors_of_many_kinds() {
 
 #[test]
 fn queries_sent_ahead_are_answered_in_order() {
-    let ahead = [query("SELECT 1"), query("SELECT 1/0"), query(""), query("SELECT 2; SELECT 3")].concat();
-    script().ask(A, &ahead, 4).ask(B, &ahead, 4).query(A, "SELECT 'after'").run();
+    let ahead = [
+        query("SELECT 1"),
+        query("SELECT 1/0"),
+        query(""),
+        query("SELECT 2; SELECT 3"),
+    ]
+    .concat();
+    script()
+        .ask(A, &ahead, 4)
+        .ask(B, &ahead, 4)
+        .query(A, "SELECT 'after'")
+        .run();
 }
 
 #[test]
 fn a_transaction_sent_ahead_in_one_write() {
-    let ahead = [query("BEGIN"), query("SELECT 1"), query("COMMIT"), query("SELECT 2")].concat();
+    let ahead = [
+        query("BEGIN"),
+        query("SELECT 1"),
+        query("COMMIT"),
+        query("SELECT 2"),
+    ]
+    .concat();
     script().ask(A, &ahead, 4).query(A, "SELECT 'after'").run();
 }
 
@@ -102,7 +132,16 @@ fn function_calls() {
         .ask(A, function_call(154, &[b"7", b"2"]), 1)
         .ask(A, function_call(154, &[b"7", b"0"]), 1)
         .ask(A, function_call(4_000_000, &[]), 1)
-        .ask(B, [query("BEGIN"), function_call(870, &[b"IN A TRANSACTION"]), query("COMMIT")].concat(), 3)
+        .ask(
+            B,
+            [
+                query("BEGIN"),
+                function_call(870, &[b"IN A TRANSACTION"]),
+                query("COMMIT"),
+            ]
+            .concat(),
+            3,
+        )
         .ask(A, function_call(870, &[b"AFTER"]), 1)
         .run();
 }

@@ -10,11 +10,24 @@ use crate::support::startup::{Startup, start_up};
 #[test]
 fn parameters_are_reported_as_the_server_has_them() {
     script()
-        .connect(A, &[("application_name", "my program"), ("client_encoding", "LATIN1"), ("DateStyle", "German")])
+        .connect(
+            A,
+            &[
+                ("application_name", "my program"),
+                ("client_encoding", "LATIN1"),
+                ("DateStyle", "German"),
+            ],
+        )
         .query(A, "SHOW application_name")
         .query(A, "SHOW datestyle")
-        .connect(B, &[("TimeZone", "Asia/Tokyo"), ("extra_float_digits", "0")])
-        .query(B, "SELECT '2026-01-01 00:00+00'::timestamptz, 0.1::float8 + 0.2")
+        .connect(
+            B,
+            &[("TimeZone", "Asia/Tokyo"), ("extra_float_digits", "0")],
+        )
+        .query(
+            B,
+            "SELECT '2026-01-01 00:00+00'::timestamptz, 0.1::float8 + 0.2",
+        )
         .query(A, "SELECT '2026-01-31'::date")
         .run();
 }
@@ -53,18 +66,29 @@ fn a_search_path_is_kept_as_given() {
 
 #[test]
 fn an_unknown_parameter_is_refused_by_the_server() {
-    script().connect(A, &[("nosuch_guc", "1")]).query(B, "SELECT 1").run();
+    script()
+        .connect(A, &[("nosuch_guc", "1")])
+        .query(B, "SELECT 1")
+        .run();
 }
 
 #[test]
 fn a_bad_value_is_refused_by_the_server() {
-    script().connect(A, &[("work_mem", "banana")]).query(B, "SELECT 1").run();
-    script().connect(A, &[("options", "-c work_mem=banana")]).query(B, "SELECT 1").run();
+    script()
+        .connect(A, &[("work_mem", "banana")])
+        .query(B, "SELECT 1")
+        .run();
+    script()
+        .connect(A, &[("options", "-c work_mem=banana")])
+        .query(B, "SELECT 1")
+        .run();
 }
 
 #[test]
 fn an_unknown_switch_in_options_is_refused() {
-    script().connect(A, &[("options", "--no-such-switch")]).run();
+    script()
+        .connect(A, &[("options", "--no-such-switch")])
+        .run();
 }
 
 /// Logs in to pgweave with a version and options; gives the greeting.
@@ -78,7 +102,10 @@ fn greeting_for(startup: impl Fn(&str) -> Startup) -> (Vec<Frame>, usize) {
 }
 
 fn negotiation(frames: &[Frame]) -> Option<&[u8]> {
-    frames.iter().find(|frame| frame.tag == b'v').map(|frame| frame.body.as_slice())
+    frames
+        .iter()
+        .find(|frame| frame.tag == b'v')
+        .map(|frame| frame.body.as_slice())
 }
 
 const VERSION_3_2: [u8; 4] = [0, 3, 0, 2];
@@ -107,10 +134,17 @@ fn a_newer_protocol_is_brought_down_to_3_2() {
 
 #[test]
 fn unknown_protocol_options_are_named() {
-    let startup = |database: &str| Startup::new("postgres", database).with("_pq_.zzz", "1").with("_pq_.yyy", "");
+    let startup = |database: &str| {
+        Startup::new("postgres", database)
+            .with("_pq_.zzz", "1")
+            .with("_pq_.yyy", "")
+    };
     let (frames, key) = greeting_for(startup);
     let body = negotiation(&frames).expect("NegotiateProtocolVersion");
-    assert_eq!(&body[4..], [&[0, 0, 0, 2][..], b"_pq_.zzz\0_pq_.yyy\0"].concat());
+    assert_eq!(
+        &body[4..],
+        [&[0, 0, 0, 2][..], b"_pq_.zzz\0_pq_.yyy\0"].concat()
+    );
     assert_eq!(key, 8, "protocol 3.0 was asked for");
 }
 
@@ -128,7 +162,10 @@ fn encryption_requests_are_declined_in_either_order() {
             let mut client = Connection::open(address);
             for request in &requests {
                 client.send(request);
-                assert_eq!(client.read_byte("the answer to an encryption request"), Some(b'N'));
+                assert_eq!(
+                    client.read_byte("the answer to an encryption request"),
+                    Some(b'N')
+                );
             }
             let frames = start_up(&mut client, &pooler.startup());
             assert_eq!(frames.last().map(|frame| frame.tag), Some(b'Z'));
@@ -156,7 +193,10 @@ fn impossible_startup_packets_are_refused() {
         let mut client = Connection::open(pooler.address);
         client.send(&packet);
         let answer = client.until_end("the end of an impossible startup");
-        assert!(answer.iter().all(|frame| frame.tag == b'E'), "{packet:?} was answered with {answer:?}");
+        assert!(
+            answer.iter().all(|frame| frame.tag == b'E'),
+            "{packet:?} was answered with {answer:?}"
+        );
     }
     assert_eq!(pooler.client().value("SELECT 1"), "1");
 }

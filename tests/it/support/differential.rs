@@ -2,17 +2,13 @@
 //! of a few server connections: what each client sees must be equal.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::time::Duration;
 
-use super::frames::Frame;
 use super::noise::Noise;
+use super::play::Play;
 use super::pooler::Plan;
 use super::postgres::{Cluster, Database};
-use super::raw::{Connection, cancel};
-use super::startup::{Startup, start_up};
+use super::startup::Startup;
 use super::transcript::Transcript;
-use super::wait;
 
 /// The clients of a script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,8 +22,9 @@ pub enum Who {
 }
 pub use Who::{A, B, C};
 
+/// One thing that a client does, or that the script waits for.
 #[derive(Debug, Clone)]
-enum Step {
+pub(super) enum Step {
     Connect(Who, Startup),
     Send(Who, Vec<Vec<u8>>),
     Ready(Who, usize),
@@ -41,14 +38,19 @@ enum Step {
 /// What the clients do, and how many server connections it is tried with.
 pub struct Script {
     setup: Vec<String>,
-    steps: Vec<Step>,
+    pub(super) steps: Vec<Step>,
     pools: Vec<usize>,
-    pinned: Vec<Who>,
+    pub(super) pinned: Vec<Who>,
 }
 
 /// A script without steps, for pools of one and of two.
 pub fn script() -> Script {
-    Script { setup: Vec::new(), steps: Vec::new(), pools: vec![1, 2], pinned: Vec::new() }
+    Script {
+        setup: Vec::new(),
+        steps: Vec::new(),
+        pools: vec![1, 2],
+        pinned: Vec::new(),
+    }
 }
 
 impl Script {
@@ -73,7 +75,11 @@ impl Script {
 
     /// Connects with parameters of its own; the greeting is compared too.
     pub fn connect(self, who: Who, parameters: &[(&str, &str)]) -> Self {
-        let startup = parameters.iter().fold(Startup::new("postgres", ""), |s, (name, value)| s.with(name, value));
+        let startup = parameters
+            .iter()
+            .fold(Startup::new("postgres", ""), |s, (name, value)| {
+                s.with(name, value)
+            });
         self.connect_as(who, startup)
     }
 
@@ -144,29 +150,48 @@ impl Script {
     /// runs twice on PostgreSQL alone, which shows whether the script itself
     /// is repeatable, and prints what was seen.
     pub fn run(self) {
-        assert!(!self.steps.is_empty(), "a script without steps proves nothing");
+        assert!(
+            !self.steps.is_empty(),
+            "a script without steps proves nothing"
+        );
         let direct = self.run_direct();
         if std::env::var_os("PGWEAVE_TEST_SCRIPTS_ONLY").is_some() {
-            direct.iter().for_each(|(who, transcript)| eprintln!("client {who:?}:\n{transcript}"));
+            direct
+                .iter()
+                .for_each(|(who, transcript)| eprintln!("client {who:?}:\n{transcript}"));
             compare(&direct, &self.run_direct(), "a second direct run");
             return;
         }
         for size in &self.pools {
             let size = size + self.pinned.len();
-            compare(&direct, &self.run_pooled(size), &format!("a pool of {size}"));
+            compare(
+                &direct,
+                &self.run_pooled(size),
+                &format!("a pool of {size}"),
+            );
         }
     }
 
     fn run_direct(&self) -> BTreeMap<Who, Transcript> {
         let database = self.prepare();
-        Run::new(self, &database, database.cluster.address(), None, usize::MAX).play()
+        Play::new(
+            self,
+            &database,
+            database.cluster.address(),
+            None,
+            usize::MAX,
+        )
+        .play()
     }
 
     fn run_pooled(&self, size: usize) -> BTreeMap<Who, Transcript> {
         let database = self.prepare();
-        let pooler = Plan::before(&database).pool_size(size).setting("server_round_robin", "true").start();
+        let pooler = Plan::before(&database)
+            .pool_size(size)
+            .setting("server_round_robin", "true")
+            .start();
         let noise = Noise::new(pooler.client());
-        let transcripts = Run::new(self, &database, pooler.address, Some(noise), size).play();
+        let transcripts = Play::new(self, &database, pooler.address, Some(noise), size).play();
         drop(pooler);
         transcripts
     }
@@ -185,114 +210,6 @@ fn compare(direct: &BTreeMap<Who, Transcript>, other: &BTreeMap<Who, Transcript>
     for (who, transcript) in direct {
         if let Some(difference) = transcript.difference(&other[who], ("direct", "pooled")) {
             panic!("client {who:?} sees something else through {place}:\n{difference}");
-        }
-    }
-}
-
-struct Run<'a> {
-    script: &'a Script,
-    database: &'a Database<'a>,
-    address: SocketAddr,
-    noise: Option<Noise>,
-    pool_size: usize,
-    clients: BTreeMap<Who, Connection>,
-    owed: BTreeMap<Who, bool>,
-    transcripts: BTreeMap<Who, Transcript>,
-}
-
-impl<'a> Run<'a> {
-    fn new(
-        script: &'a Script,
-        database: &'a Database<'a>,
-        address: SocketAddr,
-        noise: Option<Noise>,
-        pool_size: usize,
-    ) -> Self {
-        let (clients, owed, transcripts) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { script, database, address, noise, pool_size, clients, owed, transcripts }
-    }
-
-    fn play(mut self) -> BTreeMap<Who, Transcript> {
-        for (number, step) in self.script.steps.iter().enumerate() {
-            self.make_noise();
-            self.step(number, step);
-        }
-        self.make_noise();
-        self.transcripts
-    }
-
-    /// Lets the hidden client work whenever a server connection must be free.
-    fn make_noise(&mut self) {
-        let busy = |who: &Who, client: &Connection| {
-            let open = self.owed.get(who).copied().unwrap_or(false) || client.status != b'I';
-            (open || self.script.pinned.contains(who)) && !client.ended()
-        };
-        let held = self.clients.iter().filter(|(who, client)| busy(who, client)).count();
-        if let Some(noise) = self.noise.as_mut().filter(|_| held < self.pool_size) {
-            noise.run();
-        }
-    }
-
-    fn step(&mut self, number: usize, step: &Step) {
-        match step {
-            Step::Connect(who, startup) => self.connect(*who, startup),
-            Step::Send(who, pieces) => {
-                self.client(*who, number);
-                self.owed.insert(*who, true);
-                let client = self.clients.get_mut(who).unwrap();
-                pieces.iter().for_each(|piece| client.send(piece));
-            }
-            Step::Ready(who, count) => {
-                let frames = self.client(*who, number).until_ready(*count, &format!("step {number}, {step:?}"));
-                self.owed.insert(*who, false);
-                self.record(*who, &frames);
-            }
-            Step::Until(who, tag) => {
-                let frames = self.client(*who, number).until_tag(*tag, &format!("step {number}, {step:?}"));
-                self.record(*who, &frames);
-            }
-            Step::End(who) => {
-                let frames = self.client(*who, number).until_end(&format!("step {number}, {step:?}"));
-                self.record(*who, &frames);
-            }
-            Step::Leave(who) => self.clients.remove(who).unwrap().terminate(),
-            Step::Cancel(who) => {
-                let key = self.clients[who].key.clone();
-                cancel(self.address, &key);
-            }
-            Step::Wait(sql) => {
-                let mut admin = self.database.direct();
-                wait::until(wait::SOON, sql, || admin.value(sql) == "t");
-            }
-        }
-    }
-
-    fn connect(&mut self, who: Who, startup: &Startup) {
-        let mut connection = Connection::open(self.address).patience(Duration::from_secs(10));
-        let startup = startup.clone().database(&self.database.name);
-        let greeting = start_up(&mut connection, &startup);
-        let transcript = self.transcripts.entry(who).or_default();
-        transcript.note(&format!("{who:?} connects"));
-        transcript.greeting(&greeting, &self.database.name);
-        if connection.ended() {
-            transcript.end();
-        }
-        self.clients.insert(who, connection);
-    }
-
-    fn client(&mut self, who: Who, number: usize) -> &mut Connection {
-        if !self.clients.contains_key(&who) {
-            self.connect(who, &Startup::new("postgres", ""));
-        }
-        self.transcripts.entry(who).or_default().note(&format!("step {number}"));
-        self.clients.get_mut(&who).unwrap()
-    }
-
-    fn record(&mut self, who: Who, frames: &[Frame]) {
-        let transcript = self.transcripts.entry(who).or_default();
-        frames.iter().for_each(|frame| transcript.frame(frame, &self.database.name));
-        if self.clients[&who].ended() {
-            transcript.end();
         }
     }
 }

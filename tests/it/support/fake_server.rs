@@ -86,7 +86,12 @@ impl Peer {
     fn accepted(stream: TcpStream, record: Arc<Mutex<Record>>) -> Self {
         let _ = stream.set_nodelay(true);
         let _ = stream.set_read_timeout(Some(Duration::from_secs(30)));
-        Self { stream, inbox: Vec::new(), number: 0, record }
+        Self {
+            stream,
+            inbox: Vec::new(),
+            number: 0,
+            record,
+        }
     }
 
     /// Everything before authentication. True when a StartupMessage came, false
@@ -97,7 +102,11 @@ impl Peer {
             match u32::from_be_bytes(message[..4].try_into().unwrap()) {
                 80_877_103 | 80_877_104 => self.send(b"N"),
                 80_877_102 => {
-                    self.record.lock().unwrap().cancels.push(message[4..].to_vec());
+                    self.record
+                        .lock()
+                        .unwrap()
+                        .cancels
+                        .push(message[4..].to_vec());
                     return Some(false);
                 }
                 _ => {
@@ -121,7 +130,11 @@ impl Peer {
 
     fn fill(&mut self) -> Option<()> {
         let mut buffer = [0; 8192];
-        let count = self.stream.read(&mut buffer).ok().filter(|count| *count > 0)?;
+        let count = self
+            .stream
+            .read(&mut buffer)
+            .ok()
+            .filter(|count| *count > 0)?;
         self.inbox.extend(&buffer[..count]);
         Some(())
     }
@@ -130,7 +143,11 @@ impl Peer {
     pub fn read_frame(&mut self) -> Option<Frame> {
         loop {
             if let Some(frame) = take_frame(&mut self.inbox) {
-                self.record.lock().unwrap().received.push((self.number, frame.clone()));
+                self.record
+                    .lock()
+                    .unwrap()
+                    .received
+                    .push((self.number, frame.clone()));
                 return Some(frame);
             }
             self.fill()?;
@@ -142,7 +159,9 @@ impl Peer {
         loop {
             let frame = self.read_frame()?;
             if frame.tag == b'Q' {
-                return Some(String::from_utf8_lossy(&frame.body[..frame.body.len() - 1]).into_owned());
+                return Some(
+                    String::from_utf8_lossy(&frame.body[..frame.body.len() - 1]).into_owned(),
+                );
             }
         }
     }
@@ -179,11 +198,21 @@ fn length_at_start(bytes: &[u8]) -> usize {
 
 fn greeting(number: usize) -> Vec<u8> {
     let mut bytes = frame(b'R', &[0, 0, 0, 0]);
-    for (name, value) in [("server_version", "15.0"), ("client_encoding", "UTF8"), ("server_encoding", "UTF8")] {
-        bytes.extend(frame(b'S', &[name.as_bytes(), b"\0", value.as_bytes(), b"\0"].concat()));
+    for (name, value) in [
+        ("server_version", "15.0"),
+        ("client_encoding", "UTF8"),
+        ("server_encoding", "UTF8"),
+    ] {
+        bytes.extend(frame(
+            b'S',
+            &[name.as_bytes(), b"\0", value.as_bytes(), b"\0"].concat(),
+        ));
     }
     let key = u32::try_from(number).unwrap() + 1000;
-    bytes.extend(frame(b'K', &[key.to_be_bytes(), (key * 7).to_be_bytes()].concat()));
+    bytes.extend(frame(
+        b'K',
+        &[key.to_be_bytes(), (key * 7).to_be_bytes()].concat(),
+    ));
     bytes.extend(ready(b'I'));
     bytes
 }
@@ -197,14 +226,25 @@ pub fn ready(status: u8) -> Vec<u8> {
 pub fn one_row(value: &str) -> Vec<u8> {
     let mut description = vec![0, 1];
     description.extend(b"value\0");
-    description.extend([0, 0, 0, 0, 0, 0, 0, 0, 0, 25, 255, 255, 255, 255, 255, 255, 0, 0]);
+    description.extend([
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 25, 255, 255, 255, 255, 255, 255, 0, 0,
+    ]);
     let mut row = vec![0, 1];
     row.extend(u32::try_from(value.len()).unwrap().to_be_bytes());
     row.extend(value.as_bytes());
-    [frame(b'T', &description), frame(b'D', &row), frame(b'C', b"SELECT 1\0"), ready(b'I')].concat()
+    [
+        frame(b'T', &description),
+        frame(b'D', &row),
+        frame(b'C', b"SELECT 1\0"),
+        ready(b'I'),
+    ]
+    .concat()
 }
 
 /// An ErrorResponse.
 pub fn error(severity: &str, code: &str, message: &str) -> Vec<u8> {
-    frame(b'E', format!("S{severity}\0V{severity}\0C{code}\0M{message}\0\0").as_bytes())
+    frame(
+        b'E',
+        format!("S{severity}\0V{severity}\0C{code}\0M{message}\0\0").as_bytes(),
+    )
 }

@@ -18,7 +18,10 @@ impl Frame {
 
     /// One field of an ErrorResponse or NoticeResponse.
     pub fn field(&self, kind: u8) -> Option<String> {
-        self.fields().into_iter().find(|(k, _)| *k == kind).map(|(_, text)| text)
+        self.fields()
+            .into_iter()
+            .find(|(k, _)| *k == kind)
+            .map(|(_, text)| text)
     }
 
     /// All fields of an ErrorResponse or NoticeResponse.
@@ -32,7 +35,10 @@ impl Frame {
 
     /// The SQLSTATE of an ErrorResponse.
     pub fn sqlstate(&self) -> String {
-        assert_eq!(self.tag, b'E', "an ErrorResponse was expected, not {self:?}");
+        assert_eq!(
+            self.tag, b'E',
+            "an ErrorResponse was expected, not {self:?}"
+        );
         self.field(b'C').unwrap_or_default()
     }
 
@@ -60,13 +66,20 @@ impl Frame {
 pub fn take_frame(inbox: &mut Vec<u8>) -> Option<Frame> {
     let header: [u8; 4] = inbox.get(1..5)?.try_into().unwrap();
     let length = u32::from_be_bytes(header) as usize;
-    assert!(length >= 4, "a frame of type {:?} with length {length}", inbox[0] as char);
+    assert!(
+        length >= 4,
+        "a frame of type {:?} with length {length}",
+        inbox[0] as char
+    );
     if inbox.len() < length + 1 {
         return None;
     }
     let rest = inbox.split_off(length + 1);
     let whole = std::mem::replace(inbox, rest);
-    Some(Frame { tag: whole[0], body: whole[5..].to_vec() })
+    Some(Frame {
+        tag: whole[0],
+        body: whole[5..].to_vec(),
+    })
 }
 
 /// A frame of any type.
@@ -177,7 +190,13 @@ pub fn terminate() -> Vec<u8> {
 
 /// Parse, Bind, Describe and Execute of the unnamed statement; no Sync.
 pub fn unnamed(sql: &str) -> Vec<u8> {
-    [parse("", sql), bind("", "", &[]), describe(b'P', ""), execute("", 0)].concat()
+    [
+        parse("", sql),
+        bind("", "", &[]),
+        describe(b'P', ""),
+        execute("", 0),
+    ]
+    .concat()
 }
 
 /// The same with its Sync.
@@ -187,7 +206,10 @@ pub fn extended(sql: &str) -> Vec<u8> {
 
 /// A message without type byte: startup, SSLRequest, GSSENCRequest, CancelRequest.
 pub fn untyped(code: u32, rest: &[u8]) -> Vec<u8> {
-    let mut bytes = u32::try_from(rest.len() + 8).unwrap().to_be_bytes().to_vec();
+    let mut bytes = u32::try_from(rest.len() + 8)
+        .unwrap()
+        .to_be_bytes()
+        .to_vec();
     bytes.extend(code.to_be_bytes());
     bytes.extend(rest);
     bytes

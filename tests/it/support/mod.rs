@@ -4,7 +4,9 @@
 pub mod differential;
 pub mod fake_server;
 pub mod frames;
+pub mod machine;
 pub mod noise;
+pub mod play;
 pub mod pooler;
 pub mod postgres;
 pub mod raw;

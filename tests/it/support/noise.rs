@@ -14,7 +14,10 @@ pub struct Noise {
 impl Noise {
     /// Goes to work on a connection of its own.
     pub fn new(connection: Connection) -> Self {
-        Self { connection, turn: 0 }
+        Self {
+            connection,
+            turn: 0,
+        }
     }
 
     /// One round of every kind of traffic.
@@ -32,14 +35,26 @@ impl Noise {
         }
         self.expect_error(&query("SELECT 1/0 AS noise"));
         self.expect_error(&extended("SELECT nonsense_of_the_noise"));
-        let leftovers = [parse("", "SELECT 'left behind'"), bind("", "", &[]), execute("", 0), sync()].concat();
+        let leftovers = [
+            parse("", "SELECT 'left behind'"),
+            bind("", "", &[]),
+            execute("", 0),
+            sync(),
+        ]
+        .concat();
         self.expect_rows(&leftovers, 1, &["left behind"]);
     }
 
     fn expect_rows(&mut self, bytes: &[u8], ready: usize, wanted: &[&str]) {
         self.connection.send(bytes);
-        let answer = self.connection.until_ready(ready, "a server connection for the hidden client");
-        assert_eq!(first_error(&answer), None, "the hidden client got an error: {answer:?}");
+        let answer = self
+            .connection
+            .until_ready(ready, "a server connection for the hidden client");
+        assert_eq!(
+            first_error(&answer),
+            None,
+            "the hidden client got an error: {answer:?}"
+        );
         let rows: Vec<String> = rows_of(&answer).into_iter().flatten().flatten().collect();
         assert_eq!(rows, wanted, "the hidden client saw foreign rows");
     }
@@ -47,7 +62,10 @@ impl Noise {
     fn expect_error(&mut self, bytes: &[u8]) {
         self.connection.send(bytes);
         let answer = self.connection.until_ready(1, "the hidden client's error");
-        assert!(first_error(&answer).is_some(), "the hidden client's error got lost: {answer:?}");
+        assert!(
+            first_error(&answer).is_some(),
+            "the hidden client's error got lost: {answer:?}"
+        );
         assert_eq!(self.connection.status, b'I');
     }
 }

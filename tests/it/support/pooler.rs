@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use super::postgres::{Database, scratch_directory};
+use super::machine::scratch_directory;
+use super::postgres::Database;
 use super::raw::Connection;
 use super::startup::Startup;
 use super::wait;
@@ -31,11 +32,23 @@ impl Plan {
 
     /// A pooler before any server, for clients that ask for `database`.
     pub fn before_address(server: SocketAddr, database: &str) -> Self {
-        let databases = format!("[databases.\"*\"]\nhost = \"{}\"\nport = {}\n", server.ip(), server.port());
-        let settings = vec!["listen_addr = \"127.0.0.1\"".into(), "listen_port = 0".into()];
-        Self { settings, databases, users: String::new(), database: database.into() }
-            .setting("auth_type", "\"trust\"")
-            .user("postgres", "unused")
+        let databases = format!(
+            "[databases.\"*\"]\nhost = \"{}\"\nport = {}\n",
+            server.ip(),
+            server.port()
+        );
+        let settings = vec![
+            "listen_addr = \"127.0.0.1\"".into(),
+            "listen_port = 0".into(),
+        ];
+        Self {
+            settings,
+            databases,
+            users: String::new(),
+            database: database.into(),
+        }
+        .setting("auth_type", "\"trust\"")
+        .user("postgres", "unused")
     }
 
     /// Only the one database, under its own name; others are unknown.
@@ -83,15 +96,33 @@ impl Plan {
     pub fn start(self) -> Pooler {
         let directory = scratch_directory("pgweave");
         let file = directory.join("pgweave.toml");
-        let text = format!("[pgweave]\n{}\n{}\n{}", self.settings.join("\n"), self.databases, self.users);
+        let text = format!(
+            "[pgweave]\n{}\n{}\n{}",
+            self.settings.join("\n"),
+            self.databases,
+            self.users
+        );
         fs::write(&file, &text).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_pgweave"));
-        command.arg(&file).env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+            .arg(&file)
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let log = collect_log(&mut child);
         let address = ([127, 0, 0, 1], 0).into();
-        let mut pooler = Pooler { child, log, directory, killed: false, address, database: self.database };
-        pooler.address = wait::until_some(wait::SOON, "pgweave to listen", || pooler.listening(&text));
+        let mut pooler = Pooler {
+            child,
+            log,
+            directory,
+            killed: false,
+            address,
+            database: self.database,
+        };
+        pooler.address =
+            wait::until_some(wait::SOON, "pgweave to listen", || pooler.listening(&text));
         pooler
     }
 }
@@ -129,7 +160,10 @@ impl Pooler {
             let (_, rest) = line.split_once("listening on ")?;
             rest.split_whitespace().next()?.parse().ok()
         });
-        assert!(address.is_some() || ended.is_none(), "pgweave ended: {ended:?}\n{log}\n{configuration}");
+        assert!(
+            address.is_some() || ended.is_none(),
+            "pgweave ended: {ended:?}\n{log}\n{configuration}"
+        );
         address
     }
 
@@ -148,6 +182,13 @@ impl Pooler {
         self.log.lock().unwrap().clone()
     }
 
+    /// Resident memory in KiB, where the system tells it (Linux).
+    pub fn resident_kib(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+        line.split_whitespace().nth(1)?.parse().ok()
+    }
+
     /// Is the process still there?
     pub fn is_alive(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
@@ -155,7 +196,10 @@ impl Pooler {
 
     /// Sends a signal by its number.
     pub fn signal(&self, signal: i32) {
-        let _ = Command::new("kill").arg(format!("-{signal}")).arg(self.child.id().to_string()).status();
+        let _ = Command::new("kill")
+            .arg(format!("-{signal}"))
+            .arg(self.child.id().to_string())
+            .status();
     }
 
     /// Ends the process at once, which then is no failure.
@@ -166,7 +210,9 @@ impl Pooler {
 
     /// Waits for the end of the process.
     pub fn wait(&mut self) -> ExitStatus {
-        wait::until_some(wait::SOON, "pgweave to end", || self.child.try_wait().unwrap())
+        wait::until_some(wait::SOON, "pgweave to end", || {
+            self.child.try_wait().unwrap()
+        })
     }
 }
 
@@ -176,7 +222,9 @@ impl Drop for Pooler {
             let log = self.log();
             let start = log.lines().count().saturating_sub(30);
             eprintln!("the end of pgweave's log:");
-            log.lines().skip(start).for_each(|line| eprintln!("  {line}"));
+            log.lines()
+                .skip(start)
+                .for_each(|line| eprintln!("  {line}"));
         }
         let ended = self.child.try_wait().ok().flatten();
         let crashed = !self.killed && ended.is_some_and(|status| !status.success());
@@ -184,7 +232,9 @@ impl Drop for Pooler {
             self.signal(15);
         }
         let deadline = std::time::Instant::now() + Duration::from_secs(2);
-        while self.child.try_wait().is_ok_and(|status| status.is_none()) && std::time::Instant::now() < deadline {
+        while self.child.try_wait().is_ok_and(|status| status.is_none())
+            && std::time::Instant::now() < deadline
+        {
             thread::sleep(Duration::from_millis(5));
         }
         let _ = self.child.kill();
@@ -192,7 +242,11 @@ impl Drop for Pooler {
         let _ = fs::remove_dir_all(&self.directory);
         let panicked = self.log().contains("panicked at");
         if !thread::panicking() {
-            assert!(!crashed && !panicked, "pgweave crashed or panicked:\n{}", self.log());
+            assert!(
+                !crashed && !panicked,
+                "pgweave crashed or panicked:\n{}",
+                self.log()
+            );
         }
     }
 }

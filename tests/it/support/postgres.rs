@@ -1,16 +1,17 @@
 //! Throwaway PostgreSQL clusters: own directory, free port, an unprivileged
 //! user, no durability. A missing PostgreSQL fails the test; nothing is skipped.
 
+use std::fs;
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use std::{env, fs};
 
+use super::machine::{free_port, program_directory, scratch_directory, unprivileged_owner};
 use super::raw::Connection;
 use super::startup::Startup;
 use super::wait;
@@ -92,16 +93,40 @@ impl Cluster {
         if let Some((user, group)) = owner {
             std::os::unix::fs::chown(&directory, Some(user), Some(group)).unwrap();
         }
-        let cluster = Self { programs, directory, port: free_port(), owner, supervisor: None };
+        let cluster = Self {
+            programs,
+            directory,
+            port: free_port(),
+            owner,
+            supervisor: None,
+        };
         cluster.initialize();
         cluster
     }
 
     fn initialize(&self) {
         let mut initdb = Command::new(self.programs.join("initdb"));
-        initdb.args(["-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C", "-D"]);
-        let output = self.unprivileged(&mut initdb).arg(self.directory.join("data")).output().unwrap();
-        assert!(output.status.success(), "initdb failed: {}", String::from_utf8_lossy(&output.stderr));
+        initdb.args([
+            "-U",
+            "postgres",
+            "-A",
+            "trust",
+            "--no-sync",
+            "-E",
+            "UTF8",
+            "--locale=C",
+            "-D",
+        ]);
+        let output = self
+            .unprivileged(&mut initdb)
+            .arg(self.directory.join("data"))
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "initdb failed: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         let sockets = format!("unix_socket_directories = '{}'\n", self.directory.display());
         self.append("postgresql.conf", &(SETTINGS.to_owned() + &sockets));
         fs::write(self.directory.join("data/pg_hba.conf"), ACCESS).unwrap();
@@ -109,7 +134,12 @@ impl Cluster {
 
     fn append(&self, file: &str, text: &str) {
         let path = self.directory.join("data").join(file);
-        fs::OpenOptions::new().append(true).open(path).unwrap().write_all(text.as_bytes()).unwrap();
+        fs::OpenOptions::new()
+            .append(true)
+            .open(path)
+            .unwrap()
+            .write_all(text.as_bytes())
+            .unwrap();
     }
 
     fn unprivileged<'a>(&self, command: &'a mut Command) -> &'a mut Command {
@@ -122,13 +152,23 @@ impl Cluster {
     /// Starts the server and waits until it answers.
     pub fn start(&mut self) {
         let mut shell = Command::new("sh");
-        shell.args(["-c", SUPERVISOR, "sh"]).arg(&self.programs).arg(&self.directory).arg(self.port.to_string());
-        shell.stdin(Stdio::piped()).stdout(Stdio::null()).process_group(0);
+        shell
+            .args(["-c", SUPERVISOR, "sh"])
+            .arg(&self.programs)
+            .arg(&self.directory)
+            .arg(self.port.to_string());
+        shell
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .process_group(0);
         self.supervisor = Some(self.unprivileged(&mut shell).spawn().unwrap());
         let socket = self.directory.join(format!(".s.PGSQL.{}", self.port));
         wait::until(Duration::from_secs(30), "the start of PostgreSQL", || {
             let log = fs::read_to_string(self.directory.join("log")).unwrap_or_default();
-            assert!(!log.contains("could not bind"), "PostgreSQL did not start: {log}");
+            assert!(
+                !log.contains("could not bind"),
+                "PostgreSQL did not start: {log}"
+            );
             socket.exists() && self.answers()
         });
     }
@@ -156,7 +196,11 @@ impl Cluster {
 
     fn end(&mut self, command: &str) {
         if let Some(mut supervisor) = self.supervisor.take() {
-            let _ = supervisor.stdin.take().unwrap().write_all(command.as_bytes());
+            let _ = supervisor
+                .stdin
+                .take()
+                .unwrap()
+                .write_all(command.as_bytes());
             let _ = supervisor.wait();
         }
     }
@@ -176,7 +220,10 @@ impl Cluster {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let name = format!("case_{}_x", NUMBER.fetch_add(1, Ordering::Relaxed));
         self.admin().rows(&format!("CREATE DATABASE {name}"));
-        Database { cluster: self, name }
+        Database {
+            cluster: self,
+            name,
+        }
     }
 }
 
@@ -215,7 +262,9 @@ impl Database<'_> {
 
     /// Waits until no backend is in a transaction or runs anything.
     pub fn wait_until_quiet(&self) {
-        wait::until(wait::SOON, "all server connections to be idle", || self.backends("state <> 'idle'") == 0);
+        wait::until(wait::SOON, "all server connections to be idle", || {
+            self.backends("state <> 'idle'") == 0
+        });
     }
 }
 
@@ -223,67 +272,12 @@ impl Drop for Database<'_> {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
-            if let Ok(mut admin) = Connection::try_login(self.cluster.address(), &Startup::new("postgres", "postgres")) {
+            if let Ok(mut admin) = Connection::try_login(
+                self.cluster.address(),
+                &Startup::new("postgres", "postgres"),
+            ) {
                 admin.query(&sql);
             }
         }
     }
-}
-
-/// A new empty directory that other users may enter.
-pub fn scratch_directory(purpose: &str) -> PathBuf {
-    static NUMBER: AtomicUsize = AtomicUsize::new(0);
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let path = env::temp_dir().join(format!("pgweave-test-{}-{purpose}-{number}", std::process::id()));
-    let _ = fs::remove_dir_all(&path);
-    fs::create_dir_all(&path).unwrap();
-    path
-}
-
-/// A port on which nobody listens at this moment.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// PostgreSQL's programs: PGWEAVE_TEST_PG_BIN, pg_config, the newest of the
-/// usual places.
-pub fn program_directory() -> PathBuf {
-    let named = env::var_os("PGWEAVE_TEST_PG_BIN").map(PathBuf::from);
-    let asked = Command::new("pg_config").arg("--bindir").output().ok();
-    let asked = asked.map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
-    let candidates = named.into_iter().chain(asked).chain(usual_places());
-    candidates.into_iter().find(|path| path.join("initdb").exists() && path.join("postgres").exists()).expect(
-        "these tests need PostgreSQL's server programs (initdb, postgres): install PostgreSQL \
-         or point PGWEAVE_TEST_PG_BIN at their directory",
-    )
-}
-
-fn usual_places() -> Vec<PathBuf> {
-    let mut places = Vec::new();
-    let parents = ["/usr/lib/postgresql", "/usr/local/opt", "/opt/homebrew/opt", "/usr/pgsql", "/opt/local/lib"];
-    for parent in parents {
-        let entries = fs::read_dir(parent).into_iter().flatten().flatten();
-        places.extend(entries.map(|entry| entry.path().join("bin")).filter(|bin| bin.join("postgres").exists()));
-    }
-    places.sort_by_key(|bin| std::cmp::Reverse(version_in(bin)));
-    places
-}
-
-fn version_in(path: &Path) -> u32 {
-    let digits: String = path.to_string_lossy().chars().filter(char::is_ascii_digit).collect();
-    digits.parse().unwrap_or(0)
-}
-
-/// PostgreSQL refuses to run as root: then it runs as `postgres` or `nobody`.
-fn unprivileged_owner() -> Option<(u32, u32)> {
-    let number = |option: &str, user: &str| -> Option<u32> {
-        let output = Command::new("id").args([option, user]).output().ok()?;
-        String::from_utf8_lossy(&output.stdout).trim().parse().ok()
-    };
-    let me = Command::new("id").arg("-u").output().expect("`id` runs");
-    if String::from_utf8_lossy(&me.stdout).trim() != "0" {
-        return None;
-    }
-    let owner = ["postgres", "nobody"].iter().find_map(|user| Some((number("-u", user)?, number("-g", user)?)));
-    Some(owner.expect("a user `postgres` or `nobody` to run PostgreSQL as"))
 }

@@ -29,11 +29,22 @@ pub struct Connection {
 impl Connection {
     /// A TCP connection, nothing said yet.
     pub fn open(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap_or_else(|error| panic!("cannot connect to {address}: {error}"));
+        let stream = TcpStream::connect(address)
+            .unwrap_or_else(|error| panic!("cannot connect to {address}: {error}"));
         stream.set_nodelay(true).unwrap();
-        stream.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+            .set_write_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
         let limit = Duration::from_secs(10);
-        Self { stream, inbox: Vec::new(), ended: false, limit, key: Vec::new(), greeting: Vec::new(), status: 0 }
+        Self {
+            stream,
+            inbox: Vec::new(),
+            ended: false,
+            limit,
+            key: Vec::new(),
+            greeting: Vec::new(),
+            status: 0,
+        }
     }
 
     /// Opens, starts up; gives the frames of the refusal if it was refused.
@@ -49,8 +60,9 @@ impl Connection {
 
     /// Opens and starts up; a refusal fails the test.
     pub fn login(address: SocketAddr, startup: &Startup) -> Self {
-        Self::try_login(address, startup)
-            .unwrap_or_else(|frames| panic!("login to {address} was refused: {:?}", render_all(&frames)))
+        Self::try_login(address, startup).unwrap_or_else(|frames| {
+            panic!("login to {address} was refused: {:?}", render_all(&frames))
+        })
     }
 
     /// As the superuser, by trust.
@@ -58,20 +70,20 @@ impl Connection {
         Self::login(address, &Startup::new("postgres", database))
     }
 
-    /// How long to wait for the next byte before failing; 10 s unless told.
-    pub fn patience(mut self, limit: Duration) -> Self {
-        self.limit = limit;
-        self
-    }
-
     /// Sends all bytes in one write.
     pub fn send(&mut self, bytes: &[u8]) {
-        self.try_send(bytes).unwrap_or_else(|error| panic!("cannot send {} bytes: {error}", bytes.len()));
+        self.try_send(bytes)
+            .unwrap_or_else(|error| panic!("cannot send {} bytes: {error}", bytes.len()));
     }
 
     /// Sends, where the other side may already be gone.
     pub fn try_send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         self.stream.write_all(bytes)
+    }
+
+    /// A second handle, to write from another thread.
+    pub fn writer(&self) -> TcpStream {
+        self.stream.try_clone().unwrap()
     }
 
     /// The next frame; `None` when the other side closed the connection.
@@ -83,7 +95,11 @@ impl Connection {
                 return Some(frame);
             }
             if self.ended {
-                assert!(self.inbox.is_empty(), "the connection ended within a frame: {:?}", self.inbox);
+                assert!(
+                    self.inbox.is_empty(),
+                    "the connection ended within a frame: {:?}",
+                    self.inbox
+                );
                 return None;
             }
             self.fill(deadline, what);
@@ -111,6 +127,37 @@ impl Connection {
     /// Frames up to and with the first of type `tag`, or to the end.
     pub fn until_tag(&mut self, tag: u8, what: &str) -> Vec<Frame> {
         self.read_while(what, |frame| frame.tag != tag)
+    }
+
+    /// Reads up to a frame of type `tag` without keeping its body, calls `look`
+    /// meanwhile, and gives the length of the body.
+    pub fn until_tag_watching(&mut self, tag: u8, look: &mut dyn FnMut()) -> usize {
+        let deadline = Instant::now() + self.limit;
+        loop {
+            let header = self.inbox.get(..5).map(<[u8]>::to_vec);
+            match header {
+                Some(header) if header[0] == tag => {
+                    let length = u32::from_be_bytes(header[1..].try_into().unwrap()) as usize - 4;
+                    self.inbox.drain(..5);
+                    self.drop_bytes(length, look);
+                    return length;
+                }
+                Some(_) if take_frame(&mut self.inbox).is_some() => {}
+                _ => self.fill(deadline, "a frame of a huge reply"),
+            }
+        }
+    }
+
+    fn drop_bytes(&mut self, mut count: usize, look: &mut dyn FnMut()) {
+        while count > 0 {
+            if self.inbox.is_empty() {
+                self.fill(Instant::now() + self.limit, "the body of a huge frame");
+                look();
+            }
+            let some = self.inbox.len().min(count);
+            self.inbox.drain(..some);
+            count -= some;
+        }
     }
 
     /// All frames that come before the other side closes.
@@ -162,7 +209,8 @@ impl Connection {
     /// The SQLSTATE of a simple Query that must fail.
     pub fn failure(&mut self, sql: &str) -> String {
         let answer = self.query(sql);
-        first_error(&answer).unwrap_or_else(|| panic!("{sql} did not fail: {:?}", render_all(&answer)))
+        first_error(&answer)
+            .unwrap_or_else(|| panic!("{sql} did not fail: {:?}", render_all(&answer)))
     }
 
     /// Says Terminate and closes.
@@ -186,7 +234,12 @@ impl Connection {
 
     fn fill(&mut self, deadline: Instant, what: &str) {
         let left = deadline.saturating_duration_since(Instant::now());
-        assert!(!left.is_zero(), "waited {:?} in vain for {what}; half a frame: {:?}", self.limit, self.inbox);
+        assert!(
+            !left.is_zero(),
+            "waited {:?} in vain for {what}; half a frame: {:?}",
+            self.limit,
+            self.inbox
+        );
         self.stream.set_read_timeout(Some(left)).unwrap();
         let mut buffer = vec![0; 65_536];
         match self.stream.read(&mut buffer) {
@@ -205,20 +258,35 @@ pub fn cancel(address: SocketAddr, key: &[u8]) {
     let mut connection = Connection::open(address);
     connection.send(&frames::cancel_request(key));
     let answer = connection.until_end("the end of a CancelRequest's connection");
-    assert!(answer.is_empty(), "a CancelRequest was answered: {:?}", render_all(&answer));
+    assert!(
+        answer.is_empty(),
+        "a CancelRequest was answered: {:?}",
+        render_all(&answer)
+    );
 }
 
 /// The rows among frames, as text.
 pub fn rows_of(frames: &[Frame]) -> Rows {
     let row = |frame: &Frame| {
-        frame.columns().into_iter().map(|c| c.map(|c| String::from_utf8_lossy(&c).into_owned())).collect()
+        frame
+            .columns()
+            .into_iter()
+            .map(|c| c.map(|c| String::from_utf8_lossy(&c).into_owned()))
+            .collect()
     };
-    frames.iter().filter(|frame| frame.tag == b'D').map(row).collect()
+    frames
+        .iter()
+        .filter(|frame| frame.tag == b'D')
+        .map(row)
+        .collect()
 }
 
 /// The SQLSTATE of the first ErrorResponse among frames.
 pub fn first_error(frames: &[Frame]) -> Option<String> {
-    frames.iter().find(|frame| frame.tag == b'E').map(Frame::sqlstate)
+    frames
+        .iter()
+        .find(|frame| frame.tag == b'E')
+        .map(Frame::sqlstate)
 }
 
 /// Frames as text, for messages of failing tests.

@@ -21,8 +21,15 @@ pub struct Startup {
 impl Startup {
     /// Protocol 3.0, user and database, nothing else.
     pub fn new(user: &str, database: &str) -> Self {
-        let parameters = vec![("user".into(), user.into()), ("database".into(), database.into())];
-        Self { version: 196_608, parameters, password: String::new() }
+        let parameters = vec![
+            ("user".into(), user.into()),
+            ("database".into(), database.into()),
+        ];
+        Self {
+            version: 196_608,
+            parameters,
+            password: String::new(),
+        }
     }
 
     /// One parameter more.
@@ -64,7 +71,10 @@ impl Startup {
     }
 
     fn user(&self) -> &str {
-        self.parameters.iter().find(|(name, _)| name == "user").map_or("", |(_, value)| value)
+        self.parameters
+            .iter()
+            .find(|(name, _)| name == "user")
+            .map_or("", |(_, value)| value)
     }
 }
 
@@ -85,7 +95,12 @@ pub fn start_up(connection: &mut Connection, startup: &Startup) -> Vec<Frame> {
     frames
 }
 
-fn answer(connection: &mut Connection, startup: &Startup, request: &Frame, scram: &mut Option<ScramSha256>) {
+fn answer(
+    connection: &mut Connection,
+    startup: &Startup,
+    request: &Frame,
+    scram: &mut Option<ScramSha256>,
+) {
     let (code, data) = request.body.split_at(4);
     match u32::from_be_bytes(code.try_into().unwrap()) {
         3 => connection.send(&password(startup.password.as_bytes())),
@@ -95,7 +110,8 @@ fn answer(connection: &mut Connection, startup: &Startup, request: &Frame, scram
             connection.send(&password(hash.as_bytes()));
         }
         10 => {
-            let exchange = ScramSha256::new(startup.password.as_bytes(), ChannelBinding::unsupported());
+            let exchange =
+                ScramSha256::new(startup.password.as_bytes(), ChannelBinding::unsupported());
             let first = exchange.message();
             let mut body = b"SCRAM-SHA-256\0".to_vec();
             body.extend(u32::try_from(first.len()).unwrap().to_be_bytes());
@@ -108,7 +124,11 @@ fn answer(connection: &mut Connection, startup: &Startup, request: &Frame, scram
             exchange.update(data).unwrap();
             connection.send(&frame(b'p', exchange.message()));
         }
-        12 => scram.as_mut().expect("SASL begins before it ends").finish(data).unwrap(),
+        12 => scram
+            .as_mut()
+            .expect("SASL begins before it ends")
+            .finish(data)
+            .unwrap(),
         _ => {}
     }
 }

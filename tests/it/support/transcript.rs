@@ -25,7 +25,8 @@ impl Transcript {
     /// The frames of a startup. The order of ParameterStatus is not a promise
     /// of PostgreSQL, so these are sorted.
     pub fn greeting(&mut self, frames: &[Frame], database: &str) {
-        let (mut status, other): (Vec<&Frame>, Vec<&Frame>) = frames.iter().partition(|frame| frame.tag == b'S');
+        let (mut status, other): (Vec<&Frame>, Vec<&Frame>) =
+            frames.iter().partition(|frame| frame.tag == b'S');
         status.sort_by(|a, b| a.body.cmp(&b.body));
         for frame in status.into_iter().chain(other) {
             self.frame(frame, database);
@@ -42,7 +43,12 @@ impl Transcript {
         if self == other {
             return None;
         }
-        let common = self.lines.iter().zip(&other.lines).take_while(|(a, b)| a == b).count();
+        let common = self
+            .lines
+            .iter()
+            .zip(&other.lines)
+            .take_while(|(a, b)| a == b)
+            .count();
         let mut text = String::new();
         for line in &self.lines[common.saturating_sub(6)..common] {
             let _ = writeln!(text, "          {line}");
@@ -59,7 +65,9 @@ impl Transcript {
 
 impl Display for Transcript {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.lines.iter().try_for_each(|line| writeln!(f, "  {line}"))
+        self.lines
+            .iter()
+            .try_for_each(|line| writeln!(f, "  {line}"))
     }
 }
 
@@ -70,7 +78,10 @@ pub fn render(frame: &Frame) -> String {
         b'1' => "ParseComplete".into(),
         b'2' => "BindComplete".into(),
         b'3' => "CloseComplete".into(),
-        b'A' => format!("NotificationResponse {}", printable(body.get(4..).unwrap_or_default())),
+        b'A' => format!(
+            "NotificationResponse {}",
+            printable(body.get(4..).unwrap_or_default())
+        ),
         b'c' => "CopyDone".into(),
         b'C' => format!("CommandComplete {}", printable(body)),
         b'd' => format!("CopyData {}", printable(body)),
@@ -109,13 +120,22 @@ fn report(frame: &Frame) -> String {
 
 fn columns(frame: &Frame) -> String {
     let column = |value: Option<Vec<u8>>| value.map_or("NULL".into(), |bytes| printable(&bytes));
-    frame.columns().into_iter().map(column).collect::<Vec<_>>().join(" | ")
+    frame
+        .columns()
+        .into_iter()
+        .map(column)
+        .collect::<Vec<_>>()
+        .join(" | ")
 }
 
 /// Object ids above those of a fresh cluster depend on what ran before.
 fn stable_oid(bytes: &[u8]) -> String {
     let oid = u32::from_be_bytes(bytes.try_into().unwrap());
-    if oid < 16_384 { oid.to_string() } else { "OID".into() }
+    if oid < 16_384 {
+        oid.to_string()
+    } else {
+        "OID".into()
+    }
 }
 
 fn row_description(body: &[u8]) -> String {
@@ -125,7 +145,12 @@ fn row_description(body: &[u8]) -> String {
         let (name, tail) = rest.split_at(end);
         let fixed = &tail[1..19];
         let _ = write!(text, "{}", printable(name));
-        let _ = write!(text, "(table {} type {} ", stable_oid(&fixed[..4]), stable_oid(&fixed[6..10]));
+        let _ = write!(
+            text,
+            "(table {} type {} ",
+            stable_oid(&fixed[..4]),
+            stable_oid(&fixed[6..10])
+        );
         let _ = write!(text, "{:?} {:?}) ", &fixed[4..6], &fixed[10..]);
         rest = &tail[19..];
     }
@@ -137,7 +162,14 @@ fn printable(bytes: &[u8]) -> String {
     if bytes.len() <= 300 {
         return bytes.escape_ascii().to_string();
     }
-    let sum = bytes.iter().fold(17_u64, |sum, b| sum.wrapping_mul(31).wrapping_add(u64::from(*b)));
+    let sum = bytes.iter().fold(17_u64, |sum, b| {
+        sum.wrapping_mul(31).wrapping_add(u64::from(*b))
+    });
     let (head, tail) = (&bytes[..20], &bytes[bytes.len() - 20..]);
-    format!("{}…{} ({} bytes, sum {sum:x})", head.escape_ascii(), tail.escape_ascii(), bytes.len())
+    format!(
+        "{}…{} ({} bytes, sum {sum:x})",
+        head.escape_ascii(),
+        tail.escape_ascii(),
+        bytes.len()
+    )
 }
