@@ -1,3 +1,9 @@
-//! (room app)
+//! Puts the house together: flags, logging, listeners, signals, the end.
 
+mod accept;
 pub mod cli;
+mod logging;
+mod run;
+mod signals;
+
+pub use run::main;

@@ -36,15 +36,25 @@ impl std::fmt::Display for Peer {
 }
 
 impl Stream {
-    /// Has something arrived, or has the other end closed? Costs no system
-    /// call; for a server connection at rest either means that it is not fit
-    /// for use as it is.
+    /// May something have arrived, or the other end have closed? Costs no
+    /// system call; true is only a hint.
     #[must_use]
-    pub fn is_readable(&self) -> bool {
+    pub fn may_be_readable(&self) -> bool {
         let mut cx = Context::from_waker(std::task::Waker::noop());
         match self {
             Stream::Tcp(stream) => stream.poll_read_ready(&mut cx).is_ready(),
             Stream::Unix(stream) => stream.poll_read_ready(&mut cx).is_ready(),
+        }
+    }
+
+    /// Reads what is there now, without waiting; zero bytes are the end.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing is there; otherwise what the socket reports.
+    pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => stream.try_read(buffer),
+            Stream::Unix(stream) => stream.try_read(buffer),
         }
     }
 

@@ -25,8 +25,8 @@ pub(super) struct Connection {
 
 impl Connection {
     /// May it be handed to somebody now?
-    pub fn is_fit(&self, now: Instant) -> bool {
-        self.clean && !self.is_stale(now) && self.server.is_quiet()
+    pub fn is_fit(&mut self, now: Instant) -> bool {
+        self.clean && !self.is_stale(now) && self.server.absorb()
     }
 
     /// Has its time come, or was it given up?

@@ -259,6 +259,7 @@ impl Shelf {
     /// Inside the gate: a connection from the shelf, or a new one.
     async fn obtain(&self) -> Result<Taken, PgError> {
         let pool = &self.pool;
+        let mut opened = 0;
         loop {
             let now = Instant::now();
             if let Some(taken) = self.pop(now) {
@@ -277,7 +278,7 @@ impl Shelf {
                         }
                         continue;
                     }
-                    Ok(places) => match pool.open_onto(self, places).await {
+                    Ok(places) => match pool.open_onto(self, places).await.and_then(|()| once_more(&mut opened)) {
                         Ok(()) => continue,
                         Err(error) => {
                             tracing::warn!(server = %pool.target, sqlstate = %error.code, "server login failed: {}", error.message);
@@ -373,6 +374,16 @@ impl Drop for InQueue<'_> {
             drop(taken);
             self.pool.gate.leave();
         }
+    }
+}
+
+/// A connection that is not fit as soon as it is open, or that others take
+/// each time, must not become a storm of logins.
+fn once_more(opened: &mut u32) -> Result<(), PgError> {
+    *opened += 1;
+    match *opened {
+        1..=8 => Ok(()),
+        _ => Err(PgError::fatal(sqlstate::CONNECTION_FAILURE, "server connections break as soon as they are open")),
     }
 }
 

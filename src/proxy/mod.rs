@@ -1,1 +1,18 @@
-//! (room proxy)
+//! One client's life: login, wait, relay, end.
+//!
+//! One task a client drives its socket and the leased server's. This room
+//! joins the machines of the lower floors; what frames mean is `session`'s
+//! knowledge, who gets which connection is `pool`'s.
+
+mod client;
+mod deadlines;
+mod downstream;
+mod house;
+mod login;
+mod statements;
+mod unleased;
+mod upstream;
+mod wrap_up;
+
+pub use house::House;
+pub use login::serve;

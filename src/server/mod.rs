@@ -69,10 +69,25 @@ impl Server {
         }
     }
 
-    /// Is the socket quiet, as it must be while nobody uses it?
+    /// Takes in what the server has said while nobody used it: notices and
+    /// changed parameters are its right, anything else ends it. False when the
+    /// connection is not fit for use.
     #[must_use]
-    pub fn is_quiet(&self) -> bool {
-        self.inbox.is_empty() && self.body_left == 0 && self.outbox.is_empty() && !self.stream.is_readable()
+    pub fn absorb(&mut self) -> bool {
+        let mut buffer = [0; 2048];
+        while self.stream.may_be_readable() {
+            match self.stream.try_read(&mut buffer) {
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+                Err(_) | Ok(0) => return false,
+                Ok(read) => {
+                    let bytes = buffer.get(..read).unwrap_or_default();
+                    if self.digest(bytes, &mut Vec::new(), None).is_err() {
+                        return false;
+                    }
+                }
+            }
+        }
+        self.between_frames() && matches!(self.tracker.rest(), crate::session::Rest::Boundary(_))
     }
 
     /// Has the last frame arrived to its end, and everything been sent?

@@ -165,6 +165,11 @@ impl ClientStatements {
         self.names.iter().find(|(_, statement)| statement.id == id).map(|(name, _)| &**name)
     }
 
+    /// Shows every statement that a name stands for.
+    pub fn each(&self, see: impl FnMut(&Arc<Statement>)) {
+        self.names.values().for_each(see);
+    }
+
     /// Forgets all names (DEALLOCATE ALL, DISCARD ALL).
     pub fn clear(&mut self) {
         for (_, statement) in self.names.drain() {

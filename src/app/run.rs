@@ -1,0 +1,149 @@
+//! From the command line to the last client.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
+
+use super::accept::accept;
+use super::cli::{Cli, Command, Origin, load};
+use super::logging;
+use super::signals::{Signals, Stop};
+use crate::config::Config;
+use crate::net::{ListenOptions, Listener, listen};
+use crate::pool::Wish;
+use crate::proxy::House;
+
+/// How often deadlines of clients are looked at.
+const DEADLINE_TICK: Duration = Duration::from_millis(100);
+
+/// How often pools are brought up to `min_pool_size`.
+const WARM_UP_TICK: Duration = Duration::from_secs(1);
+
+/// The whole program. Exit codes: 0 orderly, 1 a wrong configuration or a
+/// failure to start, 2 wrong usage.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match &cli.command {
+        Some(Command::Check { config }) => check(config),
+        Some(Command::Demo { .. }) => Err("use scripts/demo of the source tree".to_owned()),
+        None => serve(&cli),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            complain(&message);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[allow(clippy::print_stderr)] // What keeps the pooler from running is said whatever the logging.
+fn complain(message: &str) {
+    eprintln!("{}", message.trim_end());
+}
+
+fn check(config: &std::path::Path) -> Result<(), String> {
+    Origin::File(config.to_owned()).load().map(|_| ())
+}
+
+fn serve(cli: &Cli) -> Result<(), String> {
+    let (config, origin) = load(cli)?;
+    logging::start(&config.general, cli.log_level(config.general.log_level))
+        .map_err(|error| format!("pgweave: cannot open the log file: {error}"))?;
+    let runtime = runtime(&config).map_err(|error| format!("pgweave: cannot start: {error}"))?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "pgweave starts with {origin}");
+    let result = runtime.block_on(run(config));
+    // Tasks that are still at work would only wrap up for nobody.
+    runtime.shutdown_background();
+    result
+}
+
+/// Few workers: each one more costs wake-ups that a pooled query does not need.
+fn runtime(config: &Config) -> std::io::Result<Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    match config.general.worker_threads(cores) {
+        1 => Builder::new_current_thread().enable_all().build(),
+        workers => Builder::new_multi_thread().worker_threads(workers).enable_all().build(),
+    }
+}
+
+async fn run(config: Config) -> Result<(), String> {
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).map_err(|error| format!("pgweave: no random bytes: {error}"))?;
+    let mut signals = Signals::listen().map_err(|error| format!("pgweave: cannot handle signals: {error}"))?;
+    let listeners = listeners(&config).await?;
+    let house = House::new(config, secret);
+    let mut accepting = JoinSet::new();
+    for listener in listeners {
+        tracing::info!("listening on {}", listener.address());
+        accepting.spawn(accept(Arc::clone(&house), Arc::new(listener)));
+    }
+    let keeper = tokio::spawn(keep(Arc::clone(&house)));
+    let stop = signals.next().await;
+    accepting.shutdown().await;
+    match stop {
+        Stop::Orderly => drain(&house, &mut signals).await,
+        Stop::AtOnce => {}
+    }
+    keeper.abort();
+    tracing::info!("pgweave ends");
+    Ok(())
+}
+
+async fn listeners(config: &Config) -> Result<Vec<Listener>, String> {
+    let general = &config.general;
+    let options = ListenOptions { backlog: i32::try_from(general.listen_backlog).unwrap_or(i32::MAX) };
+    let mut listeners = Vec::new();
+    for address in &general.listen_addr {
+        let port = general.listen_port;
+        let found = listen(address, port, options).await;
+        listeners.extend(found.map_err(|error| format!("pgweave: cannot listen on {address}:{port}: {error}"))?);
+    }
+    if listeners.is_empty() {
+        return Err("pgweave: there is no address to listen on".to_owned());
+    }
+    Ok(listeners)
+}
+
+/// What must be done from time to time.
+async fn keep(house: Arc<House>) {
+    let mut deadlines = interval(DEADLINE_TICK);
+    let mut warm_up = interval(WARM_UP_TICK);
+    for ticks in [&mut deadlines, &mut warm_up] {
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    }
+    loop {
+        tokio::select! {
+            _ = deadlines.tick() => house.clients.enforce_deadlines(),
+            _ = warm_up.tick() => house.directory.warm_up().await,
+        }
+    }
+}
+
+/// Lets every client come to its boundary, within `shutdown_timeout`.
+async fn drain(house: &Arc<House>, signals: &mut Signals) {
+    let deadline = Instant::now() + house.config().general.shutdown_timeout;
+    tracing::info!(clients = house.connected(), "shutting down");
+    house.clients.want_of_all(Wish::EndAtBoundary);
+    let all_gone = async {
+        while house.connected() > 0 {
+            sleep(DEADLINE_TICK).await;
+            house.clients.want_of_all(Wish::EndAtBoundary);
+        }
+    };
+    tokio::select! {
+        gone = timeout_at(deadline, all_gone) => {
+            if gone.is_err() {
+                house.clients.want_of_all(Wish::EndNow);
+                sleep(DEADLINE_TICK).await;
+            }
+        }
+        _ = signals.next() => {}
+    }
+}

@@ -1,0 +1,472 @@
+//! A client that has logged in, and the one loop that serves it.
+//!
+//! ```text
+//!          a frame that needs a server       a lease
+//!   Idle ------------------------------> Waiting ------> Leased
+//!    ^  \________(a connection is idle)___________________^ |
+//!    |______________________ boundary ______________________|
+//! ```
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use super::deadlines::Deadlines;
+use super::login::LoggedIn;
+use super::wrap_up::wrap_up;
+use crate::config::PoolMode;
+use crate::net::{Outbox, Peer, Stream, scratch};
+use crate::pool::{Lease, Registered, Shelf, Wish};
+use crate::session::statements::{ClientStatements, Unnamed};
+use crate::session::{Kind, Pay, Rest, TxStatus};
+use crate::wire::{PgError, frontend, sqlstate};
+
+/// While a client waits for a server connection, this much more of what it
+/// sends is read, so that its leaving is noticed.
+const READ_AHEAD: usize = 64 * 1024;
+
+type Waiting = Pin<Box<dyn Future<Output = Result<Lease, PgError>> + Send>>;
+
+/// What serves the client now.
+pub(super) enum Service {
+    /// Nothing: it is between transactions.
+    Idle,
+    /// It is in the queue.
+    Waiting(Waiting),
+    /// A server connection.
+    Leased(Lease),
+}
+
+/// Why a client's session ends.
+#[derive(Debug)]
+pub(super) enum End {
+    /// It said Terminate.
+    Terminated,
+    /// Its connection broke or was closed.
+    Gone,
+    /// It is told this, then closed.
+    Told(PgError),
+    /// The server ended its connection with an error that was forwarded.
+    ServerEnded,
+}
+
+/// What is to become of the frame under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    Pass,
+    Drop,
+}
+
+/// An error was sent instead of running what the client asked for: what
+/// belongs to that is read and dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// Nothing is refused.
+    None,
+    /// The very next frame is the refused one.
+    Next,
+    /// Everything up to Sync.
+    UpToSync,
+}
+
+/// Counters of one client, added to the pool's when a lease ends.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub transactions: u64,
+    pub queries: u64,
+    pub received: u64,
+    pub sent: u64,
+}
+
+/// See the module.
+pub(super) struct Client {
+    stream: Stream,
+    pub(super) service: Service,
+    pub(super) shelf: Arc<Shelf>,
+    pub(super) handle: Registered,
+    pub(super) mode: PoolMode,
+    /// What the client has yet to take.
+    pub(super) outbox: Outbox,
+    /// What it sent that could not be dealt with yet: the start of a frame, or
+    /// whole frames that wait for something.
+    pub(super) inbox: Vec<u8>,
+    /// The inbox waits for something other than more bytes.
+    pub(super) inbox_waits: bool,
+    /// Bytes of the frame under way that are still to come.
+    pub(super) body_left: usize,
+    pub(super) body_fate: Fate,
+    pub(super) refusal: Refusal,
+    /// Its prepared statements; none has no memory.
+    pub(super) names: Option<Box<ClientStatements>>,
+    pub(super) unnamed: Unnamed,
+    pub(super) application_name: Arc<str>,
+    pub(super) counts: Counts,
+    pub(super) deadlines: Option<Box<Deadlines>>,
+}
+
+impl Client {
+    pub fn new(stream: Stream, with: LoggedIn) -> Self {
+        let mode = with.settings.pool_mode;
+        let deadlines = Deadlines::new(&with.house, &with.settings);
+        debug_assert_eq!(with.is_session_mode(), mode == PoolMode::Session);
+        Self {
+            stream,
+            service: Service::Idle,
+            shelf: with.shelf,
+            handle: with.handle,
+            mode,
+            outbox: Outbox::default(),
+            inbox: Vec::new(),
+            inbox_waits: false,
+            body_left: 0,
+            body_fate: Fate::Drop,
+            refusal: Refusal::None,
+            names: None,
+            unnamed: Unnamed::None,
+            application_name: with.application_name,
+            counts: Counts::default(),
+            deadlines,
+        }
+    }
+
+    /// Serves the client to its end.
+    ///
+    /// # Cancel safety
+    /// Dropped before its end, a server connection in use is closed.
+    pub async fn run(mut self, peer: Peer) {
+        poll_fn(|cx| {
+            self.handle.wake_by(cx.waker());
+            Poll::Ready(())
+        })
+        .await;
+        self.mark_idle();
+        let end = poll_fn(|cx| self.poll(cx)).await;
+        self.end(end, peer).await;
+    }
+
+    async fn end(mut self, end: End, peer: Peer) {
+        self.handle.served_by_nobody();
+        self.flush_counts();
+        let mid_frame = self.body_left > 0 && self.body_fate == Fate::Pass;
+        if let Service::Leased(lease) = std::mem::replace(&mut self.service, Service::Idle) {
+            let orderly = matches!(end, End::Terminated);
+            let reset = self.mode == PoolMode::Session;
+            let within = self.shelf.pool().settings.drain_timeout;
+            if !matches!(end, End::ServerEnded) {
+                tokio::spawn(wrap_up(lease, !orderly, mid_frame, reset, within));
+            }
+        }
+        match end {
+            End::Terminated | End::Gone => tracing::debug!(client = %peer, "closing because: client close request"),
+            End::ServerEnded => {
+                tracing::info!(client = %peer, "closing because: the server ended the connection");
+                self.last_words(&[]).await;
+            }
+            End::Told(error) => {
+                tracing::info!(client = %peer, sqlstate = %error.code, "closing because: {}", error.message);
+                self.last_words(&error.to_frame()).await;
+            }
+        }
+    }
+
+    /// Gives the client a moment to take what is left for it.
+    async fn last_words(&mut self, frame: &[u8]) {
+        self.outbox.push(frame);
+        let flushed = poll_fn(|cx| self.outbox.poll_flush(&mut self.stream, cx));
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(5), flushed).await;
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        loop {
+            match self.step(cx) {
+                Ok(true) => {}
+                Ok(false) => return Poll::Pending,
+                Err(end) => return Poll::Ready(end),
+            }
+        }
+    }
+
+    /// Does what can be done now; true when something was.
+    fn step(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        if self.handle.wish() != Wish::None {
+            self.grant_wish()?;
+        }
+        if self.outbox.poll_flush(&mut self.stream, cx).is_ready_and_broken() {
+            return Err(End::Gone);
+        }
+        match self.service {
+            Service::Waiting(_) => self.step_waiting(cx),
+            Service::Idle => self.step_client(cx),
+            Service::Leased(_) => Ok(self.step_client(cx)? | self.step_server(cx)?),
+        }
+    }
+
+    fn step_waiting(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let Service::Waiting(waiting) = &mut self.service else { return Ok(false) };
+        match waiting.as_mut().poll(cx) {
+            Poll::Ready(Ok(lease)) => {
+                self.service = Service::Idle;
+                self.retry_inbox(cx, Some(lease))?;
+                Ok(true)
+            }
+            Poll::Ready(Err(error)) => {
+                self.refuse(error)?;
+                self.retry_inbox(cx, None)?;
+                Ok(true)
+            }
+            // Reading on, within bounds, notices that the client has left.
+            Poll::Pending if self.inbox.len() < READ_AHEAD => self.read_ahead(cx),
+            Poll::Pending => Ok(false),
+        }
+    }
+
+    fn read_ahead(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        scratch::with(|scratch| match scratch::poll_read(&mut self.stream, cx, &mut scratch.read) {
+            Poll::Pending => Ok(false),
+            Poll::Ready(Err(_) | Ok(0)) => Err(End::Gone),
+            Poll::Ready(Ok(read)) => {
+                self.inbox.extend_from_slice(scratch.read.get(..read).unwrap_or_default());
+                Ok(true)
+            }
+        })
+    }
+
+    /// From the client: what it sent before, or a read.
+    fn step_client(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        if !self.may_take_from_client() {
+            return Ok(false);
+        }
+        if self.inbox_waits {
+            let before = self.inbox.len();
+            self.retry_inbox(cx, None)?;
+            return Ok(!self.inbox_waits || self.inbox.len() < before);
+        }
+        scratch::with(|scratch| match scratch::poll_read(&mut self.stream, cx, &mut scratch.read) {
+            Poll::Pending => Ok(false),
+            Poll::Ready(Err(_) | Ok(0)) => Err(End::Gone),
+            Poll::Ready(Ok(read)) => {
+                self.counts.received += u64::try_from(read).unwrap_or(0);
+                let bytes = scratch.read.get(..read).unwrap_or_default();
+                if self.inbox.is_empty() {
+                    self.take_in(cx, bytes, &mut scratch.write, None)?;
+                } else {
+                    let mut whole = std::mem::take(&mut self.inbox);
+                    whole.extend_from_slice(bytes);
+                    self.take_in(cx, &whole, &mut scratch.write, None)?;
+                }
+                Ok(true)
+            }
+        })
+    }
+
+    /// Back-pressure: nothing more from the client while the server, or the
+    /// client itself, has not taken what it should.
+    fn may_take_from_client(&mut self) -> bool {
+        match &self.service {
+            Service::Leased(lease) => lease.outbox.is_empty() && lease.tracker.may_send(),
+            Service::Idle => self.outbox.is_empty(),
+            Service::Waiting(_) => false,
+        }
+    }
+
+    /// Deals with what was put aside.
+    fn retry_inbox(&mut self, cx: &mut Context<'_>, lease: Option<Lease>) -> Result<(), End> {
+        let inbox = std::mem::take(&mut self.inbox);
+        self.inbox_waits = false;
+        scratch::with(|scratch| self.take_in(cx, &inbox, &mut scratch.write, lease))
+    }
+
+    /// Deals with bytes of the client, in order; `out` is empty. What cannot
+    /// be dealt with yet goes to the inbox.
+    fn take_in(&mut self, cx: &mut Context<'_>, bytes: &[u8], out: &mut Vec<u8>, lease: Option<Lease>) -> Result<(), End> {
+        let mut rest = bytes;
+        if let Some(lease) = lease {
+            self.begin(lease, out);
+        }
+        if !matches!(self.service, Service::Leased(_)) {
+            let (taken, needs_server) = self.unleased(rest)?;
+            rest = rest.get(taken..).unwrap_or_default();
+            if self.outbox.poll_flush(&mut self.stream, cx).is_ready_and_broken() {
+                return Err(End::Gone);
+            }
+            if !needs_server {
+                self.inbox = rest.to_vec();
+                return Ok(());
+            }
+            match self.shelf.try_lease() {
+                Some(lease) => self.begin(lease, out),
+                None => return self.wait(rest),
+            }
+        }
+        let Service::Leased(mut lease) = std::mem::replace(&mut self.service, Service::Idle) else { return Ok(()) };
+        let result = self.upstream(cx, &mut lease, rest, out);
+        self.service = Service::Leased(lease);
+        self.mark_busy();
+        result
+    }
+
+    fn wait(&mut self, rest: &[u8]) -> Result<(), End> {
+        self.inbox = rest.to_vec();
+        self.handle.waits();
+        self.mark_busy();
+        self.service = Service::Waiting(Box::pin(Arc::clone(&self.shelf).lease()));
+        Ok(())
+    }
+
+    /// A turn begins: the server connection takes on what is this client's.
+    fn begin(&mut self, mut lease: Lease, out: &mut Vec<u8>) {
+        self.handle.served_by(&lease.identity);
+        if lease.application_name != self.application_name {
+            lease.tracker.owe(Kind::Query, Pay::Swallow);
+            lease.unnamed_of = 0;
+            lease.application_name = Arc::clone(&self.application_name);
+            out.extend_from_slice(&frontend::query(&set_application_name(&self.application_name)));
+        }
+        self.service = Service::Leased(lease);
+    }
+
+    /// From the server: a read, judged and forwarded.
+    fn step_server(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let may_read = self.outbox.is_empty();
+        scratch::with(|scratch| {
+            let Service::Leased(lease) = &mut self.service else { return Ok(false) };
+            let server = &mut **lease;
+            let was_stuck = !server.outbox.is_empty();
+            // A broken connection shows when it is read.
+            let flushed = server.outbox.poll_flush(&mut server.stream, cx).is_ready();
+            if !may_read {
+                return Ok(was_stuck && flushed);
+            }
+            match scratch::poll_read(&mut server.stream, cx, &mut scratch.read) {
+                Poll::Pending => Ok(flushed && (self.release_at_boundary() || was_stuck)),
+                Poll::Ready(Err(_) | Ok(0)) => Err(End::Told(server_lost())),
+                Poll::Ready(Ok(read)) => {
+                    let bytes = scratch.read.get(..read).unwrap_or_default();
+                    self.downstream(cx, bytes, &mut scratch.write)?;
+                    Ok(true)
+                }
+            }
+        })
+    }
+
+    /// Writes to the client what is its own.
+    pub(super) fn send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Result<(), End> {
+        self.counts.sent += u64::try_from(bytes.len()).unwrap_or(0);
+        self.outbox.write(&mut self.stream, cx, bytes).map_err(|_| End::Gone)
+    }
+
+    /// Is the turn over?
+    fn at_boundary(&self) -> bool {
+        let Service::Leased(lease) = &self.service else { return false };
+        self.mode != PoolMode::Session
+            && self.body_left == 0
+            && !self.inbox_waits
+            && self.unnamed != Unnamed::OnServer
+            && lease.between_frames()
+            && !matches!(lease.tracker.rest(), Rest::Busy)
+    }
+
+    /// Ends the turn if it is over; says whether it was.
+    #[inline]
+    pub(super) fn release_at_boundary(&mut self) -> bool {
+        let over = self.at_boundary();
+        if over {
+            self.release();
+        }
+        over
+    }
+
+    fn release(&mut self) {
+        let Service::Leased(lease) = std::mem::replace(&mut self.service, Service::Idle) else { return };
+        self.handle.served_by_nobody();
+        self.flush_counts();
+        self.mark_idle();
+        if let Some(names) = &mut self.names {
+            // Everything is answered; the next server connection counts anew.
+            names.changed_in = None;
+        }
+        // In doubt the lease is dropped, which closes the server connection.
+        if let Rest::Boundary(boundary) = lease.tracker.rest() {
+            lease.give_back(boundary);
+        }
+    }
+
+    fn flush_counts(&mut self) {
+        let counts = std::mem::take(&mut self.counts);
+        let stats = &self.shelf.pool().stats;
+        stats.transactions.fetch_add(counts.transactions, Ordering::Relaxed);
+        stats.queries.fetch_add(counts.queries, Ordering::Relaxed);
+        stats.received.fetch_add(counts.received, Ordering::Relaxed);
+        stats.sent.fetch_add(counts.sent, Ordering::Relaxed);
+    }
+
+    /// Somebody wants something of this client.
+    fn grant_wish(&mut self) -> Result<(), End> {
+        match self.handle.wish() {
+            Wish::None => Ok(()),
+            Wish::StopWaiting => {
+                self.handle.granted(Wish::StopWaiting);
+                if matches!(self.service, Service::Waiting(_)) {
+                    self.refuse(PgError::error(sqlstate::QUERY_CANCELED, "canceling statement due to user request"))?;
+                }
+                Ok(())
+            }
+            Wish::EndAtBoundary => match self.service {
+                Service::Idle if self.body_left == 0 && self.inbox.is_empty() => Err(End::Told(shutting_down())),
+                Service::Leased(ref lease) if self.mode == PoolMode::Session && !lease.tracker.owes() => {
+                    match lease.tracker.status() {
+                        TxStatus::Idle => Err(End::Told(shutting_down())),
+                        TxStatus::InTransaction | TxStatus::Failed => Ok(()),
+                    }
+                }
+                Service::Idle | Service::Waiting(_) | Service::Leased(_) => Ok(()),
+            },
+            Wish::Deadline => {
+                self.handle.granted(Wish::Deadline);
+                self.deadline_passed()
+            }
+            Wish::EndNow => Err(End::Told(shutting_down())),
+        }
+    }
+
+    /// What the client asked for is not run: it is told why. FATAL ends it.
+    fn refuse(&mut self, error: PgError) -> Result<(), End> {
+        self.service = Service::Idle;
+        self.handle.served_by_nobody();
+        self.mark_idle();
+        if error.severity == crate::wire::Severity::Fatal {
+            return Err(End::Told(error));
+        }
+        self.outbox.push(&error.to_frame());
+        self.refusal = Refusal::Next;
+        self.inbox_waits = true;
+        Ok(())
+    }
+}
+
+/// A poll of a write: did it fail?
+trait Broken {
+    fn is_ready_and_broken(&self) -> bool;
+}
+
+impl Broken for Poll<std::io::Result<()>> {
+    fn is_ready_and_broken(&self) -> bool {
+        matches!(self, Poll::Ready(Err(_)))
+    }
+}
+
+fn shutting_down() -> PgError {
+    PgError::fatal(sqlstate::ADMIN_SHUTDOWN, "terminating connection due to administrator command")
+}
+
+fn server_lost() -> PgError {
+    PgError::fatal(sqlstate::CONNECTION_FAILURE, "server closed the connection unexpectedly")
+}
+
+/// The name is plain ASCII; with `E''` it reads the same whatever
+/// `standard_conforming_strings` says.
+fn set_application_name(name: &str) -> String {
+    format!("SET application_name TO E'{}'", name.replace('\\', "\\\\").replace('\'', "''"))
+}

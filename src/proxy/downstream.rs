@@ -1,0 +1,82 @@
+//! Server to client: what is judged to be the client's is written on.
+
+use std::task::Context;
+
+use super::client::{Client, End, Service};
+use crate::config::PoolMode;
+use crate::server::Digest;
+use crate::session::TxStatus;
+use crate::wire::{PgError, frontend, sqlstate};
+
+impl Client {
+    /// Judges and forwards what was read from the server.
+    pub(super) fn downstream(&mut self, cx: &mut Context<'_>, read: &[u8], out: &mut Vec<u8>) -> Result<(), End> {
+        let Service::Leased(lease) = &mut self.service else { return Ok(()) };
+        let digest = match lease.digest(read, out, self.names.as_deref()) {
+            Ok(digest) => digest,
+            Err(violation) => {
+                tracing::warn!(pid = lease.identity.pid, "server broke the protocol: {violation}");
+                return Err(End::Told(PgError::fatal(sqlstate::CONNECTION_FAILURE, "the server broke the protocol")));
+            }
+        };
+        let bytes = digest.forward.bytes(read, out);
+        if !bytes.is_empty() {
+            self.send(cx, bytes)?;
+        }
+        self.counts.queries += u64::from(digest.ready);
+        self.counts.transactions += u64::from(digest.transactions);
+        if digest.fatal {
+            return Err(End::ServerEnded);
+        }
+        self.follow(digest);
+        self.release_or_go_on()
+    }
+
+    /// What the server's messages changed on our side.
+    fn follow(&mut self, digest: Digest) {
+        let Service::Leased(lease) = &mut self.service else { return };
+        let undone = lease.tracker.take_undone();
+        for (op, _) in &undone {
+            lease.undo(op);
+        }
+        if digest.deallocated_all {
+            lease.statements.clear();
+            if let Some(names) = &mut self.names {
+                names.clear();
+            }
+        }
+        if digest.stale_statement
+            && let Some(names) = &self.names
+        {
+            // The driver will prepare again: then PostgreSQL really shall.
+            names.each(|statement| self.shelf.statements.retire(statement));
+        }
+        if let Some(name) = digest.application_name {
+            self.application_name = name.into();
+        }
+        if lease.tracker.take_held_sync() {
+            lease.outbox.push(&frontend::sync());
+        }
+        for (op, failed_itself) in undone {
+            self.undo(op, failed_itself);
+        }
+    }
+
+    /// The turn ends at its boundary; otherwise what waited for the server's
+    /// answer is looked at again.
+    fn release_or_go_on(&mut self) -> Result<(), End> {
+        let Service::Leased(lease) = &self.service else { return Ok(()) };
+        let open = lease.tracker.status() != TxStatus::Idle && !lease.tracker.owes();
+        if self.mode == PoolMode::Statement && open {
+            return Err(End::Told(PgError::fatal(
+                sqlstate::FEATURE_NOT_SUPPORTED,
+                "transaction blocks not allowed in statement pooling mode",
+            )));
+        }
+        if !lease.tracker.owes() {
+            self.mark_answered();
+        }
+        self.release_at_boundary();
+        Ok(())
+    }
+}

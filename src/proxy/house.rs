@@ -1,0 +1,67 @@
+//! What all clients share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use parking_lot::RwLock;
+
+use crate::auth::Verifiers;
+use crate::config::Config;
+use crate::pool::{Clients, Directory};
+
+/// The pools, the clients, and the configuration in force.
+#[derive(Debug)]
+pub struct House {
+    config: RwLock<Arc<Config>>,
+    /// All pools.
+    pub directory: Directory,
+    /// All clients that have logged in.
+    pub clients: Arc<Clients>,
+    /// What judges the clients' secrets.
+    pub verifiers: Verifiers,
+    connected: AtomicU32,
+}
+
+/// A client connection counts against `max_client_conn` as long as this lives.
+#[derive(Debug)]
+pub struct Connected(Arc<House>);
+
+impl House {
+    /// A house for this configuration; `secret` is random.
+    #[must_use]
+    pub fn new(config: Config, secret: [u8; 32]) -> Arc<Self> {
+        let verifiers = Verifiers::new(secret, config.general.scram_iterations);
+        Arc::new(Self {
+            config: RwLock::new(Arc::new(config)),
+            directory: Directory::default(),
+            clients: Arc::default(),
+            verifiers,
+            connected: AtomicU32::new(0),
+        })
+    }
+
+    /// The configuration in force.
+    #[must_use]
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.read())
+    }
+
+    /// Client connections now.
+    #[must_use]
+    pub fn connected(&self) -> u32 {
+        self.connected.load(Ordering::Relaxed)
+    }
+
+    /// Counts one more client connection; the number with it.
+    #[must_use]
+    pub fn connect(self: &Arc<Self>) -> (Connected, u32) {
+        let before = self.connected.fetch_add(1, Ordering::AcqRel);
+        (Connected(Arc::clone(self)), before + 1)
+    }
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.connected.fetch_sub(1, Ordering::AcqRel);
+    }
+}

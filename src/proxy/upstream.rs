@@ -1,0 +1,139 @@
+//! Client to server: what each frame asks for, and what is owed for it.
+
+use std::task::Context;
+
+use super::client::{Client, End, Fate};
+use crate::pool::Lease;
+use crate::session::{Kind, Pay, SyncFate};
+use crate::wire::frame::{self, Header};
+use crate::wire::run::Run;
+use crate::wire::{PgError, sqlstate};
+
+/// Longest frame that a client may send: PostgreSQL's own bound, 1 GiB.
+const MAX_FRAME: usize = 0x3fff_ffff;
+
+/// What is done with a frame.
+pub(super) enum Act {
+    /// It goes to the server as it is.
+    Pass,
+    /// It goes nowhere.
+    Drop,
+    /// So many of its first bytes have been replaced; the rest passes.
+    Replaced(usize),
+    /// It is looked at again when more of it has arrived.
+    More,
+    /// It is looked at again when the server has answered.
+    Hold,
+}
+
+impl Client {
+    /// Sends on what the client said. What cannot be dealt with yet goes to
+    /// the inbox. `out` may hold frames that go ahead.
+    pub(super) fn upstream(&mut self, cx: &mut Context<'_>, lease: &mut Lease, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), End> {
+        let mut run = Run::new(bytes, out);
+        let walked = self.walk(lease, bytes, &mut run);
+        let forward = run.finish();
+        // What came before a frame that ends the session is sent all the same.
+        let server = &mut **lease;
+        let ready = forward.bytes(bytes, out);
+        if !ready.is_empty() && server.outbox.write(&mut server.stream, cx, ready).is_err() {
+            // The server has closed; what it said last is still to be read.
+            server.outbox = Default::default();
+        }
+        let at = walked?;
+        self.inbox = bytes.get(at..).unwrap_or_default().to_vec();
+        if lease.tracker.has_answers() {
+            let mut answers = Vec::new();
+            lease.tracker.answers(&mut answers);
+            self.send(cx, &answers)?;
+        }
+        Ok(())
+    }
+
+    /// Walks over frames; returns up to where they were dealt with.
+    fn walk(&mut self, lease: &mut Lease, bytes: &[u8], run: &mut Run<'_>) -> Result<usize, End> {
+        let mut at = 0;
+        while at < bytes.len() {
+            if self.body_left > 0 {
+                let part = self.body_left.min(bytes.len() - at);
+                if self.body_fate == Fate::Pass {
+                    run.pass(at..at + part);
+                }
+                self.body_left -= part;
+                at += part;
+                continue;
+            }
+            let rest = bytes.get(at..).unwrap_or_default();
+            let Some(header) = header_of(rest)? else { break };
+            if !lease.tracker.may_send() {
+                self.inbox_waits = true;
+                break;
+            }
+            let here = header.total.min(rest.len());
+            let frame = rest.get(..here).unwrap_or_default();
+            let (from, fate) = match self.act(lease, header, frame, run)? {
+                Act::Pass => (0, Fate::Pass),
+                Act::Replaced(from) => (from, Fate::Pass),
+                Act::Drop => (here, Fate::Drop),
+                Act::More => break,
+                Act::Hold => {
+                    self.inbox_waits = true;
+                    break;
+                }
+            };
+            if from < here {
+                run.pass(at + from..at + here);
+            }
+            self.body_left = header.total - here;
+            self.body_fate = fate;
+            at += here;
+        }
+        Ok(at)
+    }
+
+    /// Decides about one frame, of which `frame` has arrived.
+    #[inline]
+    fn act(&mut self, lease: &mut Lease, header: Header, frame: &[u8], run: &mut Run<'_>) -> Result<Act, End> {
+        let tracker = &mut lease.tracker;
+        match header.tag {
+            b'Q' => {
+                self.loses_unnamed(lease);
+                return Ok(Act::Pass);
+            }
+            b'F' => tracker.owe(Kind::FunctionCall, Pay::Forward),
+            b'E' => tracker.owe(Kind::Execute, Pay::Forward),
+            b'S' => match tracker.client_sync() {
+                SyncFate::Forward => {}
+                SyncFate::Hold => return Ok(Act::Drop),
+            },
+            b'H' if !tracker.unsynced() => return Ok(Act::Drop),
+            b'H' => {}
+            b'd' if !tracker.expects_copy_data() => return Ok(Act::Drop),
+            b'd' => {}
+            b'c' | b'f' => {
+                if !tracker.client_ends_copy() {
+                    return Ok(Act::Drop);
+                }
+            }
+            b'P' | b'B' | b'D' | b'C' => return self.statement_frame(lease, header, frame, run),
+            b'X' => return Err(End::Terminated),
+            tag => return Err(End::Told(unknown_type(tag))),
+        }
+        Ok(Act::Pass)
+    }
+}
+
+/// The header at the start of `bytes`, if it has arrived.
+pub(super) fn header_of(bytes: &[u8]) -> Result<Option<Header>, End> {
+    frame::header(bytes, MAX_FRAME)
+        .map_err(|_| End::Told(PgError::fatal(sqlstate::PROTOCOL_VIOLATION, "invalid message length")))
+}
+
+/// Is this a message that a client may send to a server at all?
+pub(super) fn is_frontend(tag: u8) -> bool {
+    matches!(tag, b'Q' | b'F' | b'P' | b'B' | b'D' | b'C' | b'E' | b'S' | b'H' | b'd' | b'c' | b'f' | b'X')
+}
+
+pub(super) fn unknown_type(tag: u8) -> PgError {
+    PgError::fatal(sqlstate::PROTOCOL_VIOLATION, format!("invalid frontend message type {tag}"))
+}

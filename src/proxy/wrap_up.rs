@@ -1,0 +1,48 @@
+//! The end of a lease whose client has left.
+
+use std::time::Duration;
+
+use crate::pool::Lease;
+use crate::server::cancel;
+use crate::session::Rest;
+
+/// Brings the server connection of a client that has left to a boundary and
+/// gives it back, or closes it. `cancel_first`: what still runs is cancelled
+/// at once. `mid_frame`: the client left in the middle of a message, which
+/// nobody can complete. `reset`: the session was the client's own (session
+/// mode), so its state is discarded.
+///
+/// # Cancel safety
+/// Dropped before its end, the server connection is closed.
+pub(super) async fn wrap_up(mut lease: Lease, cancel_first: bool, mid_frame: bool, reset: bool, within: Duration) {
+    if mid_frame {
+        if lease.tracker.owes() {
+            let under_way = lease.identity.begin_cancel();
+            cancel(&under_way, within).await;
+        }
+        return;
+    }
+    let pid = lease.identity.pid;
+    let settled = match lease.settle(cancel_first, within).await {
+        Ok(boundary) if !reset => Ok(boundary),
+        Ok(_) => discard_all(&mut lease, within).await,
+        Err(why) => Err(why.to_string()),
+    };
+    match settled {
+        Ok(boundary) => lease.give_back(boundary),
+        Err(why) => tracing::info!(pid, "closing because: {why}"),
+    }
+}
+
+async fn discard_all(lease: &mut Lease, within: Duration) -> Result<crate::session::Boundary, String> {
+    match tokio::time::timeout(within, lease.query("DISCARD ALL")).await {
+        Ok(Ok(())) => {}
+        Ok(Err(why)) => return Err(why.to_string()),
+        Err(_) => return Err("DISCARD ALL took too long".to_owned()),
+    }
+    lease.statements.clear();
+    match lease.tracker.rest() {
+        Rest::Boundary(boundary) => Ok(boundary),
+        Rest::Busy | Rest::Doubt => Err("what it owes is not certain".to_owned()),
+    }
+}
