@@ -84,22 +84,28 @@ def _():
 
 @case("30 threads cancel their own queries and nobody else's")
 def _():
+    def cancel_until(done, connection):
+        # One that comes before the query has begun ends nothing: so ask again.
+        while not done.wait(random.uniform(0.0, 0.2)):
+            connection.cancel_safe(timeout=10)
+
     def work(n):
         with connect(autocommit=True, prepare_threshold=None) as connection:
             for k in range(4):
-                timer = threading.Timer(random.uniform(0.0, 0.2), connection.cancel_safe)
-                timer.start()
-                # Even ones sleep until they are cancelled; of the odd ones the
-                # cancel may come when the query is over.
+                done = threading.Event()
+                cancelling = threading.Thread(target=cancel_until, args=(done, connection))
+                cancelling.start()
                 try:
-                    if n % 2 == 0:
-                        while True:
-                            connection.execute("SELECT pg_sleep(60)")
-                    connection.execute("SELECT pg_sleep(0.05)")
+                    # Even ones sleep until they are cancelled; to odd ones the
+                    # cancel may come when the query is over.
+                    connection.execute("SELECT pg_sleep(%s)", (60 if n % 2 == 0 else 0.05,))
+                    assert n % 2 == 1, "slept through"
                 except errors.QueryCanceled:
                     pass
-                timer.join()
-                # A cancel sent and answered before this query began must not hit it.
+                finally:
+                    done.set()
+                    cancelling.join()
+                # cancel_safe returns when the cancel is over: none is left for this.
                 assert value(connection, "SELECT %s::int FROM pg_sleep(0.01)", (n * 10 + k,)) == n * 10 + k
         return True
 
