@@ -112,15 +112,17 @@ password = "$quoted"
 CONF
 }
 
+listening_or_ended() { grep -q 'listening on 127\.0\.0\.1:' "$1" || ! alive "$2"; }
+
 # start_pgweave NAME AUTH_TYPE: sets started_pid and started_port.
 start_pgweave() {
   local log=$work/pgweave-$1.log config=$work/$1.toml
   write_config "$config" "$2"
   (exec "$pgweave" "$config") >"$log" 2>&1 &
   started_pid=$!
-  wait_until 15 grep -q 'listening on 127\.0\.0\.1:' "$log"
+  wait_until 15 listening_or_ended "$log" "$started_pid"
   started_port=$(sed -n 's/.*listening on 127\.0\.0\.1:\([0-9][0-9]*\).*/\1/p' "$log" | head -n 1)
-  [ -n "$started_port" ] && kill -0 "$started_pid" 2>/dev/null && return 0
+  [ -n "$started_port" ] && alive "$started_pid" && return 0
   tail -n 5 "$log" >&2
   say "FAILED pgweave: it did not start with auth_type $2"
   return 1
