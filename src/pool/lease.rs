@@ -34,8 +34,8 @@ impl Permit {
         Self(Some(Arc::clone(pool)))
     }
 
-    /// The gate has passed it on to somebody else.
-    pub fn is_handed_on(mut self) {
+    /// The gate has passed it on to somebody else already.
+    pub fn forget(mut self) {
         self.0 = None;
     }
 }
@@ -78,7 +78,7 @@ impl Lease {
         taken.idle_since = now;
         match pool.gate.offer(taken, self.shelf.id) {
             // Handed on with the permit.
-            None => permit.is_handed_on(),
+            None => permit.forget(),
             // Onto the shelf, before the permit can bring somebody who looks there.
             Some(taken) => drop(taken),
         }

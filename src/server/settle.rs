@@ -47,9 +47,8 @@ impl Server {
     /// Dropped before its end, the connection must be closed.
     pub async fn settle(&mut self, cancel_first: bool, within: Duration) -> Result<Boundary, Unsettled> {
         self.end_what_the_client_began();
-        if cancel_first {
-            self.cancel_what_runs(within).await?;
-        } else if timeout(within, self.quiesce()).await.is_err() {
+        let ended = !cancel_first && timeout(within, self.quiesce()).await.is_ok();
+        if !ended {
             self.cancel_what_runs(within).await?;
         }
         let orderly = async {
