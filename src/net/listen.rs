@@ -39,7 +39,10 @@ impl Listener {
     /// Dropping it loses no client.
     pub async fn accept(&self) -> io::Result<(Stream, Peer)> {
         let (stream, address) = self.socket.accept().await?;
-        super::dial::tune(&stream);
+        // Elsewhere an accepted socket does not take the listener's options on.
+        if !cfg!(target_os = "linux") {
+            super::dial::tune(&stream);
+        }
         Ok((Stream::Tcp(stream), Peer::Tcp(address)))
     }
 }
@@ -76,6 +79,8 @@ fn bind(address: SocketAddr, options: ListenOptions) -> io::Result<Listener> {
     }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
+    socket.set_tcp_nodelay(true)?;
+    socket.set_keepalive(true)?;
     socket.listen(options.backlog)?;
     let socket = TcpListener::from_std(socket.into())?;
     let address = socket.local_addr()?;

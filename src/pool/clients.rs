@@ -187,17 +187,19 @@ impl Clients {
     /// # Errors
     /// When the system has no random bytes.
     pub fn register(self: &Arc<Self>, long_key: bool) -> Result<Registered, getrandom::Error> {
-        let mut secret = vec![0; if long_key { LONG_KEY } else { 4 }];
-        getrandom::fill(&mut secret)?;
+        let mut random = [0; LONG_KEY + 4];
+        getrandom::fill(&mut random)?;
+        let (pid, secret) = random.split_first_chunk::<4>().unwrap_or((&[0; 4], &[]));
+        let secret = if long_key { secret } else { secret.get(..4).unwrap_or_default() };
+        let mut pid = i32::from_be_bytes(*pid);
         let mut by_pid = self.by_pid.lock();
-        let pid = loop {
-            let mut random = [0; 4];
-            getrandom::fill(&mut random)?;
-            let pid = (i32::from_be_bytes(random) & (VIRTUAL_PID - 1)) | VIRTUAL_PID;
+        loop {
+            pid = (pid & (VIRTUAL_PID - 1)) | VIRTUAL_PID;
             if !by_pid.contains_key(&pid) {
-                break pid;
+                break;
             }
-        };
+            pid = pid.wrapping_add(1);
+        }
         let handle = Arc::new(ClientHandle {
             pid,
             id: self.next_id.fetch_add(1, Ordering::Relaxed),

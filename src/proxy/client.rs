@@ -14,6 +14,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use super::deadlines::Deadlines;
+use super::house::{Connected, House};
 use super::login::LoggedIn;
 use super::wrap_up::wrap_up;
 use crate::config::PoolMode;
@@ -83,6 +84,9 @@ pub(super) struct Counts {
 /// See the module.
 pub(super) struct Client {
     stream: Stream,
+    peer: Peer,
+    /// Counts against `max_client_conn`.
+    _connected: Connected,
     pub(super) service: Service,
     pub(super) shelf: Arc<Shelf>,
     pub(super) handle: Registered,
@@ -107,19 +111,18 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub fn new(stream: Stream, with: LoggedIn) -> Self {
-        let mode = with.settings.pool_mode;
-        let deadlines = Deadlines::new(&with.house, &with.settings);
-        debug_assert_eq!(with.is_session_mode(), mode == PoolMode::Session);
+    pub fn new(stream: Stream, peer: Peer, connected: Connected, house: &Arc<House>, with: LoggedIn) -> Self {
         Self {
             stream,
+            peer,
+            _connected: connected,
             service: Service::Idle,
             shelf: with.shelf,
             handle: with.handle,
-            mode,
+            mode: with.settings.pool_mode,
             outbox: Outbox::default(),
-            inbox: Vec::new(),
-            inbox_waits: false,
+            inbox_waits: !with.ahead.is_empty(),
+            inbox: with.ahead,
             body_left: 0,
             body_fate: Fate::Drop,
             refusal: Refusal::None,
@@ -127,26 +130,27 @@ impl Client {
             unnamed: Unnamed::None,
             application_name: with.application_name,
             counts: Counts::default(),
-            deadlines,
+            deadlines: Deadlines::new(house, &with.settings),
         }
     }
 
-    /// Serves the client to its end.
-    ///
-    /// # Cancel safety
-    /// Dropped before its end, a server connection in use is closed.
-    pub async fn run(mut self, peer: Peer) {
-        poll_fn(|cx| {
-            self.handle.wake_by(cx.waker());
-            Poll::Ready(())
-        })
-        .await;
+    /// Serves the client until its session ends.
+    pub fn serve(&mut self) -> impl Future<Output = End> {
         self.mark_idle();
-        let end = poll_fn(|cx| self.poll(cx)).await;
-        self.end(end, peer).await;
+        let mut is_known = false;
+        poll_fn(move |cx| {
+            if !is_known {
+                self.handle.wake_by(cx.waker());
+                is_known = true;
+            }
+            self.poll(cx)
+        })
     }
 
-    async fn end(mut self, end: End, peer: Peer) {
+    /// The end of a session: the server connection is brought to a boundary,
+    /// the client hears why.
+    pub async fn end(mut self, end: End) {
+        let client = self.peer;
         self.handle.served_by_nobody();
         self.flush_counts();
         let mid_frame = self.body_left > 0 && self.body_fate == Fate::Pass;
@@ -159,13 +163,13 @@ impl Client {
             }
         }
         match end {
-            End::Terminated | End::Gone => tracing::debug!(client = %peer, "closing because: client close request"),
+            End::Terminated | End::Gone => tracing::debug!(%client, "closing because: client close request"),
             End::ServerEnded => {
-                tracing::info!(client = %peer, "closing because: the server ended the connection");
+                tracing::info!(%client, "closing because: the server ended the connection");
                 self.last_words(&[]).await;
             }
             End::Told(error) => {
-                tracing::info!(client = %peer, sqlstate = %error.code, "closing because: {}", error.message);
+                tracing::info!(%client, sqlstate = %error.code, "closing because: {}", error.message);
                 self.last_words(&error.to_frame()).await;
             }
         }

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::client::Client;
 use super::house::House;
 use crate::auth::{Exchange, MAX_ANSWER_BYTES, Method, Step, StoredSecret};
-use crate::config::{AuthType, PoolMode, PoolSettings};
+use crate::config::{AuthType, PoolSettings};
 use crate::net::{Peer, Stream};
 use crate::pool::{Registered, Shelf, StartupClass, Welcome};
 use crate::session::Rest;
@@ -37,49 +37,57 @@ impl From<PgError> for NoSession {
 }
 
 /// Serves one connection from its first byte to its last.
+///
+/// # Cancel safety
+/// Dropped before its end, a server connection in use is closed.
 pub async fn serve(house: Arc<House>, stream: Stream, peer: Peer) {
-    let (_connected, number) = house.connect();
+    // Logging in and ending are boxed: an idle client pays only for itself.
+    let Some(mut client) = Box::pin(admit(house, stream, peer)).await else { return };
+    let end = client.serve().await;
+    Box::pin(client.end(end)).await;
+}
+
+/// Logs a client in; `None` when that came to nothing, and it has been told.
+async fn admit(house: Arc<House>, mut stream: Stream, peer: Peer) -> Option<Client> {
+    let (connected, number) = house.connect();
     let within = house.config().general.client_login_timeout;
-    // Boxed: what a login needs is freed before the session begins.
-    let mut stream = Box::new(stream);
-    let login = Box::pin(timeout(within, log_in(&house, &mut stream, peer, number))).await;
-    let client = match login {
-        Ok(Ok(logged_in)) => Client::new(*stream, logged_in),
-        Ok(Err(NoSession::Silence)) => return,
+    match timeout(within, log_in(&house, &mut stream, number)).await {
+        Ok(Ok(logged_in)) => Some(Client::new(stream, peer, connected, &house, logged_in)),
+        Ok(Err(NoSession::Silence)) => None,
         Ok(Err(NoSession::Refused(error))) => {
             tracing::info!(client = %peer, sqlstate = %error.code, "login failed: {}", error.message);
             let _ = stream.write_all(&error.to_frame()).await;
-            return;
+            None
         }
         Err(_) => {
-            let error = PgError::fatal("08P01", "client_login_timeout");
             tracing::info!(client = %peer, "closing because: client_login_timeout");
-            stream.write_last(&error.to_frame());
-            return;
+            stream.write_last(&PgError::fatal("08P01", "client_login_timeout").to_frame());
+            None
         }
-    };
-    client.run(peer).await;
+    }
 }
 
 /// All that a session begins with.
 pub(super) struct LoggedIn {
-    pub house: Arc<House>,
     pub shelf: Arc<Shelf>,
     pub settings: PoolSettings,
     pub handle: Registered,
     pub application_name: Arc<str>,
+    /// What the client has sent already.
+    pub ahead: Vec<u8>,
 }
 
-async fn log_in(house: &Arc<House>, stream: &mut Stream, peer: Peer, number: u32) -> Result<LoggedIn, NoSession> {
-    let startup = first_words(house, stream).await?;
+async fn log_in(house: &Arc<House>, stream: &mut Stream, number: u32) -> Result<LoggedIn, NoSession> {
+    let mut intro = Intro { stream, read: Vec::new() };
+    let startup = first_words(house, &mut intro).await?;
     if number > house.config().general.max_client_conn {
         return Err(PgError::fatal(sqlstate::TOO_MANY_CONNECTIONS, "no more connections allowed (max_client_conn)").into());
     }
     if startup.needs_negotiation() {
         let options = startup.protocol_options.clone();
-        stream.write_all(&backend::negotiate_protocol_version(startup.agreed_minor(), options)).await?;
+        intro.stream.write_all(&backend::negotiate_protocol_version(startup.agreed_minor(), options)).await?;
     }
-    let accepted = authenticate(house, stream, &startup).await?;
+    let accepted = authenticate(house, &mut intro, &startup).await?;
     if startup.replication.as_deref().is_some_and(asks_for_replication) {
         return Err(PgError::fatal(sqlstate::FEATURE_NOT_SUPPORTED, "replication connections do not go through pgweave")
             .with_hint("Connect to PostgreSQL directly for replication.")
@@ -108,23 +116,46 @@ async fn log_in(house: &Arc<House>, stream: &mut Stream, peer: Peer, number: u32
     }
     reply.extend_from_slice(&backend::backend_key_data(handle.pid, handle.secret()));
     reply.extend_from_slice(&backend::READY_IDLE);
-    stream.write_all(&reply).await?;
-    tracing::debug!(client = %peer, user = %startup.user, database = %startup.database, "login");
-    Ok(LoggedIn { house: Arc::clone(house), shelf, settings, handle, application_name })
+    intro.stream.write_all(&reply).await?;
+    Ok(LoggedIn { shelf, settings, handle, application_name, ahead: intro.read })
+}
+
+/// Reads what comes before a session: few system calls, bounded memory.
+struct Intro<'a> {
+    stream: &'a mut Stream,
+    /// What has been read and not been taken yet.
+    read: Vec<u8>,
+}
+
+impl Intro<'_> {
+    /// The next `count` bytes.
+    async fn take(&mut self, count: usize) -> io::Result<Vec<u8>> {
+        while self.read.len() < count {
+            self.read.reserve(count.max(512));
+            if self.stream.read_buf(&mut self.read).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        let rest = self.read.split_off(count);
+        Ok(std::mem::replace(&mut self.read, rest))
+    }
+
+    async fn take_array<const N: usize>(&mut self) -> io::Result<[u8; N]> {
+        let bytes = self.take(N).await?;
+        bytes.try_into().map_err(|_| io::ErrorKind::UnexpectedEof.into())
+    }
 }
 
 /// Everything before the StartupMessage, and it.
-async fn first_words(house: &Arc<House>, stream: &mut Stream) -> Result<Startup, NoSession> {
+async fn first_words(house: &Arc<House>, intro: &mut Intro<'_>) -> Result<Startup, NoSession> {
     let (mut asked_tls, mut asked_gss) = (false, false);
     loop {
-        let length = stream.read_u32().await?;
+        let length = u32::from_be_bytes(intro.take_array().await?);
         let body = usize::try_from(length).ok().and_then(|length| length.checked_sub(4));
         let Some(body) = body.filter(|body| (4..=MAX_STARTUP).contains(body)) else {
             return Err(PgError::fatal(sqlstate::PROTOCOL_VIOLATION, "invalid length of startup packet").into());
         };
-        let mut packet = vec![0; body];
-        stream.read_exact(&mut packet).await?;
-        match first_packet(&packet)? {
+        match first_packet(&intro.take(body).await?)? {
             FirstPacket::Ssl if !asked_tls => asked_tls = true,
             FirstPacket::GssEnc if !asked_gss => asked_gss = true,
             FirstPacket::Ssl | FirstPacket::GssEnc => {
@@ -138,12 +169,12 @@ async fn first_words(house: &Arc<House>, stream: &mut Stream) -> Result<Startup,
             FirstPacket::Startup(startup) => return Ok(startup),
         }
         // As PostgreSQL without TLS and GSSAPI: the client may go on in clear.
-        stream.write_all(b"N").await?;
+        intro.stream.write_all(b"N").await?;
     }
 }
 
 /// Proves who the client is; returns the frames that say so.
-async fn authenticate(house: &House, stream: &mut Stream, startup: &Startup) -> Result<Vec<u8>, NoSession> {
+async fn authenticate(house: &House, intro: &mut Intro<'_>, startup: &Startup) -> Result<Vec<u8>, NoSession> {
     let config = house.config();
     let method = match config.general.auth_type {
         AuthType::Trust => Method::Trust,
@@ -154,13 +185,15 @@ async fn authenticate(house: &House, stream: &mut Stream, startup: &Startup) -> 
     let secret = config.users.get(&startup.user).and_then(|user| user.password.as_ref());
     let secret = secret.map(|secret| StoredSecret::parse(secret.expose()));
     let mut random = [0; 32];
-    getrandom::fill(&mut random).map_err(|_| PgError::fatal(sqlstate::INTERNAL_ERROR, "no random bytes"))?;
+    if method != Method::Trust {
+        getrandom::fill(&mut random).map_err(|_| PgError::fatal(sqlstate::INTERNAL_ERROR, "no random bytes"))?;
+    }
     let (mut exchange, mut step) = Exchange::begin(method, &startup.user, secret.as_ref(), &house.verifiers, random);
     loop {
         step = match step {
             Step::Send(frames) => {
-                stream.write_all(&frames).await?;
-                exchange.answer(&password_message(stream).await?)
+                intro.stream.write_all(&frames).await?;
+                exchange.answer(&password_message(intro).await?)
             }
             Step::Derive(derivation) => {
                 // 0.7 ms of CPU: not on a thread that serves queries.
@@ -173,16 +206,13 @@ async fn authenticate(house: &House, stream: &mut Stream, startup: &Startup) -> 
     }
 }
 
-async fn password_message(stream: &mut Stream) -> Result<Vec<u8>, NoSession> {
-    let mut head = [0; frame::HEADER];
-    stream.read_exact(&mut head).await?;
+async fn password_message(intro: &mut Intro<'_>) -> Result<Vec<u8>, NoSession> {
+    let head: [u8; frame::HEADER] = intro.take_array().await?;
     let header = frame::header(&head, MAX_ANSWER_BYTES).ok().flatten().filter(|header| header.tag == b'p');
     let Some(header) = header else {
         return Err(PgError::fatal(sqlstate::PROTOCOL_VIOLATION, "expected a password response").into());
     };
-    let mut body = vec![0; header.total - frame::HEADER];
-    stream.read_exact(&mut body).await?;
-    Ok(body)
+    Ok(intro.take(header.total - frame::HEADER).await?)
 }
 
 /// What the server connections of this client are opened with, and its
@@ -228,9 +258,31 @@ fn asks_for_replication(value: &str) -> bool {
     !matches!(value.to_ascii_lowercase().as_str(), "false" | "off" | "no" | "0" | "f" | "n" | "")
 }
 
-impl LoggedIn {
-    /// Does one client keep its server connection to the end?
-    pub fn is_session_mode(&self) -> bool {
-        self.settings.pool_mode == PoolMode::Session
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_costs_little_while_it_idles() {
+        // What a task holds for an idle client, all sockets' and maps' memory apart.
+        assert!(size_of::<Client>() <= 416, "{}", size_of::<Client>());
+    }
+
+    #[test]
+    fn the_application_name_is_not_part_of_the_class_if_it_is_plain() {
+        let startup = |name: &str| Startup {
+            settings: vec![("application_name".into(), name.into()), ("DateStyle".into(), "ISO".into())],
+            ..Startup::default()
+        };
+        let (class, name) = startup_class(&startup("psql"));
+        assert_eq!((class.len(), name.as_deref()), (1, Some("psql")));
+        let (class, name) = startup_class(&startup("ps\u{e9}l"));
+        assert_eq!((class.len(), name), (2, None));
+    }
+
+    #[test]
+    fn replication_is_a_boolean_or_a_word() {
+        assert!(["true", "on", "1", "database", "yes"].into_iter().all(asks_for_replication));
+        assert!(!["false", "off", "0", "no"].into_iter().any(asks_for_replication));
     }
 }
