@@ -1,7 +1,9 @@
 //! How many server connections may be open at once, over one pool or many.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -17,6 +19,9 @@ pub struct Budget {
     limit: AtomicU32,
     open: AtomicU32,
     freed: Notify,
+    /// Who waits for a place, by when they came.
+    line: Mutex<VecDeque<Instant>>,
+    waiting: AtomicU32,
     members: Mutex<Vec<Weak<ServerPool>>>,
 }
 
@@ -63,9 +68,47 @@ impl Budget {
         richest.is_some_and(|pool| pool.close_one_idle())
     }
 
-    /// Waits until a place may have become free.
-    pub(super) async fn freed(&self) {
-        self.freed.notified().await;
+    /// Waits, from `since` on, until a place may have become free.
+    pub(super) async fn freed(&self, since: Instant) {
+        let _in_line = InLine::join(self, since);
+        let freed = self.freed.notified();
+        // One may have become idle between the last look and the line.
+        if !self.evict() {
+            freed.await;
+        }
+    }
+
+    /// Since when the oldest has waited for a place.
+    #[inline]
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        if self.waiting.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        self.line.lock().iter().min().copied()
+    }
+}
+
+/// One who waits for a place; out of the line on drop.
+struct InLine<'a> {
+    budget: &'a Budget,
+    since: Instant,
+}
+
+impl<'a> InLine<'a> {
+    fn join(budget: &'a Budget, since: Instant) -> Self {
+        budget.line.lock().push_back(since);
+        budget.waiting.fetch_add(1, Ordering::AcqRel);
+        Self { budget, since }
+    }
+}
+
+impl Drop for InLine<'_> {
+    fn drop(&mut self) {
+        let mut line = self.budget.line.lock();
+        if let Some(at) = line.iter().position(|since| *since == self.since) {
+            line.remove(at);
+            self.budget.waiting.fetch_sub(1, Ordering::AcqRel);
+        }
     }
 }
 

@@ -74,6 +74,9 @@ impl Lease {
         if taken.is_stale(now) || pool.settings.server_lifetime.is_zero() || taken.server.identity.is_doomed() {
             return;
         }
+        if pool.owes_a_place() {
+            return;
+        }
         taken.clean = true;
         taken.idle_since = now;
         match pool.gate.offer(taken, self.shelf.id) {

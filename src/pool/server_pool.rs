@@ -23,6 +23,9 @@ use crate::wire::{PgError, Severity, sqlstate};
 /// Startup classes that are kept without a client using them.
 const SPARE_SHELVES: usize = 32;
 
+/// How long a PostgreSQL that says that it is starting up is waited for.
+const STARTING_UP: Duration = Duration::from_secs(5);
+
 /// "Never", for a wait without a limit: a year is beyond any client and below
 /// what timers can hold.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -125,6 +128,14 @@ impl ServerPool {
     pub(super) fn close_one_idle(&self) -> bool {
         let shelves: Vec<_> = self.shelves.lock().values().cloned().collect();
         shelves.iter().max_by_key(|shelf| shelf.idle()).is_some_and(|shelf| shelf.close_one())
+    }
+
+    /// Has another pool waited for a place in a shared budget for longer than
+    /// anybody here? A connection that comes back now is closed for it.
+    pub(super) fn owes_a_place(&self) -> bool {
+        let Budgets { database, user, .. } = &self.budgets;
+        let elsewhere = database.oldest().into_iter().chain(user.oldest()).min();
+        elsewhere.is_some_and(|since| self.gate.waiting().1.is_none_or(|here| since < here))
     }
 
     /// Opens connections up to `min_pool_size`, on the shelf used by most.
@@ -259,6 +270,7 @@ impl Shelf {
     /// Inside the gate: a connection from the shelf, or a new one.
     async fn obtain(&self) -> Result<Taken, PgError> {
         let pool = &self.pool;
+        let since = Instant::now();
         let mut opened = 0;
         loop {
             let now = Instant::now();
@@ -268,38 +280,46 @@ impl Shelf {
                 }
                 continue;
             }
-            let retry_at = match pool.trouble.standing(now) {
-                Some((error, until)) => self.give_up_or_wait(error, until)?,
-                None => match pool.room() {
-                    Err(Full(budget)) if budget.evict() => continue,
-                    Err(Full(budget)) => {
-                        if let Some(taken) = self.next_to_come_back(Some(&budget), None).await? {
-                            return Ok(taken);
-                        }
-                        continue;
+            let next = match (pool.trouble.standing(now), pool.room()) {
+                (Some((error, until)), _) => {
+                    self.give_up_or_wait(error, since)?;
+                    self.next_to_come_back(None, since, Some(until)).await?
+                }
+                (None, Ok(places)) => {
+                    once_more(&mut opened)?;
+                    if let Err(error) = pool.open_onto(self, places).await {
+                        self.could_not_open(error)?;
                     }
-                    Ok(places) => match pool.open_onto(self, places).await.and_then(|()| once_more(&mut opened)) {
-                        Ok(()) => continue,
-                        Err(error) => {
-                            tracing::warn!(server = %pool.target, sqlstate = %error.code, "server login failed: {}", error.message);
-                            let until = pool.trouble.failed(&error, Instant::now());
-                            self.give_up_or_wait(error, until)?
-                        }
-                    },
-                },
+                    None
+                }
+                (None, Err(Full(budget))) if budget.evict() => None,
+                (None, Err(Full(budget))) => self.next_to_come_back(Some(&budget), since, None).await?,
             };
-            if let Some(taken) = self.next_to_come_back(None, Some(retry_at)).await? {
+            if let Some(taken) = next {
                 return Ok(taken);
             }
         }
     }
 
-    /// No connection can be opened now. While others are open, or PostgreSQL
-    /// says that it is starting, one may still come; otherwise everybody who
-    /// waits hears the server's own error.
-    fn give_up_or_wait(&self, error: PgError, until: Instant) -> Result<Instant, PgError> {
-        if self.pool.open() > 0 || error.code == sqlstate::CANNOT_CONNECT_NOW {
-            return Ok(until);
+    /// An error about the server is remembered for all; one about what this
+    /// client asked for in its startup message is its own.
+    fn could_not_open(&self, error: PgError) -> Result<(), PgError> {
+        tracing::warn!(server = %self.pool.target, sqlstate = %error.code, "server login failed: {}", error.message);
+        let about_the_server = ["08", "28", "3D", "53", "57", "58", "XX"].iter().any(|class| error.code.starts_with(class));
+        if !about_the_server {
+            return Err(error.with_severity(Severity::Error));
+        }
+        self.pool.trouble.failed(&error, Instant::now());
+        Ok(())
+    }
+
+    /// No connection can be opened now. While others are open one may still
+    /// come back, and a PostgreSQL that is starting is given a moment;
+    /// otherwise everybody who waits hears the server's own error.
+    fn give_up_or_wait(&self, error: PgError, since: Instant) -> Result<(), PgError> {
+        let is_starting = error.code == sqlstate::CANNOT_CONNECT_NOW && since.elapsed() < STARTING_UP;
+        if self.pool.open() > 0 || is_starting {
+            return Ok(());
         }
         // It ends no client's connection: the next query may find a server.
         let error = error.with_severity(Severity::Error);
@@ -309,7 +329,7 @@ impl Shelf {
 
     /// Waits for the next connection that comes back, for room in a budget, or
     /// until the time comes to look again (`None`).
-    async fn next_to_come_back(&self, budget: Option<&Arc<Budget>>, until: Option<Instant>) -> Result<Option<Taken>, PgError> {
+    async fn next_to_come_back(&self, budget: Option<&Arc<Budget>>, since: Instant, until: Option<Instant>) -> Result<Option<Taken>, PgError> {
         let mut turn = self.pool.gate.wait_for_connection(self.id, Instant::now());
         // One may have come back between the last look and the line.
         if let Some(taken) = self.pop(Instant::now()) {
@@ -319,7 +339,7 @@ impl Shelf {
         let until = until.map_or_else(|| TokioInstant::now() + NEVER, TokioInstant::from_std);
         let freed = async {
             match budget {
-                Some(budget) => budget.freed().await,
+                Some(budget) => budget.freed(since).await,
                 None => std::future::pending().await,
             }
         };
@@ -382,7 +402,7 @@ impl Drop for InQueue<'_> {
 fn once_more(opened: &mut u32) -> Result<(), PgError> {
     *opened += 1;
     match *opened {
-        1..=8 => Ok(()),
+        1..=20 => Ok(()),
         _ => Err(PgError::fatal(sqlstate::CONNECTION_FAILURE, "server connections break as soon as they are open")),
     }
 }

@@ -12,16 +12,21 @@ impl Client {
     /// Judges and forwards what was read from the server.
     pub(super) fn downstream(&mut self, cx: &mut Context<'_>, read: &[u8], out: &mut Vec<u8>) -> Result<(), End> {
         let Service::Leased(lease) = &mut self.service else { return Ok(()) };
-        let digest = match lease.digest(read, out, self.names.as_deref()) {
-            Ok(digest) => digest,
-            Err(violation) => {
-                tracing::warn!(pid = lease.identity.pid, "server broke the protocol: {violation}");
-                return Err(End::Told(PgError::fatal(sqlstate::CONNECTION_FAILURE, "the server broke the protocol")));
-            }
-        };
+        let digest = lease.digest(read, out, self.names.as_deref());
+        if self.mode == PoolMode::Statement && digest.ready > 0 && lease.tracker.status() != TxStatus::Idle {
+            return Err(End::Told(PgError::fatal(
+                sqlstate::FEATURE_NOT_SUPPORTED,
+                "transaction blocks not allowed in statement pooling mode",
+            )));
+        }
+        let pid = lease.identity.pid;
         let bytes = digest.forward.bytes(read, out);
         if !bytes.is_empty() {
             self.send(cx, bytes)?;
+        }
+        if let Some(violation) = digest.violation {
+            tracing::warn!(pid, "server broke the protocol: {violation}");
+            return Err(End::Told(PgError::fatal(sqlstate::CONNECTION_FAILURE, "the server broke the protocol")));
         }
         self.counts.queries += u64::from(digest.ready);
         self.counts.transactions += u64::from(digest.transactions);
@@ -29,7 +34,8 @@ impl Client {
             return Err(End::ServerEnded);
         }
         self.follow(digest);
-        self.release_or_go_on()
+        self.release_or_go_on();
+        Ok(())
     }
 
     /// What the server's messages changed on our side.
@@ -64,19 +70,11 @@ impl Client {
 
     /// The turn ends at its boundary; otherwise what waited for the server's
     /// answer is looked at again.
-    fn release_or_go_on(&mut self) -> Result<(), End> {
-        let Service::Leased(lease) = &self.service else { return Ok(()) };
-        let open = lease.tracker.status() != TxStatus::Idle && !lease.tracker.owes();
-        if self.mode == PoolMode::Statement && open {
-            return Err(End::Told(PgError::fatal(
-                sqlstate::FEATURE_NOT_SUPPORTED,
-                "transaction blocks not allowed in statement pooling mode",
-            )));
-        }
+    fn release_or_go_on(&mut self) {
+        let Service::Leased(lease) = &self.service else { return };
         if !lease.tracker.owes() {
             self.mark_answered();
         }
         self.release_at_boundary();
-        Ok(())
     }
 }

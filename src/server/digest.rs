@@ -32,6 +32,8 @@ pub struct Digest {
     pub application_name: Option<String>,
     /// A shared statement no longer fits the catalog (SQLSTATE 0A000).
     pub stale_statement: bool,
+    /// The server broke the protocol while it owed something.
+    pub violation: Option<Violation>,
 }
 
 impl Server {
@@ -40,33 +42,23 @@ impl Server {
     /// `names` are the client's prepared statements: an error speaks of them
     /// by the client's own names.
     ///
-    /// # Errors
-    /// [`Violation`] when the server broke the protocol: close it.
-    pub fn digest(
-        &mut self,
-        read: &[u8],
-        out: &mut Vec<u8>,
-        names: Option<&ClientStatements>,
-    ) -> Result<Digest, Violation> {
+    /// A server that breaks the protocol is to be closed: see
+    /// [`Digest::violation`].
+    pub fn digest(&mut self, read: &[u8], out: &mut Vec<u8>, names: Option<&ClientStatements>) -> Digest {
         if self.inbox.is_empty() {
             return self.digest_run(read, out, names);
         }
         let mut whole = std::mem::take(&mut self.inbox);
         whole.extend_from_slice(read);
-        let mut digest = self.digest_run(&whole, out, names)?;
+        let mut digest = self.digest_run(&whole, out, names);
         if let Forward::Slice(range) = digest.forward {
             out.extend_from_slice(whole.get(range).unwrap_or_default());
             digest.forward = Forward::Built;
         }
-        Ok(digest)
+        digest
     }
 
-    fn digest_run(
-        &mut self,
-        read: &[u8],
-        out: &mut Vec<u8>,
-        names: Option<&ClientStatements>,
-    ) -> Result<Digest, Violation> {
+    fn digest_run(&mut self, read: &[u8], out: &mut Vec<u8>, names: Option<&ClientStatements>) -> Digest {
         let mut digest = Digest {
             forward: Forward::Built,
             fatal: false,
@@ -75,8 +67,27 @@ impl Server {
             deallocated_all: false,
             application_name: None,
             stale_statement: false,
+            violation: None,
         };
         let mut run = Run::new(read, out);
+        if let Err(violation) = self.walk(read, &mut run, names, &mut digest) {
+            if self.tracker.owes() {
+                digest.violation = Some(violation);
+            } else {
+                self.tracker.spoil();
+            }
+        }
+        digest.forward = run.finish();
+        digest
+    }
+
+    fn walk(
+        &mut self,
+        read: &[u8],
+        run: &mut Run<'_>,
+        names: Option<&ClientStatements>,
+        digest: &mut Digest,
+    ) -> Result<(), Violation> {
         let mut at = 0;
         while at < read.len() {
             if self.body_left > 0 {
@@ -91,19 +102,22 @@ impl Server {
             let rest = read.get(at..).unwrap_or_default();
             let Some(header) = frame::header(rest, MAX_FRAME).map_err(|_| Violation('?'))? else {
                 self.inbox = rest.to_vec();
-                break;
+                return Ok(());
             };
+            if header.total > longest(header.tag) {
+                return Err(Violation(char::from(header.tag)));
+            }
             let whole = header.total <= rest.len();
             if !whole && header.total <= WHOLE && !is_bulk(header.tag) {
                 self.inbox = rest.to_vec();
-                break;
+                return Ok(());
             }
             let here = header.total.min(rest.len());
             let bytes = rest.get(..here).unwrap_or_default();
-            let forwarded = self.judge(header.tag, bytes, &mut digest)?;
+            let forwarded = self.judge(header.tag, bytes, digest)?;
             if forwarded {
                 if header.tag == b'E' && whole && names.is_some() {
-                    self.pass_error(bytes, at, &mut run, names);
+                    self.pass_error(bytes, at, run, names);
                 } else {
                     run.pass(at..at + here);
                 }
@@ -115,8 +129,7 @@ impl Server {
                 self.tracker.answers(run.insert());
             }
         }
-        digest.forward = run.finish();
-        Ok(digest)
+        Ok(())
     }
 
     /// Judges one frame; true when it goes to the client.
@@ -172,6 +185,19 @@ impl Server {
             }
             None => run.pass(at..at + bytes.len()),
         }
+    }
+}
+
+/// Longest message of a type that PostgreSQL could send: garbage that looks
+/// like a frame is not waited for.
+fn longest(tag: u8) -> usize {
+    match tag {
+        b'Z' | b'1' | b'2' | b'3' | b'n' | b's' | b'I' | b'c' => 6,
+        b'C' => 1024,
+        b'G' | b'H' | b'W' => 8 * 1024,
+        b't' => 5 + 2 + 4 * 65_536,
+        b'T' => 1 << 20,
+        _ => MAX_FRAME,
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::{Server, cancel};
+use super::{Digest, Server, cancel};
 use crate::net::scratch;
 use crate::session::{Boundary, Kind, Pay, Rest, TxStatus};
 use crate::wire::frontend;
@@ -51,17 +51,23 @@ impl Server {
         if !ended {
             self.cancel_what_runs(within).await?;
         }
-        let orderly = async {
+        timeout(within, self.end_orderly()).await.unwrap_or(Err(Unsettled::TimedOut))
+    }
+
+    async fn end_orderly(&mut self) -> Result<Boundary, Unsettled> {
+        self.quiesce().await?;
+        if self.tracker.skipping() {
+            self.tracker.owe(Kind::Sync, Pay::Swallow);
+            self.outbox.push(&frontend::sync());
             self.quiesce().await?;
-            if self.tracker.status() != TxStatus::Idle {
-                self.query("ROLLBACK").await?;
-            }
-            match self.tracker.rest() {
-                Rest::Boundary(boundary) if self.between_frames() => Ok(boundary),
-                _ => Err(Unsettled::Doubt),
-            }
-        };
-        timeout(within, orderly).await.unwrap_or(Err(Unsettled::TimedOut))
+        }
+        if self.tracker.status() != TxStatus::Idle {
+            self.query("ROLLBACK").await?;
+        }
+        match self.tracker.rest() {
+            Rest::Boundary(boundary) if self.between_frames() => Ok(boundary),
+            _ => Err(Unsettled::Doubt),
+        }
     }
 
     /// One simple query of ours on a connection at a boundary; its result is
@@ -93,9 +99,12 @@ impl Server {
             self.outbox.push(&frontend::copy_fail("the client has left"));
             self.tracker.client_ends_copy();
         }
-        if self.tracker.unsynced() || self.tracker.skipping() {
-            self.tracker.owe(Kind::Sync, Pay::Swallow);
-            self.outbox.push(&frontend::sync());
+        if self.tracker.unsynced() && !self.tracker.skipping() {
+            // A Sync would commit what a direct connection would have lost
+            // with the client; this takes it back and settles it as well.
+            self.tracker.owe(Kind::Query, Pay::Swallow);
+            self.unnamed_of = 0;
+            self.outbox.push(&frontend::query("ROLLBACK"));
         }
     }
 
@@ -133,7 +142,7 @@ impl Server {
             if bytes.is_empty() {
                 return Poll::Ready(Err(Unsettled::Closed));
             }
-            Poll::Ready(self.digest(bytes, &mut scratch.write, None).map_err(|_| Unsettled::Violation))
+            Poll::Ready(Ok(self.digest(bytes, &mut scratch.write, None)))
         });
         let digest = ready!(digest)?;
         for (op, _) in self.tracker.take_undone() {
@@ -145,6 +154,10 @@ impl Server {
         if self.tracker.take_held_sync() {
             self.outbox.push(&frontend::sync());
         }
-        Poll::Ready(if digest.fatal { Err(Unsettled::Closed) } else { Ok(()) })
+        Poll::Ready(match digest {
+            Digest { violation: Some(_), .. } => Err(Unsettled::Violation),
+            Digest { fatal: true, .. } => Err(Unsettled::Closed),
+            Digest { .. } => Ok(()),
+        })
     }
 }

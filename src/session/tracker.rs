@@ -252,6 +252,12 @@ impl Tracker {
         std::mem::take(&mut self.undone)
     }
 
+    /// The server has said what nobody asked for, after all was paid: who was
+    /// served has lost nothing, but nobody else may be.
+    pub fn spoil(&mut self) {
+        self.doubt = true;
+    }
+
     /// Who gets rows and copy data that arrive now.
     #[inline]
     #[must_use]

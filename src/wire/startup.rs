@@ -77,14 +77,15 @@ pub fn first_packet(body: &[u8]) -> Result<FirstPacket, PgError> {
     match u32::from_be_bytes(*code) {
         SSL_CODE => Ok(FirstPacket::Ssl),
         GSSENC_CODE => Ok(FirstPacket::GssEnc),
-        CANCEL_CODE => cancel(rest),
+        CANCEL_CODE => Ok(cancel(rest)),
         version => startup(version, rest).map(FirstPacket::Startup),
     }
 }
 
-fn cancel(rest: &[u8]) -> Result<FirstPacket, PgError> {
-    let (pid, secret) = super::backend::key_data(rest).ok_or_else(malformed)?;
-    Ok(FirstPacket::Cancel { pid, secret: secret.to_vec() })
+fn cancel(rest: &[u8]) -> FirstPacket {
+    // A key that cannot be is one that fits nobody: nothing is answered.
+    let (pid, secret) = super::backend::key_data(rest).unwrap_or((0, &[]));
+    FirstPacket::Cancel { pid, secret: secret.to_vec() }
 }
 
 fn startup(version: u32, mut rest: &[u8]) -> Result<Startup, PgError> {
@@ -193,7 +194,10 @@ mod tests {
             first_packet(&packet(CANCEL_CODE, &[0, 0, 0, 9, 1, 2, 3, 4])),
             Ok(FirstPacket::Cancel { pid: 9, secret: vec![1, 2, 3, 4] })
         );
-        assert!(first_packet(&packet(CANCEL_CODE, &[0, 0, 0, 9, 1, 2, 3])).is_err());
+        assert_eq!(
+            first_packet(&packet(CANCEL_CODE, &[0, 0, 0, 9, 1, 2, 3])),
+            Ok(FirstPacket::Cancel { pid: 0, secret: Vec::new() })
+        );
     }
 
     #[test]
