@@ -104,6 +104,17 @@ fn at_any_byte_of_an_unfinished_pipeline() {
 }
 
 #[test]
+fn postgresql_itself_rolls_an_unfinished_pipeline_back() {
+    let scene = Scene::new();
+    let mut client = scene.database.direct();
+    client.send(&[unnamed("INSERT INTO t VALUES (1)"), flush()].concat());
+    client.until_tag(b'C', "the answer to a flushed INSERT");
+    drop(client);
+    scene.database.wait_until_quiet();
+    assert_eq!(scene.database.direct().value("SELECT count(*) FROM t"), "0");
+}
+
+#[test]
 fn at_any_byte_of_a_copy_in() {
     cut_at_every_byte(
         &[

@@ -4,7 +4,7 @@
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 
-use crate::support::fake_server::{FakeServer, Peer, error, one_row, ready};
+use crate::support::fake_server::{FakeServer, error, one_row, ready};
 use crate::support::frames::{Frame, frame, query};
 use crate::support::pooler::{Plan, Pooler};
 use crate::support::raw::{Connection, first_error, rows_of};
@@ -14,13 +14,6 @@ fn before(server: &FakeServer) -> Pooler {
     Plan::before_address(server.address, "app")
         .pool_size(1)
         .start()
-}
-
-/// Answers each Query with its own text as a row.
-fn echo(peer: &mut Peer) {
-    while let Some(text) = peer.read_query() {
-        peer.send(&one_row(&text));
-    }
 }
 
 /// Each of five clients gets the echo of its own text and nothing else.
@@ -113,12 +106,14 @@ fn what_comes_behind_a_reply_reaches_nobody_else() {
         for _ in 0..3 {
             let mut client = pooler.client();
             let _ = client.try_send(&query("spoil"));
+            // It may get its row or an error, since its server is not to be
+            // trusted, but nothing that it did not ask for.
             let answer = client.until_ready(1, "a reply with something behind it");
-            assert_eq!(
-                rows_of(&answer).first(),
-                Some(&vec![Some("spoil".into())]),
-                "{extra:?}"
-            );
+            let foreign = rows_of(&answer)
+                .into_iter()
+                .flatten()
+                .any(|v| v.as_deref() != Some("spoil"));
+            assert!(!foreign, "{extra:?}: {answer:?}");
             drop(client);
             five_clients_hear_their_own_echo(&pooler);
         }
@@ -265,5 +260,5 @@ fn the_cancel_of_an_abandoned_query_carries_the_servers_own_key() {
 
 #[test]
 fn an_echo_is_an_echo() {
-    five_clients_hear_their_own_echo(&before(&FakeServer::start(|_, peer| echo(peer))));
+    five_clients_hear_their_own_echo(&before(&FakeServer::start(|_, peer| peer.echo())));
 }

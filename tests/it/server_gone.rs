@@ -190,26 +190,32 @@ fn clients_under_load_recover_from_a_restart_by_themselves() {
 
 #[test]
 fn the_servers_own_refusal_reaches_the_client() {
-    for (code, message) in [
-        ("53300", "sorry, too many clients already"),
-        ("57P03", "the database system is starting up"),
-    ] {
-        let server = FakeServer::refusing(error("FATAL", code, message));
-        let pooler = Plan::before_address(server.address, "app")
-            .pool_size(1)
-            .start();
-        let frames = match Connection::try_login(pooler.address, &pooler.startup()) {
-            Err(frames) => frames,
-            Ok(mut client) => client.query("SELECT 1"),
-        };
-        assert_eq!(first_error(&frames).as_deref(), Some(code));
-        let said = frames
-            .iter()
-            .find(|f| f.tag == b'E')
-            .and_then(|f| f.field(b'M'))
-            .unwrap_or_default();
-        assert!(said.contains(message), "{said}");
-    }
+    let (code, message) = ("53300", "sorry, too many clients already");
+    let server = FakeServer::refusing(usize::MAX, error("FATAL", code, message));
+    let pooler = Plan::before_address(server.address, "app")
+        .pool_size(1)
+        .start();
+    let frames = match Connection::try_login(pooler.address, &pooler.startup()) {
+        Err(frames) => frames,
+        Ok(mut client) => client.query("SELECT 1"),
+    };
+    assert_eq!(first_error(&frames).as_deref(), Some(code));
+    let said = frames
+        .iter()
+        .find(|f| f.tag == b'E')
+        .and_then(|f| f.field(b'M'));
+    assert!(said.unwrap_or_default().contains(message));
+}
+
+#[test]
+fn a_server_that_is_starting_up_is_waited_for() {
+    let refusal = error("FATAL", "57P03", "the database system is starting up");
+    let server = FakeServer::refusing(3, refusal);
+    let pooler = Plan::before_address(server.address, "app")
+        .pool_size(1)
+        .start();
+    assert_eq!(pooler.client().value("served at last"), "served at last");
+    assert_eq!(server.logins(), 4);
 }
 
 #[test]

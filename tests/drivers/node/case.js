@@ -59,7 +59,9 @@ const server = {
     throw new Error(`left open on the server: ${JSON.stringify(left)}`);
   },
   async connections() {
-    return Number(await server.value('SELECT count(*) FROM pg_stat_activity WHERE usename = $1', [process.env.PGUSER]));
+    // Of our user in our database: of the one pool that the cases are about.
+    const query = 'SELECT count(*) FROM pg_stat_activity WHERE usename = $1 AND datname = $2';
+    return Number(await server.value(query, [process.env.PGUSER, process.env.PGDATABASE]));
   },
 };
 

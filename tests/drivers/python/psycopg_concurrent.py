@@ -112,6 +112,27 @@ def _():
     assert in_threads(work) == [True] * THREADS
 
 
+@case("a query cancelled while it waits for a server connection ends at once")
+def _():
+    holders = [connect() for _ in range(server.POOL_SIZE or 3)]
+    for holder in holders:
+        holder.execute("SELECT 1")  # and with that a transaction is open
+    with connect(autocommit=True, prepare_threshold=None) as waiting, ThreadPoolExecutor(1) as thread:
+        running = thread.submit(waiting.execute, "SELECT pg_sleep(60)")
+        time.sleep(0.3)
+        began = time.monotonic()
+        waiting.cancel_safe(timeout=10)
+        try:
+            running.result(timeout=5)
+            raise AssertionError("it was not cancelled")
+        except errors.QueryCanceled:
+            assert time.monotonic() - began < 2
+        for n, holder in enumerate(holders):
+            assert value(holder, "SELECT %s::int", (n,)) == n
+            holder.close()
+        assert value(waiting, "SELECT 'alive'") == "alive"
+
+
 @case("30 clients that come and go at random leave the pool whole")
 def _():
     server.fresh_table("steps", "n int")

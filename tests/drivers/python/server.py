@@ -92,9 +92,11 @@ def wait_until(what, seconds=10.0):
         time.sleep(0.02)
 
 
-def connections(user=USER):
-    """How many connections PostgreSQL has of that user."""
-    return _server().execute("SELECT count(*) FROM pg_stat_activity WHERE usename = %s", (user,)).fetchone()[0]
+def connections():
+    """How many connections PostgreSQL has of our user in our database: of the
+    one pool that the cases are about."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE usename = %s AND datname = %s"
+    return _server().execute(query, (USER, os.environ["PGDATABASE"])).fetchone()[0]
 
 
 def running(pattern):

@@ -74,8 +74,9 @@ check 'vacuumdb, reindexdb and clusterdb do their work' vacuumed
 # with --force PostgreSQL ends it, and the pooler has to notice.
 dropped() {
   local name
-  for name in original restored_c restored_t restored_p; do
-    quietly dropdb --force "$name"
+  quietly dropdb --force original
+  for name in restored_c restored_t restored_p; do
+    quietly dropdb --force --if-exists "$name"
   done
   same 'databases left' 0 "$(server_psql -c "SELECT count(*) FROM pg_database WHERE datname ~ '^(original|restored)'")"
   quietly createdb original

@@ -57,7 +57,7 @@ async fn most_connections(done: Arc<AtomicBool>) -> i64 {
     let (server, user) = (server().await, variable("PGUSER"));
     let mut most = 0;
     while !done.load(Ordering::Relaxed) {
-        let query = "SELECT count(*) FROM pg_stat_activity WHERE usename = $1";
+        let query = "SELECT count(*) FROM pg_stat_activity WHERE usename = $1 AND datname = current_database()";
         most = most.max(
             server
                 .query_one(query, &[&user])

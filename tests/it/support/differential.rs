@@ -40,7 +40,6 @@ pub struct Script {
     setup: Vec<String>,
     pub(super) steps: Vec<Step>,
     pools: Vec<usize>,
-    pub(super) pinned: Vec<Who>,
 }
 
 /// A script without steps, for pools of one and of two.
@@ -49,7 +48,6 @@ pub fn script() -> Script {
         setup: Vec::new(),
         steps: Vec::new(),
         pools: vec![1, 2],
-        pinned: Vec::new(),
     }
 }
 
@@ -63,13 +61,6 @@ impl Script {
     /// Pool sizes to try, where the script holds several connections at once.
     pub fn pools(mut self, sizes: &[usize]) -> Self {
         self.pools = sizes.to_vec();
-        self
-    }
-
-    /// `who` keeps its server connection between transactions (a named
-    /// statement pins it): each pool gets one connection more.
-    pub fn pins(mut self, who: Who) -> Self {
-        self.pinned.push(who);
         self
     }
 
@@ -162,8 +153,7 @@ impl Script {
             compare(&direct, &self.run_direct(), "a second direct run");
             return;
         }
-        for size in &self.pools {
-            let size = size + self.pinned.len();
+        for size in self.pools.iter().copied() {
             compare(
                 &direct,
                 &self.run_pooled(size),

@@ -49,11 +49,16 @@ impl FakeServer {
         Self { address, record }
     }
 
-    /// Answers every startup with one error and closes.
-    pub fn refusing(refusal: Vec<u8>) -> Self {
+    /// Answers the first `count` startups with an error and closes, then
+    /// answers each Query with its own text as a row.
+    pub fn refusing(count: usize, refusal: Vec<u8>) -> Self {
         Self::serving(move |peer| {
             if let Some(true) = peer.first_packets() {
-                peer.send(&refusal);
+                if peer.number < count {
+                    return peer.send(&refusal);
+                }
+                peer.send(&greeting(peer.number));
+                peer.echo();
             }
         })
     }
@@ -184,6 +189,13 @@ impl Peer {
     /// The connection breaks off with a RST when the closure returns.
     pub fn reset_at_end(&mut self) {
         let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+    }
+
+    /// Answers each Query with its own text as a row.
+    pub fn echo(&mut self) {
+        while let Some(text) = self.read_query() {
+            self.send(&one_row(&text));
+        }
     }
 
     /// Waits until the pooler has closed this connection.

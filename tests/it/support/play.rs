@@ -60,7 +60,7 @@ impl<'a> Play<'a> {
     fn make_noise(&mut self) {
         let busy = |who: &Who, client: &Connection| {
             let open = self.owed.get(who).copied().unwrap_or(false) || client.status != b'I';
-            (open || self.script.pinned.contains(who)) && !client.ended()
+            open && !client.ended()
         };
         let held = self
             .clients
