@@ -280,20 +280,22 @@ impl Shelf {
                 }
                 continue;
             }
-            let next = match (pool.trouble.standing(now), pool.room()) {
-                (Some((error, until)), _) => {
+            let next = match pool.trouble.standing(now) {
+                Some((error, until)) => {
                     self.give_up_or_wait(error, since)?;
                     self.next_to_come_back(None, since, Some(until)).await?
                 }
-                (None, Ok(places)) => {
-                    once_more(&mut opened)?;
-                    if let Err(error) = pool.open_onto(self, places).await {
-                        self.could_not_open(error)?;
+                None => match pool.room() {
+                    Ok(places) => {
+                        once_more(&mut opened)?;
+                        if let Err(error) = pool.open_onto(self, places).await {
+                            self.could_not_open(error)?;
+                        }
+                        None
                     }
-                    None
-                }
-                (None, Err(Full(budget))) if budget.evict() => None,
-                (None, Err(Full(budget))) => self.next_to_come_back(Some(&budget), since, None).await?,
+                    Err(Full(budget)) if budget.evict() => None,
+                    Err(Full(budget)) => self.next_to_come_back(Some(&budget), since, None).await?,
+                },
             };
             if let Some(taken) = next {
                 return Ok(taken);

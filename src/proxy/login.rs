@@ -22,6 +22,8 @@ enum NoSession {
     Silence,
     /// The client is told.
     Refused(PgError),
+    /// The client has proven who it is, which it is told first.
+    RefusedLater(Vec<u8>, PgError),
 }
 
 impl From<io::Error> for NoSession {
@@ -54,17 +56,21 @@ async fn admit(house: Arc<House>, mut stream: Stream, peer: Peer) -> Option<Clie
     match timeout(within, log_in(&house, &mut stream, number)).await {
         Ok(Ok(logged_in)) => Some(Client::new(stream, peer, connected, &house, logged_in)),
         Ok(Err(NoSession::Silence)) => None,
-        Ok(Err(NoSession::Refused(error))) => {
-            tracing::info!(client = %peer, sqlstate = %error.code, "login failed: {}", error.message);
-            let _ = stream.write_all(&error.to_frame()).await;
-            None
-        }
+        Ok(Err(NoSession::Refused(error))) => refuse(&mut stream, peer, Vec::new(), &error).await,
+        Ok(Err(NoSession::RefusedLater(accepted, error))) => refuse(&mut stream, peer, accepted, &error).await,
         Err(_) => {
             tracing::info!(client = %peer, "closing because: client_login_timeout");
             stream.write_last(&PgError::fatal("08P01", "client_login_timeout").to_frame());
             None
         }
     }
+}
+
+async fn refuse(stream: &mut Stream, peer: Peer, mut reply: Vec<u8>, error: &PgError) -> Option<Client> {
+    tracing::info!(client = %peer, sqlstate = %error.code, "login failed: {}", error.message);
+    reply.extend_from_slice(&error.to_frame());
+    let _ = stream.write_all(&reply).await;
+    None
 }
 
 /// All that a session begins with.
@@ -88,20 +94,33 @@ async fn log_in(house: &Arc<House>, stream: &mut Stream, number: u32) -> Result<
         intro.stream.write_all(&backend::negotiate_protocol_version(startup.agreed_minor(), options)).await?;
     }
     let accepted = authenticate(house, &mut intro, &startup).await?;
+    let (welcome, mut logged_in) = match enter(house, &startup).await {
+        Ok(entered) => entered,
+        Err(error) => return Err(NoSession::RefusedLater(accepted, error)),
+    };
+    let mut reply = accepted;
+    for (name, value) in welcome.iter() {
+        let value = if name == "application_name" { &*logged_in.application_name } else { value.as_str() };
+        reply.extend_from_slice(&backend::parameter_status(name, value));
+    }
+    reply.extend_from_slice(&backend::backend_key_data(logged_in.handle.pid, logged_in.handle.secret()));
+    reply.extend_from_slice(&backend::READY_IDLE);
+    intro.stream.write_all(&reply).await?;
+    logged_in.ahead = intro.read;
+    Ok(logged_in)
+}
+
+/// Finds the pool of a client that has proven who it is.
+async fn enter(house: &Arc<House>, startup: &Startup) -> Result<(Welcome, LoggedIn), PgError> {
     if startup.replication.as_deref().is_some_and(asks_for_replication) {
         return Err(PgError::fatal(sqlstate::FEATURE_NOT_SUPPORTED, "replication connections do not go through pgweave")
-            .with_hint("Connect to PostgreSQL directly for replication.")
-            .into());
+            .with_hint("Connect to PostgreSQL directly for replication."));
     }
-    let config = house.config();
-    let Some((pool, settings)) = house.directory.pool(&config, &startup.database, &startup.user) else {
-        return Err(PgError::fatal(
-            sqlstate::INVALID_CATALOG_NAME,
-            format!("database \"{}\" does not exist", startup.database),
-        )
-        .into());
+    let Some((pool, settings)) = house.directory.pool(&house.config(), &startup.database, &startup.user) else {
+        let what = format!("database \"{}\" does not exist", startup.database);
+        return Err(PgError::fatal(sqlstate::INVALID_CATALOG_NAME, what));
     };
-    let (class, application_name) = startup_class(&startup);
+    let (class, application_name) = startup_class(startup);
     let shelf = pool.shelf(class);
     let welcome = welcome(&shelf).await?;
     let handle = house
@@ -109,15 +128,7 @@ async fn log_in(house: &Arc<House>, stream: &mut Stream, number: u32) -> Result<
         .register(startup.agreed_minor() >= 2)
         .map_err(|_| PgError::fatal(sqlstate::INTERNAL_ERROR, "no random bytes"))?;
     let application_name = application_name.unwrap_or_else(|| reported(&welcome, "application_name"));
-    let mut reply = accepted;
-    for (name, value) in welcome.iter() {
-        let value = if name == "application_name" { &*application_name } else { value.as_str() };
-        reply.extend_from_slice(&backend::parameter_status(name, value));
-    }
-    reply.extend_from_slice(&backend::backend_key_data(handle.pid, handle.secret()));
-    reply.extend_from_slice(&backend::READY_IDLE);
-    intro.stream.write_all(&reply).await?;
-    Ok(LoggedIn { shelf, settings, handle, application_name, ahead: intro.read })
+    Ok((welcome, LoggedIn { shelf, settings, handle, application_name, ahead: Vec::new() }))
 }
 
 /// Reads what comes before a session: few system calls, bounded memory.

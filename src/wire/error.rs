@@ -1,6 +1,5 @@
 //! An error as PostgreSQL reports it: severity, SQLSTATE, message.
 
-use pgwire::error::ErrorInfo;
 use pgwire::messages::response::{ErrorResponse, NoticeResponse};
 
 use super::encode;
@@ -110,23 +109,24 @@ impl PgError {
         self
     }
 
-    fn info(&self, severity: &str) -> ErrorInfo {
-        let mut info = ErrorInfo::new(severity.to_owned(), self.code.clone(), self.message.clone());
-        info.detail = self.detail.clone();
-        info.hint = self.hint.clone();
-        info
+    fn fields(&self, severity: &str) -> Vec<(u8, String)> {
+        let text = |kind: u8, text: &str| (kind, text.to_owned());
+        let mut fields = vec![text(b'S', severity), text(b'V', severity), text(b'C', &self.code), text(b'M', &self.message)];
+        fields.extend(self.detail.as_deref().map(|detail| text(b'D', detail)));
+        fields.extend(self.hint.as_deref().map(|hint| text(b'H', hint)));
+        fields
     }
 
     /// The whole ErrorResponse frame.
     #[must_use]
     pub fn to_frame(&self) -> Vec<u8> {
-        encode(ErrorResponse::from(self.info(self.severity.as_str())))
+        encode(ErrorResponse::new(self.fields(self.severity.as_str())))
     }
 
     /// The same content as a NoticeResponse frame of severity NOTICE.
     #[must_use]
     pub fn to_notice_frame(&self) -> Vec<u8> {
-        encode(NoticeResponse::from(self.info("NOTICE")))
+        encode(NoticeResponse::new(self.fields("NOTICE")))
     }
 
     /// Reads the body of an ErrorResponse: every field is optional, since a
