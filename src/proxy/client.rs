@@ -21,7 +21,7 @@ use crate::config::PoolMode;
 use crate::net::{Outbox, Peer, Stream, scratch};
 use crate::pool::{Lease, Registered, Shelf, Wish};
 use crate::session::statements::{ClientStatements, Unnamed};
-use crate::session::{Kind, Pay, Rest, TxStatus};
+use crate::session::{Kind, Pay, Rest, Scan};
 use crate::wire::{PgError, frontend, sqlstate};
 
 /// While a client waits for a server connection, this much more of what it
@@ -105,6 +105,10 @@ pub(super) struct Client {
     /// Its prepared statements; none has no memory.
     pub(super) names: Option<Box<ClientStatements>>,
     pub(super) unnamed: Unnamed,
+    /// It may have state in the server connection's session, and keeps it.
+    pub(super) pinned: bool,
+    /// The scan of a Query that has not arrived to its end.
+    pub(super) scan: Option<Box<Scan>>,
     pub(super) application_name: Arc<str>,
     pub(super) counts: Counts,
     pub(super) deadlines: Option<Box<Deadlines>>,
@@ -128,6 +132,8 @@ impl Client {
             refusal: Refusal::None,
             names: None,
             unnamed: Unnamed::None,
+            pinned: false,
+            scan: None,
             application_name: with.application_name,
             counts: Counts::default(),
             deadlines: Deadlines::new(house, &with.settings),
@@ -156,7 +162,7 @@ impl Client {
         let mid_frame = self.body_left > 0 && self.body_fate == Fate::Pass;
         if let Service::Leased(lease) = std::mem::replace(&mut self.service, Service::Idle) {
             let orderly = matches!(end, End::Terminated);
-            let reset = self.mode == PoolMode::Session;
+            let reset = self.mode == PoolMode::Session || self.pinned;
             let within = self.shelf.pool().settings.drain_timeout;
             if !matches!(end, End::ServerEnded) {
                 tokio::spawn(wrap_up(lease, !orderly, mid_frame, reset, within));
@@ -367,6 +373,7 @@ impl Client {
         self.mode != PoolMode::Session
             && self.body_left == 0
             && !self.inbox_waits
+            && !self.pinned
             && self.unnamed != Unnamed::OnServer
             && lease.between_frames()
             && !matches!(lease.tracker.rest(), Rest::Busy)
@@ -419,12 +426,7 @@ impl Client {
             }
             Wish::EndAtBoundary => match self.service {
                 Service::Idle if self.body_left == 0 && self.inbox.is_empty() => Err(End::Told(shutting_down())),
-                Service::Leased(ref lease) if self.mode == PoolMode::Session && !lease.tracker.owes() => {
-                    match lease.tracker.status() {
-                        TxStatus::Idle => Err(End::Told(shutting_down())),
-                        TxStatus::InTransaction | TxStatus::Failed => Ok(()),
-                    }
-                }
+                Service::Leased(ref lease) if !matches!(lease.tracker.rest(), Rest::Busy) => Err(End::Told(shutting_down())),
                 Service::Idle | Service::Waiting(_) | Service::Leased(_) => Ok(()),
             },
             Wish::Deadline => {

@@ -51,6 +51,10 @@ impl Client {
                 names.clear();
             }
         }
+        // Nothing more is under way that could leave state behind it.
+        if digest.discarded_all && !lease.tracker.owes() {
+            self.pinned = false;
+        }
         if digest.stale_statement
             && let Some(names) = &self.names
         {

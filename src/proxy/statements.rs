@@ -8,7 +8,7 @@ use super::upstream::Act;
 use crate::config::PoolMode;
 use crate::pool::Lease;
 use crate::session::statements::{ClientStatements, Op, PREFIX, Statement, Unnamed};
-use crate::session::{Kind, Pay, TxStatus};
+use crate::session::{Kind, Pay, Scan, TxStatus};
 use crate::wire::frame::{HEADER, Header};
 use crate::wire::frontend::{bind_names, frame_into, parse_parts, target};
 use crate::wire::run::Run;
@@ -81,6 +81,7 @@ impl Client {
             first => first == Some(&0),
         };
         if unnamed && header.total > MAX_UNNAMED_PARSE {
+            self.scan = Some(Box::default());
             self.set_unnamed(lease, Unnamed::OnServer);
             return Ok(Act::Pass);
         }
@@ -96,6 +97,7 @@ impl Client {
             return Ok(Act::Pass);
         };
         if unnamed {
+            self.pinned = self.pinned || Scan::leaves_state(rest);
             self.set_unnamed(lease, Unnamed::Kept(rest.into()));
             return Ok(Act::Pass);
         }
@@ -156,6 +158,7 @@ impl Client {
             return if whole || body.len() > MAX_NAMES { Err(malformed()) } else { Ok(Act::More) };
         };
         let Ok(known) = self.lookup(lease, name) else { return Ok(Act::Hold) };
+        self.pinned |= known.as_ref().is_some_and(|statement| statement.leaves_state);
         let server_name = if name.is_empty() {
             self.agree_on_unnamed(lease, run);
             None

@@ -4,7 +4,7 @@ use std::task::Context;
 
 use super::client::{Client, End, Fate};
 use crate::pool::Lease;
-use crate::session::{Kind, Pay, SyncFate};
+use crate::session::{Kind, Pay, Scan, SyncFate};
 use crate::wire::frame::{self, Header};
 use crate::wire::run::Run;
 use crate::wire::{PgError, sqlstate};
@@ -60,6 +60,9 @@ impl Client {
                     run.pass(at..at + part);
                 }
                 self.body_left -= part;
+                if self.scan.is_some() {
+                    self.scan_on(bytes.get(at..at + part).unwrap_or_default());
+                }
                 at += part;
                 continue;
             }
@@ -98,6 +101,7 @@ impl Client {
         match header.tag {
             b'Q' => {
                 self.loses_unnamed(lease);
+                self.scan_query(frame, frame.len() == header.total);
                 return Ok(Act::Pass);
             }
             b'F' => tracker.owe(Kind::FunctionCall, Pay::Forward),
@@ -120,6 +124,33 @@ impl Client {
             tag => return Err(End::Told(unknown_type(tag))),
         }
         Ok(Act::Pass)
+    }
+}
+
+impl Client {
+    /// A client that may leave state in the session keeps its server
+    /// connection.
+    fn scan_query(&mut self, frame: &[u8], whole: bool) {
+        if self.pinned {
+            return;
+        }
+        let mut scan = Scan::default();
+        scan.feed(frame.get(frame::HEADER..).unwrap_or_default());
+        if whole {
+            self.pinned = scan.finish();
+        } else {
+            self.scan = Some(Box::new(scan));
+        }
+    }
+
+    fn scan_on(&mut self, part: &[u8]) {
+        let Some(mut scan) = self.scan.take() else { return };
+        scan.feed(part);
+        if self.body_left == 0 {
+            self.pinned |= scan.finish();
+        } else {
+            self.scan = Some(scan);
+        }
     }
 }
 

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::pool::Lease;
-use crate::server::cancel;
 use crate::session::Rest;
 
 /// Brings the server connection of a client that has left to a boundary and
@@ -16,10 +15,8 @@ use crate::session::Rest;
 /// Dropped before its end, the server connection is closed.
 pub(super) async fn wrap_up(mut lease: Lease, cancel_first: bool, mid_frame: bool, reset: bool, within: Duration) {
     if mid_frame {
-        if lease.tracker.owes() {
-            let under_way = lease.identity.begin_cancel();
-            cancel(&under_way, within).await;
-        }
+        // It cannot be used again; what it runs need not run on for nobody.
+        let _ = tokio::time::timeout(within, lease.cancel_until_quiet(within)).await;
         return;
     }
     let pid = lease.identity.pid;

@@ -28,6 +28,8 @@ pub struct Digest {
     pub transactions: u32,
     /// All prepared statements of the session are gone.
     pub deallocated_all: bool,
+    /// The client's session is as if it had just begun.
+    pub discarded_all: bool,
     /// `application_name` as it was reported to the client.
     pub application_name: Option<String>,
     /// A shared statement no longer fits the catalog (SQLSTATE 0A000).
@@ -65,6 +67,7 @@ impl Server {
             ready: 0,
             transactions: 0,
             deallocated_all: false,
+            discarded_all: false,
             application_name: None,
             stale_statement: false,
             violation: None,
@@ -160,7 +163,14 @@ impl Server {
                     _ => {}
                 }
             }
-            b'C' => digest.deallocated_all |= matches!(body, b"DEALLOCATE ALL\0" | b"DISCARD ALL\0"),
+            b'C' => match body {
+                b"DEALLOCATE ALL\0" => digest.deallocated_all = true,
+                b"DISCARD ALL\0" => {
+                    digest.deallocated_all = true;
+                    digest.discarded_all = forwarded;
+                }
+                _ => {}
+            },
             b'S' => self.note_parameter(body, forwarded, digest),
             _ => {}
         }

@@ -12,6 +12,10 @@ use crate::net::scratch;
 use crate::session::{Boundary, Kind, Pay, Rest, TxStatus};
 use crate::wire::frontend;
 
+/// A cancel is sent again when the query has not ended after this, then after
+/// twice this, and so on.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+
 /// Why a server connection did not come to a boundary: it must be closed.
 #[derive(Debug, thiserror::Error)]
 pub enum Unsettled {
@@ -49,9 +53,31 @@ impl Server {
         self.end_what_the_client_began();
         let ended = !cancel_first && timeout(within, self.quiesce()).await.is_ok();
         if !ended {
-            self.cancel_what_runs(within).await?;
+            timeout(within, self.cancel_until_quiet(within)).await.unwrap_or(Err(Unsettled::TimedOut))?;
         }
         timeout(within, self.end_orderly()).await.unwrap_or(Err(Unsettled::TimedOut))
+    }
+
+    /// Cancels what runs until it has ended: a cancel that comes before the
+    /// server has begun with the query hits nothing. What the client sent
+    /// before its last request is waited for.
+    ///
+    /// # Errors
+    /// [`Unsettled`]; there is no time limit here.
+    pub async fn cancel_until_quiet(&mut self, within: Duration) -> Result<(), Unsettled> {
+        let mut pause = FIRST_PAUSE;
+        poll_fn(|cx| self.poll_until(cx, |server| server.tracker.in_last_segment())).await?;
+        while self.tracker.owes() {
+            let under_way = self.identity.begin_cancel();
+            if !cancel(&under_way, within).await {
+                return Err(Unsettled::TimedOut);
+            }
+            if let Ok(quiet) = timeout(pause, self.quiesce()).await {
+                return quiet;
+            }
+            pause *= 2;
+        }
+        Ok(())
     }
 
     async fn end_orderly(&mut self) -> Result<Boundary, Unsettled> {
@@ -108,26 +134,16 @@ impl Server {
         }
     }
 
-    async fn cancel_what_runs(&mut self, within: Duration) -> Result<(), Unsettled> {
-        if !self.tracker.owes() {
-            return Ok(());
-        }
-        let under_way = self.identity.begin_cancel();
-        match cancel(&under_way, within).await {
-            true => Ok(()),
-            false => Err(Unsettled::TimedOut),
-        }
-    }
-
     /// Sends what waits and reads until nothing is owed.
     async fn quiesce(&mut self) -> Result<(), Unsettled> {
-        poll_fn(|cx| self.poll_quiesce(cx)).await
+        poll_fn(|cx| self.poll_until(cx, |server| !server.tracker.owes() && server.between_frames())).await
     }
 
-    fn poll_quiesce(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Unsettled>> {
+    /// Sends what waits and reads until things are as wanted.
+    fn poll_until(&mut self, cx: &mut Context<'_>, wanted: impl Fn(&Self) -> bool) -> Poll<Result<(), Unsettled>> {
         loop {
             let flushed = self.outbox.poll_flush(&mut self.stream, cx)?.is_ready();
-            if flushed && !self.tracker.owes() && self.between_frames() {
+            if flushed && wanted(self) {
                 return Poll::Ready(Ok(()));
             }
             ready!(self.poll_discard(cx))?;

@@ -5,8 +5,10 @@
 //! statement what. No I/O, no clock, no async: bytes in, verdicts out.
 
 mod owed;
+mod scan;
 pub mod statements;
 mod tracker;
 
 pub use owed::{Kind, Pay};
+pub use scan::Scan;
 pub use tracker::{Boundary, Rest, SyncFate, Tracker, TxStatus, Violation};

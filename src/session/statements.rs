@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use super::scan::Scan;
+
 /// Every name that pgweave gives to a statement on a server begins so.
 pub const PREFIX: &str = "_pw";
 
@@ -22,6 +24,8 @@ pub struct Statement {
     pub id: u64,
     /// The Parse message's body after the name: text, NUL, parameter types.
     pub parse: Box<[u8]>,
+    /// Running it can leave state in the session.
+    pub leaves_state: bool,
     /// How many client names stand for it.
     users: AtomicU64,
 }
@@ -93,7 +97,12 @@ impl Registry {
             map.retain(|_, statement| Arc::strong_count(statement) > 1);
         }
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        let statement = Arc::new(Statement { id, parse: parse.into(), users: AtomicU64::new(0) });
+        let statement = Arc::new(Statement {
+            id,
+            parse: parse.into(),
+            leaves_state: Scan::leaves_state(parse),
+            users: AtomicU64::new(0),
+        });
         map.insert(parse.into(), Arc::clone(&statement));
         statement
     }

@@ -174,6 +174,13 @@ impl Tracker {
         self.segments_done == self.segments_sent
     }
 
+    /// Is at most one segment unanswered? A cancel then cannot hit an earlier
+    /// one than is meant: a BEGIN, say, whose INSERT is already on its way.
+    #[must_use]
+    pub fn in_last_segment(&self) -> bool {
+        self.segments_sent - self.segments_done <= 1
+    }
+
     /// Has the given segment been answered to its end?
     #[must_use]
     pub fn is_done(&self, segment: u64) -> bool {

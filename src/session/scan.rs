@@ -1,0 +1,242 @@
+//! One pass over a query's text: can it leave state behind in the session?
+//!
+//! The words are looked for everywhere, in literals and function bodies too:
+//! a false alarm costs a little, a missed word would let one client's state
+//! reach another. Statements' first words count as such at the start, after
+//! `;`, after a comment, and where PL/pgSQL begins one.
+
+/// Longest word that matters, in bytes.
+const WORD: usize = 40;
+
+/// A scan of one text, which may arrive in parts.
+#[derive(Debug, Clone)]
+pub struct Scan {
+    word: [u8; WORD],
+    length: usize,
+    /// The next word is a statement's first.
+    at_start: bool,
+    /// A `--` was seen on this line.
+    line_comment: bool,
+    before: u8,
+    last: Last,
+    /// Open parentheses inside a call of `set_config`.
+    set_config: Option<u32>,
+    keeps: bool,
+    temporary: bool,
+}
+
+/// What the previous word was, as far as it matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Last {
+    Other,
+    /// A leading SET: what follows decides.
+    Set,
+    /// A leading PREPARE: what follows decides.
+    Prepare,
+    Commit,
+    True,
+}
+
+impl Default for Scan {
+    fn default() -> Self {
+        Self {
+            word: [0; WORD],
+            length: 0,
+            at_start: true,
+            line_comment: false,
+            before: 0,
+            last: Last::Other,
+            set_config: None,
+            keeps: false,
+            temporary: false,
+        }
+    }
+}
+
+impl Scan {
+    /// Can this text leave state behind?
+    #[must_use]
+    pub fn leaves_state(text: &[u8]) -> bool {
+        let mut scan = Self::default();
+        scan.feed(text);
+        scan.finish()
+    }
+
+    /// The next part of the text.
+    pub fn feed(&mut self, part: &[u8]) {
+        for &byte in part {
+            if is_word(byte) {
+                if let Some(slot) = self.word.get_mut(self.length) {
+                    *slot = byte.to_ascii_lowercase();
+                }
+                self.length += 1;
+            } else {
+                if self.length > 0 {
+                    self.end_word();
+                }
+                self.punctuation(byte);
+            }
+            self.before = byte;
+        }
+    }
+
+    /// The text is at its end.
+    #[must_use]
+    pub fn finish(mut self) -> bool {
+        self.end_word();
+        // `SET` or `PREPARE` and nothing after: PostgreSQL refuses it.
+        self.keeps || self.temporary || self.set_config.is_some()
+    }
+
+    fn punctuation(&mut self, byte: u8) {
+        match (self.before, byte) {
+            (b'*', b'/') => self.at_start = true,
+            (b'-', b'-') => self.line_comment = true,
+            (_, b'\n') if self.line_comment => {
+                self.line_comment = false;
+                self.at_start = true;
+            }
+            (_, b';') => self.at_start = true,
+            (_, b'(') => self.set_config = self.set_config.map(|depth| depth + 1),
+            (_, b')') => self.close_parenthesis(),
+            _ => {}
+        }
+    }
+
+    /// The end of `set_config(name, value, is_local)`: a literal `true` keeps
+    /// it inside the transaction.
+    fn close_parenthesis(&mut self) {
+        match self.set_config {
+            Some(0 | 1) => {
+                self.keeps |= self.last != Last::True;
+                self.set_config = None;
+            }
+            depth => self.set_config = depth.map(|depth| depth - 1),
+        }
+    }
+
+    fn end_word(&mut self) {
+        let length = std::mem::take(&mut self.length);
+        let Some(word) = self.word.get(..length).filter(|word| !word.is_empty()) else {
+            self.last = Last::Other;
+            self.at_start = false;
+            return;
+        };
+        let leads = std::mem::take(&mut self.at_start);
+        match self.last {
+            Last::Set if !matches!(word, b"local" | b"transaction" | b"constraints") => self.keeps = true,
+            Last::Prepare if word != b"transaction" => self.keeps = true,
+            Last::Commit if word == b"drop" => self.temporary = false,
+            _ => {}
+        }
+        self.last = match word {
+            b"set" if leads => Last::Set,
+            b"prepare" if leads => Last::Prepare,
+            b"commit" => Last::Commit,
+            b"true" => Last::True,
+            _ => Last::Other,
+        };
+        match word {
+            b"load" | b"listen" if leads => self.keeps = true,
+            // PL/pgSQL: a statement follows.
+            b"begin" | b"then" | b"else" | b"loop" => self.at_start = true,
+            b"set_config" => self.set_config = Some(0),
+            b"temp" | b"temporary" => self.temporary = true,
+            b"hold" | b"setseed" => self.keeps = true,
+            word => self.keeps |= is_keeping_function(word),
+        }
+    }
+}
+
+/// Functions, and schemas, whose effect outlives the transaction.
+fn is_keeping_function(word: &[u8]) -> bool {
+    match word.first() {
+        Some(b'p') => {
+            word.starts_with(b"pg_temp")
+                || word.starts_with(b"pg_advisory_lock")
+                || word.starts_with(b"pg_try_advisory_lock")
+                || word.starts_with(b"pg_replication_origin_session")
+                || matches!(word, b"pg_backup_start" | b"pg_start_backup")
+                || (word.starts_with(b"pg_create_") && word.ends_with(b"_replication_slot"))
+        }
+        Some(b'd') => word.starts_with(b"dblink_connect"),
+        _ => false,
+    }
+}
+
+#[inline]
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_leaves_state_is_found() {
+        for text in [
+            "SET work_mem = '1MB'",
+            "  set role bob;",
+            "/* app:1 */ SET x = 1",
+            "-- hello\nSET x = 1",
+            "select 1; set x to 2",
+            "SELECT set_config('a.b', '1', false)",
+            "SELECT pg_catalog.set_config($1, $2, $3)",
+            "select set_config('a', current_setting('b', true), false)",
+            "CREATE TEMP TABLE t (a int)",
+            "create temporary table t as select 1",
+            "SELECT 1 INTO TEMP t",
+            "create table pg_temp.t (a int)",
+            "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
+            "LISTEN ch",
+            "LOAD 'auto_explain'",
+            "PREPARE q AS SELECT 1",
+            "select pg_advisory_lock(1)",
+            "select pg_try_advisory_lock_shared(1, 2)",
+            "select setseed(0.5)",
+            "DO $$ BEGIN SET x = 1; END $$",
+            "DO $$ BEGIN IF true THEN PERFORM set_config('a','b',false); END IF; END $$",
+            "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+        ] {
+            assert!(Scan::leaves_state(text.as_bytes()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_leaves_none_is_passed() {
+        for text in [
+            "",
+            ";",
+            "select 1",
+            "UPDATE t SET a = 1 WHERE b = 2",
+            "SET LOCAL work_mem = '1MB'",
+            "set transaction isolation level serializable",
+            "SET CONSTRAINTS ALL DEFERRED",
+            "SELECT set_config('a.b', '1', true)",
+            "SELECT set_config($1, upper($2), TRUE), 1",
+            "PREPARE TRANSACTION 'x'",
+            "BEGIN; CREATE TEMP TABLE t (a int) ON COMMIT DROP; COMMIT",
+            "select pg_advisory_xact_lock(1), pg_advisory_unlock(1)",
+            "SELECT pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; RESET ALL;",
+            "DISCARD ALL",
+            "DEALLOCATE ALL",
+            "select template, setting from temperature",
+            "INSERT INTO t VALUES ('listen to this')",
+        ] {
+            assert!(!Scan::leaves_state(text.as_bytes()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_in_parts_is_scanned_as_a_whole() {
+        let text = b"select 1; /* x */ set work_mem = 1";
+        for cut in 0..text.len() {
+            let mut scan = Scan::default();
+            let (head, tail) = text.split_at(cut);
+            scan.feed(head);
+            scan.feed(tail);
+            assert!(scan.finish(), "cut at {cut}");
+        }
+    }
+}
