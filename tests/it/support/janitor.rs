@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, OnceLock};
 
 const SCRIPT: &str = r#"
@@ -31,13 +31,13 @@ pub fn ended(child: &Child) {
 }
 
 fn tell(line: &str) {
-    static SHELL: OnceLock<Mutex<ChildStdin>> = OnceLock::new();
+    static SHELL: OnceLock<Mutex<Child>> = OnceLock::new();
     let shell = SHELL.get_or_init(|| {
         let mut command = Command::new("sh");
         command.args(["-c", SCRIPT]).stdin(Stdio::piped());
         command.stdout(Stdio::null()).stderr(Stdio::null());
-        let mut shell = command.process_group(0).spawn().unwrap();
-        Mutex::new(shell.stdin.take().unwrap())
+        Mutex::new(command.process_group(0).spawn().unwrap())
     });
-    let _ = shell.lock().unwrap().write_all(line.as_bytes());
+    let mut shell = shell.lock().unwrap();
+    let _ = shell.stdin.as_mut().unwrap().write_all(line.as_bytes());
 }
