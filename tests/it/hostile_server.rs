@@ -3,6 +3,8 @@
 
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::support::fake_server::{FakeServer, error, one_row, ready};
 use crate::support::frames::{Frame, frame, query};
@@ -255,6 +257,45 @@ fn the_cancel_of_an_abandoned_query_carries_the_servers_own_key() {
         [key],
         "one cancel, with that connection's key"
     );
+    assert_eq!(pooler.client().value("next"), "next");
+}
+
+/// A cancel that hits the BEGIN of `BEGIN`, `INSERT` makes the INSERT commit.
+#[test]
+fn an_abandoned_pipeline_is_not_cancelled_before_its_last_request_runs() {
+    let (go, told) = channel::<()>();
+    let told = Mutex::new(Some(told));
+    let server = FakeServer::start(move |_, peer| {
+        while let Some(text) = peer.read_query() {
+            if text == "first" {
+                let told = told.lock().unwrap().take().unwrap();
+                told.recv().unwrap();
+            }
+            if text == "second" {
+                return peer.until_closed();
+            }
+            peer.send(&one_row(&text));
+        }
+    });
+    let pooler = before(&server);
+    let mut client = pooler.client();
+    client.send(&[query("first"), query("second")].concat());
+    wait::until(wait::SOON, "the first request to arrive", || {
+        let first = query("first");
+        server.received().iter().any(|(_, f)| f.to_bytes() == first)
+    });
+    drop(client);
+    // What must not happen can only be waited for.
+    let window = Instant::now() + Duration::from_millis(500);
+    while Instant::now() < window {
+        assert_eq!(
+            server.cancels().len(),
+            0,
+            "while the first of two was running"
+        );
+        thread::sleep(Duration::from_millis(10));
+    }
+    go.send(()).unwrap();
     assert_eq!(pooler.client().value("next"), "next");
 }
 

@@ -133,6 +133,28 @@ def _():
         assert value(waiting, "SELECT 'alive'") == "alive"
 
 
+@case("clients that go as their query starts leave no query running")
+def _():
+    # A cancel that comes to PostgreSQL before the query has begun ends nothing,
+    # so one cancel is not enough: many rounds, to meet that moment.
+    end = time.monotonic() + 10
+
+    def work(n):
+        numbers = random.Random(n)
+        for _ in range(30):
+            if time.monotonic() > end:
+                break
+            connection = connect(autocommit=True, prepare_threshold=None)
+            connection.execute("BEGIN")
+            connection.pgconn.send_query(b"SELECT pg_sleep(60)")
+            connection.pgconn.flush()
+            time.sleep(numbers.choice([0, 0, 0.0003, 0.001]))
+            connection.pgconn.finish()
+
+    in_threads(work, 10)
+    server.wait_until_no_transaction_is_open()
+
+
 @case("30 clients that come and go at random leave the pool whole")
 def _():
     server.fresh_table("steps", "n int")

@@ -4,6 +4,7 @@
 pub mod differential;
 pub mod fake_server;
 pub mod frames;
+pub mod janitor;
 pub mod machine;
 pub mod noise;
 pub mod play;

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use super::janitor;
 use super::machine::scratch_directory;
 use super::postgres::Database;
 use super::raw::Connection;
@@ -111,6 +112,7 @@ impl Plan {
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
+        janitor::started(&child, &directory);
         let log = collect_log(&mut child);
         let address = ([127, 0, 0, 1], 0).into();
         let mut pooler = Pooler {
@@ -239,6 +241,7 @@ impl Drop for Pooler {
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
+        janitor::ended(&self.child);
         let _ = fs::remove_dir_all(&self.directory);
         let panicked = self.log().contains("panicked at");
         if !thread::panicking() {
