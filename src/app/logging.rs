@@ -21,7 +21,11 @@ pub(super) fn start(general: &General, level: LogLevel) -> io::Result<()> {
         None => BoxMakeWriter::new(io::stderr),
     };
     let filter = EnvFilter::new(level.as_str());
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_ansi(false).with_writer(writer);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_ansi(false)
+        .with_writer(writer);
     match general.log_format {
         LogFormat::Text => builder.init(),
         LogFormat::Json => builder.json().init(),

@@ -57,7 +57,10 @@ fn serve(cli: &Cli) -> Result<(), String> {
     logging::start(&config.general, cli.log_level(config.general.log_level))
         .map_err(|error| format!("pgweave: cannot open the log file: {error}"))?;
     let runtime = runtime(&config).map_err(|error| format!("pgweave: cannot start: {error}"))?;
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "pgweave starts with {origin}");
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        "pgweave starts with {origin}"
+    );
     let result = runtime.block_on(run(config));
     // Tasks that are still at work would only wrap up for nobody.
     runtime.shutdown_background();
@@ -69,14 +72,18 @@ fn runtime(config: &Config) -> std::io::Result<Runtime> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     match config.general.worker_threads(cores) {
         1 => Builder::new_current_thread().enable_all().build(),
-        workers => Builder::new_multi_thread().worker_threads(workers).enable_all().build(),
+        workers => Builder::new_multi_thread()
+            .worker_threads(workers)
+            .enable_all()
+            .build(),
     }
 }
 
 async fn run(config: Config) -> Result<(), String> {
     let mut secret = [0; 32];
     getrandom::fill(&mut secret).map_err(|error| format!("pgweave: no random bytes: {error}"))?;
-    let mut signals = Signals::listen().map_err(|error| format!("pgweave: cannot handle signals: {error}"))?;
+    let mut signals =
+        Signals::listen().map_err(|error| format!("pgweave: cannot handle signals: {error}"))?;
     let listeners = listeners(&config).await?;
     let house = House::new(config, secret);
     let mut accepting = JoinSet::new();
@@ -98,12 +105,17 @@ async fn run(config: Config) -> Result<(), String> {
 
 async fn listeners(config: &Config) -> Result<Vec<Listener>, String> {
     let general = &config.general;
-    let options = ListenOptions { backlog: i32::try_from(general.listen_backlog).unwrap_or(i32::MAX) };
+    let options = ListenOptions {
+        backlog: i32::try_from(general.listen_backlog).unwrap_or(i32::MAX),
+    };
     let mut listeners = Vec::new();
     for address in &general.listen_addr {
         let port = general.listen_port;
         let found = listen(address, port, options).await;
-        listeners.extend(found.map_err(|error| format!("pgweave: cannot listen on {address}:{port}: {error}"))?);
+        listeners.extend(
+            found
+                .map_err(|error| format!("pgweave: cannot listen on {address}:{port}: {error}"))?,
+        );
     }
     if listeners.is_empty() {
         return Err("pgweave: there is no address to listen on".to_owned());

@@ -16,12 +16,20 @@ pub(super) fn password_of(body: &[u8]) -> Result<&[u8], PgError> {
 /// (`protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-SASLINITIALRESPONSE`).
 pub(super) fn initial_response(body: &[u8]) -> Result<Option<&[u8]>, PgError> {
     let malformed = || violation("malformed SASLInitialResponse message");
-    let end = body.iter().position(|byte| *byte == 0).ok_or_else(malformed)?;
+    let end = body
+        .iter()
+        .position(|byte| *byte == 0)
+        .ok_or_else(malformed)?;
     let (mechanism, rest) = body.split_at(end);
     if mechanism != SCRAM_SHA_256.as_bytes() {
-        return Err(violation("client selected an invalid SASL authentication mechanism"));
+        return Err(violation(
+            "client selected an invalid SASL authentication mechanism",
+        ));
     }
-    let (length, data) = rest.get(1..).and_then(<[u8]>::split_first_chunk).ok_or_else(malformed)?;
+    let (length, data) = rest
+        .get(1..)
+        .and_then(<[u8]>::split_first_chunk)
+        .ok_or_else(malformed)?;
     match i32::from_be_bytes(*length) {
         -1 if data.is_empty() => Ok(None),
         length if usize::try_from(length) == Ok(data.len()) => Ok(Some(data)),
@@ -43,7 +51,11 @@ pub(super) fn check_client_first(client_first: &[u8]) -> Result<(), PgError> {
 }
 
 pub(super) fn check_scram_length(message: &[u8]) -> Result<(), PgError> {
-    if message.len() <= MAX_SCRAM_BYTES { Ok(()) } else { Err(violation("SCRAM message is too long")) }
+    if message.len() <= MAX_SCRAM_BYTES {
+        Ok(())
+    } else {
+        Err(violation("SCRAM message is too long"))
+    }
 }
 
 pub(super) fn malformed_scram() -> PgError {

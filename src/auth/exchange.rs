@@ -1,13 +1,16 @@
 //! One client's login: is it who it says?
 
 use bytes::Bytes;
-use pgwire::api::auth::sasl::scram::{ScramSecret, ScramServerAuth, ScramServerAuthWaitingForClientFinal};
+use pgwire::api::auth::sasl::scram::{
+    ScramSecret, ScramServerAuth, ScramServerAuthWaitingForClientFinal,
+};
 use pgwire::error::PgWireError;
 use pgwire::messages::startup::Authentication;
 use subtle::ConstantTimeEq;
 
 use super::client_messages::{
-    check_client_first, check_scram_length, initial_response, malformed_scram, out_of_turn, password_of, violation,
+    check_client_first, check_scram_length, initial_response, malformed_scram, out_of_turn,
+    password_of, violation,
 };
 use super::keys::Derivation;
 use super::md5_hash::Md5Hash;
@@ -72,15 +75,24 @@ enum State {
     /// Asked for the password itself.
     Cleartext(StoredSecret),
     /// Checks a clear-text password against a verifier.
-    ComparingKeys { claim: Derivation, verifier: ScramVerifier },
+    ComparingKeys {
+        claim: Derivation,
+        verifier: ScramVerifier,
+    },
     /// Asked for a hash with this salt.
-    Md5 { salt: [u8; 4], hash: Md5Hash },
+    Md5 {
+        salt: [u8; 4],
+        hash: Md5Hash,
+    },
     /// Offered SASL mechanisms.
     SaslInitial(ScramSource),
     /// The client chose SCRAM without an initial response.
     ClientFirst(ScramSource),
     /// Has the client's first message, wants the keys of the password.
-    DerivingVerifier { keys: Derivation, client_first: Vec<u8> },
+    DerivingVerifier {
+        keys: Derivation,
+        client_first: Vec<u8>,
+    },
     /// Sent salt and nonce, waits for the proof.
     ClientFinal(Box<ScramServerAuthWaitingForClientFinal>),
     Over,
@@ -118,7 +130,15 @@ impl Exchange {
         } else {
             state.opening_step()
         };
-        (Self { user: user.to_owned(), verifiers: env.clone(), doomed, state }, step)
+        (
+            Self {
+                user: user.to_owned(),
+                verifiers: env.clone(),
+                doomed,
+                state,
+            },
+            step,
+        )
     }
 
     /// Judges the body of a `p` message: any bytes of any length.
@@ -129,13 +149,17 @@ impl Exchange {
             return Step::Refused(violation("authentication message is too long"));
         }
         let step = match state {
-            State::Cleartext(secret) => password_of(body).map(|password| self.on_password(secret, password)),
+            State::Cleartext(secret) => {
+                password_of(body).map(|password| self.on_password(secret, password))
+            }
             State::Md5 { salt, hash } => password_of(body)
                 .map(|answer| self.verdict(hash.salted(salt).as_bytes().ct_eq(answer).into())),
             State::SaslInitial(source) => self.on_initial_response(source, body),
             State::ClientFirst(source) => self.on_client_first(source, body),
             State::ClientFinal(waiting) => self.on_client_final(&waiting, body),
-            State::ComparingKeys { .. } | State::DerivingVerifier { .. } | State::Over => Err(out_of_turn()),
+            State::ComparingKeys { .. } | State::DerivingVerifier { .. } | State::Over => {
+                Err(out_of_turn())
+            }
         };
         step.unwrap_or_else(Step::Refused)
     }
@@ -148,7 +172,8 @@ impl Exchange {
             State::ComparingKeys { claim, verifier } => self.on_keys_of_claim(&claim, &verifier),
             State::DerivingVerifier { keys, client_first } => {
                 let verifier = self.verifiers.verifier_of(&self.user, &keys);
-                self.send_server_first(verifier, &client_first).unwrap_or_else(Step::Refused)
+                self.send_server_first(verifier, &client_first)
+                    .unwrap_or_else(Step::Refused)
             }
             State::Cleartext(_)
             | State::Md5 { .. }
@@ -164,14 +189,23 @@ impl Exchange {
             return self.verdict(false);
         }
         match secret {
-            StoredSecret::Plain(stored) => self.verdict(self.verifiers.same(stored.bytes(), password)),
-            StoredSecret::Md5(hash) => self.verdict(hash.equals(&Md5Hash::of(password, &self.user)).into()),
+            StoredSecret::Plain(stored) => {
+                self.verdict(self.verifiers.same(stored.bytes(), password))
+            }
+            StoredSecret::Md5(hash) => {
+                self.verdict(hash.equals(&Md5Hash::of(password, &self.user)).into())
+            }
             StoredSecret::Scram(verifier) => {
-                let claim = self.verifiers.keys_of_claim(&Secret::new(password), &verifier);
+                let claim = self
+                    .verifiers
+                    .keys_of_claim(&Secret::new(password), &verifier);
                 if claim.is_done() {
                     return self.on_keys_of_claim(&claim, &verifier);
                 }
-                self.state = State::ComparingKeys { claim: claim.clone(), verifier };
+                self.state = State::ComparingKeys {
+                    claim: claim.clone(),
+                    verifier,
+                };
                 Step::Derive(claim)
             }
         }
@@ -190,12 +224,18 @@ impl Exchange {
             Some(client_first) => self.on_client_first(source, client_first),
             None => {
                 self.state = State::ClientFirst(source);
-                Ok(Step::Send(encode(Authentication::SASLContinue(Bytes::new()))))
+                Ok(Step::Send(encode(Authentication::SASLContinue(
+                    Bytes::new(),
+                ))))
             }
         }
     }
 
-    fn on_client_first(&mut self, source: ScramSource, client_first: &[u8]) -> Result<Step, PgError> {
+    fn on_client_first(
+        &mut self,
+        source: ScramSource,
+        client_first: &[u8],
+    ) -> Result<Step, PgError> {
         check_client_first(client_first)?;
         let verifier = match source {
             ScramSource::Verifier(verifier) => verifier,
@@ -203,7 +243,10 @@ impl Exchange {
                 let keys = self.verifiers.keys_of(&self.user, &password);
                 if !keys.is_done() {
                     let client_first = client_first.to_vec();
-                    self.state = State::DerivingVerifier { keys: keys.clone(), client_first };
+                    self.state = State::DerivingVerifier {
+                        keys: keys.clone(),
+                        client_first,
+                    };
                     return Ok(Step::Derive(keys));
                 }
                 self.verifiers.verifier_of(&self.user, &keys)
@@ -212,7 +255,11 @@ impl Exchange {
         self.send_server_first(verifier, client_first)
     }
 
-    fn send_server_first(&mut self, verifier: ScramVerifier, client_first: &[u8]) -> Result<Step, PgError> {
+    fn send_server_first(
+        &mut self,
+        verifier: ScramVerifier,
+        client_first: &[u8],
+    ) -> Result<Step, PgError> {
         let secret = ScramSecret::Verifier {
             salt: verifier.salt,
             iterations: usize::try_from(verifier.iterations.get()).unwrap_or(usize::MAX),
@@ -223,7 +270,9 @@ impl Exchange {
             .on_client_first_message_with_secret(client_first, secret)
             .map_err(|_| malformed_scram())?;
         self.state = State::ClientFinal(Box::new(waiting));
-        Ok(Step::Send(encode(Authentication::SASLContinue(server_first.into()))))
+        Ok(Step::Send(encode(Authentication::SASLContinue(
+            server_first.into(),
+        ))))
     }
 
     fn on_client_final(
@@ -259,16 +308,30 @@ impl Exchange {
 
 impl State {
     /// `None` where this kind of secret cannot serve this method.
-    fn opening(method: Method, user: &str, secret: &StoredSecret, random: [u8; 32]) -> Option<Self> {
+    fn opening(
+        method: Method,
+        user: &str,
+        secret: &StoredSecret,
+        random: [u8; 32],
+    ) -> Option<Self> {
         let [a, b, c, d, ..] = random;
-        let md5 = |hash| Some(Self::Md5 { salt: [a, b, c, d], hash });
+        let md5 = |hash| {
+            Some(Self::Md5 {
+                salt: [a, b, c, d],
+                hash,
+            })
+        };
         let scram = |source| Some(Self::SaslInitial(source));
         match (method, secret) {
             (Method::Trust, _) | (Method::ScramSha256, StoredSecret::Md5(_)) => None,
             (Method::Plain, secret) => Some(Self::Cleartext(secret.clone())),
-            (Method::Md5, StoredSecret::Plain(password)) => md5(Md5Hash::of(password.bytes(), user)),
+            (Method::Md5, StoredSecret::Plain(password)) => {
+                md5(Md5Hash::of(password.bytes(), user))
+            }
             (Method::Md5, StoredSecret::Md5(hash)) => md5(hash.clone()),
-            (Method::ScramSha256, StoredSecret::Plain(password)) => scram(ScramSource::Password(password.clone())),
+            (Method::ScramSha256, StoredSecret::Plain(password)) => {
+                scram(ScramSource::Password(password.clone()))
+            }
             (Method::Md5 | Method::ScramSha256, StoredSecret::Scram(verifier)) => {
                 scram(ScramSource::Verifier(verifier.clone()))
             }

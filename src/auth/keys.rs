@@ -40,15 +40,26 @@ impl ScramKeys {
 fn salted_password(password: &[u8], salt: &[u8], iterations: NonZeroU32) -> Key {
     let mut salted = Key::default();
     let prepared = prepared(password);
-    pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, iterations, salt, &prepared, &mut *salted);
+    pbkdf2::derive(
+        pbkdf2::PBKDF2_HMAC_SHA256,
+        iterations,
+        salt,
+        &prepared,
+        &mut *salted,
+    );
     salted
 }
 
 /// SASLprep where the password is UTF-8 that SASLprep accepts and leaves
 /// something of, else the bytes as they are: PostgreSQL's rule on both sides.
 fn prepared(password: &[u8]) -> Zeroizing<Vec<u8>> {
-    let text = str::from_utf8(password).ok().and_then(|text| stringprep::saslprep(text).ok());
-    let bytes = text.as_deref().filter(|text| !text.is_empty()).map_or(password, str::as_bytes);
+    let text = str::from_utf8(password)
+        .ok()
+        .and_then(|text| stringprep::saslprep(text).ok());
+    let bytes = text
+        .as_deref()
+        .filter(|text| !text.is_empty())
+        .map_or(password, str::as_bytes);
     Zeroizing::new(bytes.to_vec())
 }
 
@@ -91,12 +102,20 @@ impl KeyCache {
     /// A cache for `capacity` sets of keys, of some 300 bytes each.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        Self { shelf: Arc::default(), capacity }
+        Self {
+            shelf: Arc::default(),
+            capacity,
+        }
     }
 
     /// The keys of a password that is known to be the right one: simultaneous
     /// logins share one derivation.
-    pub(super) fn keys_of(&self, password: &Secret, salt: &[u8], iterations: NonZeroU32) -> Derivation {
+    pub(super) fn keys_of(
+        &self,
+        password: &Secret,
+        salt: &[u8],
+        iterations: NonZeroU32,
+    ) -> Derivation {
         let name = name_of(password, salt, iterations);
         let slot = self.shelf.lock().enter(name, Arc::default(), self.capacity);
         Derivation::new(password, salt, iterations, name, slot)
@@ -104,16 +123,29 @@ impl KeyCache {
 
     /// The keys of a password that somebody claims to be the right one. They
     /// are cached only by [`KeyCache::keep`], so that guesses evict nobody.
-    pub(super) fn keys_of_claim(&self, password: &Secret, salt: &[u8], iterations: NonZeroU32) -> Derivation {
+    pub(super) fn keys_of_claim(
+        &self,
+        password: &Secret,
+        salt: &[u8],
+        iterations: NonZeroU32,
+    ) -> Derivation {
         let name = name_of(password, salt, iterations);
-        let slot = self.shelf.lock().slots.get(&name).cloned().unwrap_or_default();
+        let slot = self
+            .shelf
+            .lock()
+            .slots
+            .get(&name)
+            .cloned()
+            .unwrap_or_default();
         Derivation::new(password, salt, iterations, name, slot)
     }
 
     /// Enters keys into the cache.
     pub(super) fn keep(&self, derivation: &Derivation) {
         let Work { name, slot, .. } = &*derivation.0;
-        self.shelf.lock().enter(*name, Arc::clone(slot), self.capacity);
+        self.shelf
+            .lock()
+            .enter(*name, Arc::clone(slot), self.capacity);
     }
 }
 
@@ -124,7 +156,9 @@ impl Shelf {
             return Arc::clone(present);
         }
         while self.age.len() >= capacity {
-            let Some(oldest) = self.age.pop_front() else { return slot };
+            let Some(oldest) = self.age.pop_front() else {
+                return slot;
+            };
             self.slots.remove(&oldest);
         }
         self.age.push_back(name);
@@ -135,7 +169,9 @@ impl Shelf {
 
 impl fmt::Debug for KeyCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyCache").field("capacity", &self.capacity).finish_non_exhaustive()
+        f.debug_struct("KeyCache")
+            .field("capacity", &self.capacity)
+            .finish_non_exhaustive()
     }
 }
 
@@ -170,8 +206,20 @@ struct Work {
 }
 
 impl Derivation {
-    fn new(password: &Secret, salt: &[u8], iterations: NonZeroU32, name: Name, slot: Arc<Slot>) -> Self {
-        Self(Arc::new(Work { password: password.clone(), salt: salt.to_vec(), iterations, name, slot }))
+    fn new(
+        password: &Secret,
+        salt: &[u8],
+        iterations: NonZeroU32,
+        name: Name,
+        slot: Arc<Slot>,
+    ) -> Self {
+        Self(Arc::new(Work {
+            password: password.clone(),
+            salt: salt.to_vec(),
+            iterations,
+            name,
+            slot,
+        }))
     }
 
     /// Does the work. Blocks; idempotent; waits if another thread is at it.
@@ -186,7 +234,8 @@ impl Derivation {
 
     pub(super) fn keys(&self) -> &ScramKeys {
         let work = &*self.0;
-        work.slot.get_or_init(|| ScramKeys::derive(work.password.bytes(), &work.salt, work.iterations))
+        work.slot
+            .get_or_init(|| ScramKeys::derive(work.password.bytes(), &work.salt, work.iterations))
     }
 }
 
@@ -218,9 +267,21 @@ mod tests {
     fn password_salt_and_iterations_all_tell_entries_apart() {
         let cache = KeyCache::new(8);
         cache.keys_of(&Secret::new("a"), b"salt", FEW).run();
-        assert!(!cache.keys_of_claim(&Secret::new("b"), b"salt", FEW).is_done());
-        assert!(!cache.keys_of_claim(&Secret::new("a"), b"salz", FEW).is_done());
-        assert!(!cache.keys_of_claim(&Secret::new("a"), b"salt", FEW.saturating_add(1)).is_done());
+        assert!(
+            !cache
+                .keys_of_claim(&Secret::new("b"), b"salt", FEW)
+                .is_done()
+        );
+        assert!(
+            !cache
+                .keys_of_claim(&Secret::new("a"), b"salz", FEW)
+                .is_done()
+        );
+        assert!(
+            !cache
+                .keys_of_claim(&Secret::new("a"), b"salt", FEW.saturating_add(1))
+                .is_done()
+        );
     }
 
     #[test]
@@ -229,7 +290,11 @@ mod tests {
         for password in ["a", "b", "c"] {
             cache.keys_of(&Secret::new(password), b"salt", FEW).run();
         }
-        let cached = |password| cache.keys_of_claim(&Secret::new(password), b"salt", FEW).is_done();
+        let cached = |password| {
+            cache
+                .keys_of_claim(&Secret::new(password), b"salt", FEW)
+                .is_done()
+        };
         assert_eq!([cached("a"), cached("b"), cached("c")], [false, true, true]);
         assert_eq!(cache.shelf.lock().slots.len(), 2);
     }
@@ -239,9 +304,17 @@ mod tests {
         let cache = KeyCache::new(2);
         let claim = cache.keys_of_claim(&Secret::new("a"), b"salt", FEW);
         claim.run();
-        assert!(!cache.keys_of_claim(&Secret::new("a"), b"salt", FEW).is_done());
+        assert!(
+            !cache
+                .keys_of_claim(&Secret::new("a"), b"salt", FEW)
+                .is_done()
+        );
         cache.keep(&claim);
-        assert!(cache.keys_of_claim(&Secret::new("a"), b"salt", FEW).is_done());
+        assert!(
+            cache
+                .keys_of_claim(&Secret::new("a"), b"salt", FEW)
+                .is_done()
+        );
     }
 
     #[test]

@@ -17,7 +17,8 @@ impl Md5Hash {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let hex = text.strip_prefix("md5")?;
-        let is_hash = hex.len() == 32 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let is_hash =
+            hex.len() == 32 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         is_hash.then(|| Self(Zeroizing::new(hex.to_owned())))
     }
 
@@ -63,7 +64,10 @@ mod tests {
     fn the_salted_hash_is_the_one_that_pgwire_computes() {
         let salt = [20, 247, 107, 249];
         let ours = Md5Hash::of(b"secret", "alice").salted(salt);
-        assert_eq!(*ours, pgwire::api::auth::md5pass::hash_md5_password("alice", "secret", &salt));
+        assert_eq!(
+            *ours,
+            pgwire::api::auth::md5pass::hash_md5_password("alice", "secret", &salt)
+        );
     }
 
     #[test]

@@ -48,7 +48,10 @@ impl FirstSent {
         let text = text_of(message)?;
         let mut attributes = text.split(',');
         let mut attribute = |name: &str| {
-            attributes.next().and_then(|next| next.strip_prefix(name)).ok_or("sent a malformed SCRAM message")
+            attributes
+                .next()
+                .and_then(|next| next.strip_prefix(name))
+                .ok_or("sent a malformed SCRAM message")
         };
         let nonce = attribute("r=")?;
         let salt = attribute("s=")?;
@@ -59,17 +62,26 @@ impl FirstSent {
         if !is_extension || !is_printable || nonce.len() > MAX_NONCE_BYTES {
             return Err("sent an invalid SCRAM nonce");
         }
-        let salt = STANDARD.decode(salt).map_err(|_| "sent an invalid SCRAM salt")?;
+        let salt = STANDARD
+            .decode(salt)
+            .map_err(|_| "sent an invalid SCRAM salt")?;
         if salt.is_empty() || salt.len() > MAX_SALT_BYTES {
             return Err("sent a SCRAM salt of invalid length");
         }
-        let iterations: NonZeroU32 = iterations.parse().map_err(|_| "sent an invalid SCRAM iteration count")?;
+        let iterations: NonZeroU32 = iterations
+            .parse()
+            .map_err(|_| "sent an invalid SCRAM iteration count")?;
         if iterations.get() > MAX_ITERATIONS {
             return Err("asks for more than 1000000 SCRAM iterations");
         }
         let final_without_proof = format!("c={GS2_HEADER_BASE64},r={nonce}");
         let auth_message = format!("{},{text},{final_without_proof}", self.bare);
-        Ok(Challenge { salt, iterations, final_without_proof, auth_message })
+        Ok(Challenge {
+            salt,
+            iterations,
+            final_without_proof,
+            auth_message,
+        })
     }
 }
 
@@ -90,7 +102,10 @@ impl Challenge {
             *byte ^= key;
         }
         let signature = Key::new(hmac_sha256(&*keys.server_key, message));
-        (ProofSent { signature }, format!("{},p={}", self.final_without_proof, STANDARD.encode(proof)))
+        (
+            ProofSent { signature },
+            format!("{},p={}", self.final_without_proof, STANDARD.encode(proof)),
+        )
     }
 }
 
@@ -108,8 +123,12 @@ impl ProofSent {
         if first.starts_with("e=") {
             return Err("refused the SCRAM exchange");
         }
-        let signature = first.strip_prefix("v=").ok_or("sent a malformed SCRAM message")?;
-        let signature = STANDARD.decode(signature).map_err(|_| "sent a malformed SCRAM signature")?;
+        let signature = first
+            .strip_prefix("v=")
+            .ok_or("sent a malformed SCRAM message")?;
+        let signature = STANDARD
+            .decode(signature)
+            .map_err(|_| "sent a malformed SCRAM signature")?;
         // Of different lengths: unequal.
         if bool::from(signature.as_slice().ct_eq(self.signature.as_slice())) {
             Ok(())
@@ -133,19 +152,29 @@ mod tests {
     use crate::auth::{KeyCache, Secret};
 
     /// RFC 7677, section 3.
-    const SERVER_FIRST: &str = "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
+    const SERVER_FIRST: &str =
+        "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
     const CLIENT_FINAL: &str = "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,\
         p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
     const SERVER_FINAL: &str = "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=";
 
     fn first_of_the_rfc() -> FirstSent {
-        FirstSent { bare: "n=user,r=rOprNGfwEbeRWgbNEkqO".to_owned(), nonce: "rOprNGfwEbeRWgbNEkqO".to_owned() }
+        FirstSent {
+            bare: "n=user,r=rOprNGfwEbeRWgbNEkqO".to_owned(),
+            nonce: "rOprNGfwEbeRWgbNEkqO".to_owned(),
+        }
     }
 
     fn proof_of_the_rfc() -> (ProofSent, String) {
-        let challenge = first_of_the_rfc().read_server_first(SERVER_FIRST.as_bytes()).unwrap();
+        let challenge = first_of_the_rfc()
+            .read_server_first(SERVER_FIRST.as_bytes())
+            .unwrap();
         let cache = KeyCache::new(1);
-        let keys = cache.keys_of(&Secret::new("pencil"), &challenge.salt, challenge.iterations);
+        let keys = cache.keys_of(
+            &Secret::new("pencil"),
+            &challenge.salt,
+            challenge.iterations,
+        );
         challenge.prove(keys.keys())
     }
 
@@ -159,10 +188,15 @@ mod tests {
     #[test]
     fn extensions_are_ignored_yet_signed() {
         let message = format!("{SERVER_FIRST},x=1");
-        let challenge = first_of_the_rfc().read_server_first(message.as_bytes()).unwrap();
+        let challenge = first_of_the_rfc()
+            .read_server_first(message.as_bytes())
+            .unwrap();
         assert!(challenge.auth_message.contains("i=4096,x=1,c=biws"));
         let (proof, _) = proof_of_the_rfc();
-        assert_eq!(proof.read_server_final(format!("{SERVER_FINAL},x=1").as_bytes()), Ok(()));
+        assert_eq!(
+            proof.read_server_final(format!("{SERVER_FINAL},x=1").as_bytes()),
+            Ok(())
+        );
     }
 
     #[test]
@@ -177,7 +211,13 @@ mod tests {
             "x=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=",
         ];
         for message in wrong {
-            assert!(proof_of_the_rfc().0.read_server_final(message.as_bytes()).is_err(), "{message}");
+            assert!(
+                proof_of_the_rfc()
+                    .0
+                    .read_server_final(message.as_bytes())
+                    .is_err(),
+                "{message}"
+            );
         }
     }
 
@@ -204,7 +244,12 @@ mod tests {
             String::new(),
         ];
         for message in bad {
-            assert!(first_of_the_rfc().read_server_first(message.as_bytes()).is_err(), "{message}");
+            assert!(
+                first_of_the_rfc()
+                    .read_server_first(message.as_bytes())
+                    .is_err(),
+                "{message}"
+            );
         }
         assert!(first_of_the_rfc().read_server_first(b"r=\xff").is_err());
     }

@@ -133,8 +133,14 @@ mod tests {
     fn the_form_of_the_text_decides_the_kind() {
         let md5 = format!("md5{}", "0123456789abcdef".repeat(2));
         assert!(matches!(StoredSecret::parse(&md5), StoredSecret::Md5(_)));
-        assert!(matches!(StoredSecret::parse(VERIFIER), StoredSecret::Scram(_)));
-        assert!(matches!(StoredSecret::parse("secret"), StoredSecret::Plain(_)));
+        assert!(matches!(
+            StoredSecret::parse(VERIFIER),
+            StoredSecret::Scram(_)
+        ));
+        assert!(matches!(
+            StoredSecret::parse("secret"),
+            StoredSecret::Plain(_)
+        ));
         assert!(matches!(StoredSecret::parse(""), StoredSecret::Plain(_)));
     }
 
@@ -152,7 +158,10 @@ mod tests {
             format!("{VERIFIER}x"),
         ];
         for text in almost {
-            assert!(matches!(StoredSecret::parse(&text), StoredSecret::Plain(_)), "{text}");
+            assert!(
+                matches!(StoredSecret::parse(&text), StoredSecret::Plain(_)),
+                "{text}"
+            );
         }
     }
 
@@ -161,6 +170,9 @@ mod tests {
         assert_eq!(format!("{:?}", StoredSecret::parse("hunter2")), "Plain(..)");
         assert_eq!(format!("{:?}", StoredSecret::parse(VERIFIER)), "Scram(..)");
         assert_eq!(format!("{:?}", Secret::new("hunter2")), "Secret(..)");
-        assert_eq!(format!("{:?}", ScramVerifier::parse(VERIFIER).unwrap()), "ScramVerifier(..)");
+        assert_eq!(
+            format!("{:?}", ScramVerifier::parse(VERIFIER).unwrap()),
+            "ScramVerifier(..)"
+        );
     }
 }

@@ -82,8 +82,14 @@ pub struct ServerLogin {
 enum State {
     Started,
     PasswordSent,
-    ScramFirst { first: FirstSent, password: Secret },
-    Deriving { challenge: Challenge, keys: Derivation },
+    ScramFirst {
+        first: FirstSent,
+        password: Secret,
+    },
+    Deriving {
+        challenge: Challenge,
+        keys: Derivation,
+    },
     ScramProof(ProofSent),
     /// The server knows our password: AuthenticationOk is worth something.
     Proven,
@@ -94,7 +100,13 @@ impl ServerLogin {
     /// A login as `user`. `nonce` comes from the system's random source.
     #[must_use]
     pub fn new(user: &str, credential: Credential, keys: &KeyCache, nonce: [u8; 18]) -> Self {
-        Self { user: user.to_owned(), credential, keys: keys.clone(), nonce, state: State::Started }
+        Self {
+            user: user.to_owned(),
+            credential,
+            keys: keys.clone(),
+            nonce,
+            state: State::Started,
+        }
     }
 
     /// Answers the body of an `R` message (`protocol-message-formats.html`,
@@ -105,20 +117,27 @@ impl ServerLogin {
     /// (28000), asks for a method that we do not have (0A000), or for a
     /// password that we have not (28P01). The connection is then to be closed.
     pub fn on_authentication(&mut self, body: &[u8]) -> Result<Reply, PgError> {
-        let (code, rest) =
-            body.split_first_chunk().ok_or_else(|| self.violation("sent a malformed authentication message"))?;
+        let (code, rest) = body
+            .split_first_chunk()
+            .ok_or_else(|| self.violation("sent a malformed authentication message"))?;
         let state = std::mem::replace(&mut self.state, State::Over);
         match (i32::from_be_bytes(*code), state) {
             (0, State::Started | State::PasswordSent | State::Proven) => Ok(Reply::Done),
             (0, State::ScramFirst { .. } | State::Deriving { .. } | State::ScramProof(_)) => {
-                Err(self.unproven("declared the login good before it proved that it knows the password"))
+                Err(self.unproven(
+                    "declared the login good before it proved that it knows the password",
+                ))
             }
             (3, State::Started) => self.send_cleartext(),
             (5, State::Started) => self.send_md5(rest),
             (10, State::Started) => self.start_sasl(rest),
-            (11, State::ScramFirst { first, password }) => self.on_challenge(first, &password, rest),
+            (11, State::ScramFirst { first, password }) => {
+                self.on_challenge(first, &password, rest)
+            }
             (12, State::ScramProof(proof)) => {
-                proof.read_server_final(rest).map_err(|fault| self.unproven(fault))?;
+                proof
+                    .read_server_final(rest)
+                    .map_err(|fault| self.unproven(fault))?;
                 self.state = State::Proven;
                 Ok(Reply::Wait)
             }
@@ -152,7 +171,9 @@ impl ServerLogin {
     }
 
     fn send_md5(&mut self, salt: &[u8]) -> Result<Reply, PgError> {
-        let salt: [u8; 4] = salt.try_into().map_err(|_| self.violation("sent an md5 salt of invalid length"))?;
+        let salt: [u8; 4] = salt
+            .try_into()
+            .map_err(|_| self.violation("sent an md5 salt of invalid length"))?;
         let hash = match &self.credential {
             Credential::Plain(password) => Md5Hash::of(password.bytes(), &self.user),
             Credential::Md5(hash) => hash.clone(),
@@ -163,13 +184,19 @@ impl ServerLogin {
 
     fn send_password(&mut self, password: Secret) -> Result<Reply, PgError> {
         let body = [password.bytes(), b"\0"].concat();
-        self.send(State::PasswordSent, PasswordMessageFamily::Raw(BytesMut::from(body.as_slice())))
+        self.send(
+            State::PasswordSent,
+            PasswordMessageFamily::Raw(BytesMut::from(body.as_slice())),
+        )
     }
 
     fn start_sasl(&mut self, mechanisms: &[u8]) -> Result<Reply, PgError> {
         // Each name ends with a NUL, the list with one more. SCRAM-SHA-256-PLUS
         // would need TLS.
-        if !mechanisms.split(|byte| *byte == 0).any(|name| name == SCRAM_SHA_256.as_bytes()) {
+        if !mechanisms
+            .split(|byte| *byte == 0)
+            .any(|name| name == SCRAM_SHA_256.as_bytes())
+        {
             return Err(self.unsupported("SASL without SCRAM-SHA-256"));
         }
         let Credential::Plain(password) = &self.credential else {
@@ -177,23 +204,39 @@ impl ServerLogin {
         };
         let password = password.clone();
         let (first, message) = FirstSent::start(self.nonce);
-        let message = SASLInitialResponse::new(SCRAM_SHA_256.to_owned(), Some(Bytes::from(message)));
+        let message =
+            SASLInitialResponse::new(SCRAM_SHA_256.to_owned(), Some(Bytes::from(message)));
         self.send(State::ScramFirst { first, password }, message)
     }
 
-    fn on_challenge(&mut self, first: FirstSent, password: &Secret, message: &[u8]) -> Result<Reply, PgError> {
-        let challenge = first.read_server_first(message).map_err(|fault| self.violation(fault))?;
-        let keys = self.keys.keys_of(password, &challenge.salt, challenge.iterations);
+    fn on_challenge(
+        &mut self,
+        first: FirstSent,
+        password: &Secret,
+        message: &[u8],
+    ) -> Result<Reply, PgError> {
+        let challenge = first
+            .read_server_first(message)
+            .map_err(|fault| self.violation(fault))?;
+        let keys = self
+            .keys
+            .keys_of(password, &challenge.salt, challenge.iterations);
         if keys.is_done() {
             return self.send_proof(challenge, &keys);
         }
-        self.state = State::Deriving { challenge, keys: keys.clone() };
+        self.state = State::Deriving {
+            challenge,
+            keys: keys.clone(),
+        };
         Ok(Reply::Derive(keys))
     }
 
     fn send_proof(&mut self, challenge: Challenge, keys: &Derivation) -> Result<Reply, PgError> {
         let (proof, message) = challenge.prove(keys.keys());
-        self.send(State::ScramProof(proof), SASLResponse::new(Bytes::from(message)))
+        self.send(
+            State::ScramProof(proof),
+            SASLResponse::new(Bytes::from(message)),
+        )
     }
 
     fn send(&mut self, next: State, message: impl Message) -> Result<Reply, PgError> {
@@ -201,7 +244,10 @@ impl ServerLogin {
         if frame.is_empty() {
             return Err(PgError::fatal(
                 sqlstate::PROGRAM_LIMIT_EXCEEDED,
-                format!("the password of user \"{}\" is too long to be sent to a server", self.user),
+                format!(
+                    "the password of user \"{}\" is too long to be sent to a server",
+                    self.user
+                ),
             ));
         }
         self.state = next;
@@ -211,14 +257,20 @@ impl ServerLogin {
     fn violation(&self, fault: Fault) -> PgError {
         PgError::fatal(
             sqlstate::PROTOCOL_VIOLATION,
-            format!("the server {fault} while user \"{}\" was logging in", self.user),
+            format!(
+                "the server {fault} while user \"{}\" was logging in",
+                self.user
+            ),
         )
     }
 
     fn unproven(&self, fault: Fault) -> PgError {
         PgError::fatal(
             sqlstate::INVALID_AUTHORIZATION,
-            format!("the server {fault} while user \"{}\" was logging in", self.user),
+            format!(
+                "the server {fault} while user \"{}\" was logging in",
+                self.user
+            ),
         )
     }
 

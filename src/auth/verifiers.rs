@@ -86,7 +86,9 @@ impl Verifiers {
 
     /// The keys of a user whose password is stored in plain text.
     pub(super) fn keys_of(&self, user: &str, password: &Secret) -> Derivation {
-        self.0.keys.keys_of(password, &self.salt(user), self.0.iterations)
+        self.0
+            .keys
+            .keys_of(password, &self.salt(user), self.0.iterations)
     }
 
     /// The verifier that those keys make.
@@ -102,7 +104,9 @@ impl Verifiers {
 
     /// The keys of a password sent in clear, to be held against a verifier.
     pub(super) fn keys_of_claim(&self, password: &Secret, verifier: &ScramVerifier) -> Derivation {
-        self.0.keys.keys_of_claim(password, &verifier.salt, verifier.iterations)
+        self.0
+            .keys
+            .keys_of_claim(password, &verifier.salt, verifier.iterations)
     }
 
     /// The claim was right: its keys are worth keeping.
@@ -112,11 +116,16 @@ impl Verifiers {
 
     /// Are two passwords the same? Constant time, whatever their lengths.
     pub(super) fn same(&self, one: &[u8], other: &[u8]) -> bool {
-        self.keyed_hash("same", one).ct_eq(&self.keyed_hash("same", other)).into()
+        self.keyed_hash("same", one)
+            .ct_eq(&self.keyed_hash("same", other))
+            .into()
     }
 
     fn salt(&self, user: &str) -> Vec<u8> {
-        self.keyed_hash("salt", user.as_bytes()).into_iter().take(SALT_BYTES).collect()
+        self.keyed_hash("salt", user.as_bytes())
+            .into_iter()
+            .take(SALT_BYTES)
+            .collect()
     }
 
     fn keyed_hash(&self, purpose: &str, of: &[u8]) -> [u8; 32] {

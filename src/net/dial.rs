@@ -61,17 +61,23 @@ pub enum DialError {
 /// # Cancel safety
 /// Dropping it closes the half-open socket.
 pub async fn dial(target: &Target, within: Duration) -> Result<(Stream, Peer), DialError> {
-    timeout(within, connect(target)).await.unwrap_or(Err(DialError::TimedOut))
+    timeout(within, connect(target))
+        .await
+        .unwrap_or(Err(DialError::TimedOut))
 }
 
 async fn connect(target: &Target) -> Result<(Stream, Peer), DialError> {
     match target {
         Target::Unix(path) => {
-            let stream = UnixStream::connect(path).await.map_err(DialError::Refused)?;
+            let stream = UnixStream::connect(path)
+                .await
+                .map_err(DialError::Refused)?;
             Ok((Stream::Unix(stream), Peer::Unix))
         }
         Target::Tcp(host, port) => {
-            let addresses = lookup_host((host.as_str(), *port)).await.map_err(DialError::Unresolved)?;
+            let addresses = lookup_host((host.as_str(), *port))
+                .await
+                .map_err(DialError::Unresolved)?;
             let mut last = DialError::Unresolved(io::ErrorKind::AddrNotAvailable.into());
             for address in addresses {
                 match TcpStream::connect(address).await {

@@ -72,7 +72,11 @@ pub async fn listen(host: &str, port: u16, options: ListenOptions) -> io::Result
 }
 
 fn bind(address: SocketAddr, options: ListenOptions) -> io::Result<Listener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() && address.ip().is_unspecified() {
         socket.set_only_v6(false)?;

@@ -33,7 +33,10 @@ impl Budget {
     /// A budget of `limit` connections; 0 is no limit.
     #[must_use]
     pub fn new(limit: u32) -> Arc<Self> {
-        Arc::new(Self { limit: AtomicU32::new(limit), ..Self::default() })
+        Arc::new(Self {
+            limit: AtomicU32::new(limit),
+            ..Self::default()
+        })
     }
 
     /// Connections open or being opened now.
@@ -56,14 +59,21 @@ impl Budget {
     /// A place while fewer than `limit` are taken (0: no limit).
     pub(super) fn take_below(self: &Arc<Self>, limit: u32) -> Option<Place> {
         let room = |open: u32| (limit == 0 || open < limit).then_some(open + 1);
-        self.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, room).ok()?;
+        self.open
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, room)
+            .ok()?;
         Some(Place(Arc::clone(self)))
     }
 
     /// Closes an idle connection of the member that has most of them.
     /// Returns false when none is idle.
     pub(super) fn evict(&self) -> bool {
-        let members: Vec<_> = self.members.lock().iter().filter_map(Weak::upgrade).collect();
+        let members: Vec<_> = self
+            .members
+            .lock()
+            .iter()
+            .filter_map(Weak::upgrade)
+            .collect();
         let richest = members.into_iter().max_by_key(|pool| pool.idle());
         richest.is_some_and(|pool| pool.close_one_idle())
     }

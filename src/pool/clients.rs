@@ -124,7 +124,9 @@ impl ClientHandle {
 
     /// A wish has been granted, or is void now.
     pub fn granted(&self, wish: Wish) {
-        let _ = self.wish.compare_exchange(wish as u8, 0, Ordering::AcqRel, Ordering::Relaxed);
+        let _ = self
+            .wish
+            .compare_exchange(wish as u8, 0, Ordering::AcqRel, Ordering::Relaxed);
     }
 
     /// From now on at most this long, in milliseconds of the registry's clock.
@@ -144,7 +146,11 @@ pub struct Clients {
 
 impl Default for Clients {
     fn default() -> Self {
-        Self { by_pid: Mutex::default(), next_id: AtomicU64::new(1), epoch: Instant::now() }
+        Self {
+            by_pid: Mutex::default(),
+            next_id: AtomicU64::new(1),
+            epoch: Instant::now(),
+        }
     }
 }
 
@@ -173,7 +179,9 @@ impl Clients {
     /// Milliseconds since this registry was made; never 0.
     #[must_use]
     pub fn now_ms(&self) -> u64 {
-        u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+        u64::try_from(self.epoch.elapsed().as_millis())
+            .unwrap_or(u64::MAX)
+            .saturating_add(1)
     }
 
     /// How many there are.
@@ -190,7 +198,11 @@ impl Clients {
         let mut random = [0; LONG_KEY + 4];
         getrandom::fill(&mut random)?;
         let (pid, secret) = random.split_first_chunk::<4>().unwrap_or((&[0; 4], &[]));
-        let secret = if long_key { secret } else { secret.get(..4).unwrap_or_default() };
+        let secret = if long_key {
+            secret
+        } else {
+            secret.get(..4).unwrap_or_default()
+        };
         let mut pid = i32::from_be_bytes(*pid);
         let mut by_pid = self.by_pid.lock();
         loop {
@@ -209,7 +221,10 @@ impl Clients {
             state: Mutex::default(),
         });
         by_pid.insert(pid, Arc::clone(&handle));
-        Ok(Registered { handle, clients: Arc::clone(self) })
+        Ok(Registered {
+            handle,
+            clients: Arc::clone(self),
+        })
     }
 
     /// Wants the same of every client.
@@ -243,7 +258,9 @@ impl Clients {
     /// Dropped before its end, the server connection is closed rather than
     /// handed on.
     pub async fn cancel(&self, pid: i32, secret: &[u8], within: Duration) {
-        let Some(client) = self.by_pid.lock().get(&pid).cloned() else { return };
+        let Some(client) = self.by_pid.lock().get(&pid).cloned() else {
+            return;
+        };
         if !bool::from(client.secret.ct_eq(secret)) {
             return;
         }
@@ -270,7 +287,9 @@ mod tests {
     #[test]
     fn a_graver_wish_replaces_a_lesser_and_not_the_other_way() {
         let clients = Arc::new(Clients::default());
-        let Ok(client) = clients.register(false) else { return assert!(false, "no random bytes") };
+        let Ok(client) = clients.register(false) else {
+            return assert!(false, "no random bytes");
+        };
         client.want(Wish::EndAtBoundary);
         client.want(Wish::StopWaiting);
         assert_eq!(client.wish(), Wish::EndAtBoundary);
@@ -286,8 +305,14 @@ mod tests {
         let [one, two] = [clients.register(false).ok(), clients.register(true).ok()];
         assert_eq!(clients.count(), 2);
         assert_eq!(one.as_ref().map(|client| client.secret().len()), Some(4));
-        assert_eq!(two.as_ref().map(|client| client.secret().len()), Some(LONG_KEY));
-        assert!(one.as_ref().is_some_and(|client| client.pid & VIRTUAL_PID != 0 && client.pid > 0));
+        assert_eq!(
+            two.as_ref().map(|client| client.secret().len()),
+            Some(LONG_KEY)
+        );
+        assert!(
+            one.as_ref()
+                .is_some_and(|client| client.pid & VIRTUAL_PID != 0 && client.pid > 0)
+        );
         drop(one);
         assert_eq!(clients.count(), 1);
     }
@@ -295,7 +320,9 @@ mod tests {
     #[test]
     fn a_passed_deadline_is_told_once_it_has_passed() {
         let clients = Arc::new(Clients::default());
-        let Ok(client) = clients.register(false) else { return assert!(false, "no random bytes") };
+        let Ok(client) = clients.register(false) else {
+            return assert!(false, "no random bytes");
+        };
         client.set_deadline(Some(clients.now_ms() + 60_000));
         clients.enforce_deadlines();
         assert_eq!(client.wish(), Wish::None);

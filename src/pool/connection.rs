@@ -1,7 +1,7 @@
 //! A server connection as the pool keeps it, and bb8's view of it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::budget::Place;

@@ -37,18 +37,32 @@ impl Directory {
     /// The pool of a database for a user, and the settings that hold for that
     /// user in it; `None` when there is no such database.
     #[must_use]
-    pub fn pool(&self, config: &Config, database: &str, user: &str) -> Option<(Arc<ServerPool>, PoolSettings)> {
+    pub fn pool(
+        &self,
+        config: &Config,
+        database: &str,
+        user: &str,
+    ) -> Option<(Arc<ServerPool>, PoolSettings)> {
         let settings = config.pool_settings(database, user)?;
         let key = (database.to_owned(), settings.server_user.clone());
         let mut pools = self.pools.lock();
         let pool = pools.entry(key).or_insert_with(|| {
             let budget = |budgets: &Mutex<HashMap<String, Arc<Budget>>>, name: &str, limit| {
-                Arc::clone(budgets.lock().entry(name.to_owned()).or_insert_with(|| Budget::new(limit)))
+                Arc::clone(
+                    budgets
+                        .lock()
+                        .entry(name.to_owned())
+                        .or_insert_with(|| Budget::new(limit)),
+                )
             };
             let budgets = Budgets {
                 pool: Budget::new(0),
                 database: budget(&self.databases, database, settings.max_db_connections),
-                user: budget(&self.users, &settings.server_user, settings.max_user_connections),
+                user: budget(
+                    &self.users,
+                    &settings.server_user,
+                    settings.max_user_connections,
+                ),
             };
             ServerPool::new(settings.clone(), budgets, self.keys.clone())
         });

@@ -51,7 +51,14 @@ struct Inner<C> {
 
 impl<C> Gate<C> {
     pub fn new(limit: u32) -> Self {
-        Self { inner: Mutex::new(Inner { limit, used: 0, queue: VecDeque::new(), short: VecDeque::new() }) }
+        Self {
+            inner: Mutex::new(Inner {
+                limit,
+                used: 0,
+                queue: VecDeque::new(),
+                short: VecDeque::new(),
+            }),
+        }
     }
 
     /// A permit at once, if nobody waits for one.
@@ -66,7 +73,11 @@ impl<C> Gate<C> {
     /// A place at the end of the queue.
     pub fn queue(&self, shelf: u64, now: Instant) -> Turn<C> {
         let (hand, turn) = oneshot::channel();
-        self.inner.lock().queue.push_back(Waiter { hand, since: now, shelf });
+        self.inner.lock().queue.push_back(Waiter {
+            hand,
+            since: now,
+            shelf,
+        });
         // A permit may have come back since the caller looked.
         self.pump();
         turn
@@ -76,7 +87,11 @@ impl<C> Gate<C> {
     /// comes back.
     pub fn wait_for_connection(&self, shelf: u64, now: Instant) -> Turn<C> {
         let (hand, turn) = oneshot::channel();
-        self.inner.lock().short.push_back(Waiter { hand, since: now, shelf });
+        self.inner.lock().short.push_back(Waiter {
+            hand,
+            since: now,
+            shelf,
+        });
         turn
     }
 
@@ -103,10 +118,13 @@ impl<C> Gate<C> {
             let over = inner.used > inner.limit;
             let inside = inner.head_fits(Line::Short, shelf);
             let line = if inside { Line::Short } else { Line::Queue };
-            if !inside && (over || !inner.short.is_empty() || !inner.head_fits(Line::Queue, shelf)) {
+            if !inside && (over || !inner.short.is_empty() || !inner.head_fits(Line::Queue, shelf))
+            {
                 return Some(connection);
             }
-            let Some(waiter) = inner.next(line) else { return Some(connection) };
+            let Some(waiter) = inner.next(line) else {
+                return Some(connection);
+            };
             if inside {
                 // That one has a permit: this one is free.
                 inner.used = inner.used.saturating_sub(1);
@@ -140,7 +158,9 @@ impl<C> Gate<C> {
             if inner.used >= inner.limit.saturating_add(reserve) || !inner.short.is_empty() {
                 return;
             }
-            let Some(waiter) = inner.next(Line::Queue) else { return };
+            let Some(waiter) = inner.next(Line::Queue) else {
+                return;
+            };
             inner.used += 1;
             drop(inner);
             if waiter.hand.send(Ok(None)).is_err() {
@@ -169,7 +189,13 @@ impl<C> Gate<C> {
     /// How many wait, and since when the oldest does.
     pub fn waiting(&self) -> (usize, Option<Instant>) {
         let inner = self.inner.lock();
-        let oldest = inner.queue.front().into_iter().chain(inner.short.front()).map(|waiter| waiter.since).min();
+        let oldest = inner
+            .queue
+            .front()
+            .into_iter()
+            .chain(inner.short.front())
+            .map(|waiter| waiter.since)
+            .min();
         (inner.queue.len() + inner.short.len(), oldest)
     }
 }
@@ -202,12 +228,17 @@ impl<C> Inner<C> {
     /// Would a connection of this shelf fit the first who still waits?
     fn head_fits(&mut self, line: Line, shelf: u64) -> bool {
         self.drop_the_gone(line);
-        self.line(line).front().is_some_and(|waiter| waiter.shelf == shelf)
+        self.line(line)
+            .front()
+            .is_some_and(|waiter| waiter.shelf == shelf)
     }
 
     fn drop_the_gone(&mut self, line: Line) {
         let waiters = self.line(line);
-        while waiters.front().is_some_and(|waiter| waiter.hand.is_closed()) {
+        while waiters
+            .front()
+            .is_some_and(|waiter| waiter.hand.is_closed())
+        {
             waiters.pop_front();
         }
     }
@@ -320,7 +351,13 @@ mod tests {
         assert!(gate.try_enter());
         let mut waiting = gate.queue(1, Instant::now());
         gate.fail_all(&PgError::fatal("08001", "gone"));
-        assert_eq!(handed(&mut waiting).and_then(Result::err).map(|error| error.code).as_deref(), Some("08001"));
+        assert_eq!(
+            handed(&mut waiting)
+                .and_then(Result::err)
+                .map(|error| error.code)
+                .as_deref(),
+            Some("08001")
+        );
         assert_eq!(gate.waiting().0, 0);
     }
 }

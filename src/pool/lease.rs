@@ -51,7 +51,11 @@ impl Drop for Permit {
 impl Lease {
     pub(super) fn new(mut taken: Taken, permit: Permit, shelf: Arc<Shelf>) -> Self {
         taken.clean = false;
-        Self { taken: Some(taken), permit: Some(permit), shelf }
+        Self {
+            taken: Some(taken),
+            permit: Some(permit),
+            shelf,
+        }
     }
 
     /// The shelf that it came from.
@@ -63,15 +67,23 @@ impl Lease {
     /// Gives the server connection back: to the client that has waited
     /// longest, or to the shelf.
     pub fn give_back(mut self, boundary: Boundary) {
-        if self.server().is_some_and(|server| server.identity.is_being_canceled()) {
+        if self
+            .server()
+            .is_some_and(|server| server.identity.is_being_canceled())
+        {
             tokio::spawn(self.give_back_after_cancel(boundary));
             return;
         }
-        let (Some(mut taken), Some(permit)) = (self.taken.take(), self.permit.take()) else { return };
+        let (Some(mut taken), Some(permit)) = (self.taken.take(), self.permit.take()) else {
+            return;
+        };
         let now = Instant::now();
         let pool = &self.shelf.pool;
         // Closed when its time has come, or when its lifetime is one use.
-        if taken.is_stale(now) || pool.settings.server_lifetime.is_zero() || taken.server.identity.is_doomed() {
+        if taken.is_stale(now)
+            || pool.settings.server_lifetime.is_zero()
+            || taken.server.identity.is_doomed()
+        {
             return;
         }
         if pool.owes_a_place() {
@@ -89,7 +101,9 @@ impl Lease {
 
     /// A cancel is under way: until it has ended it could hit whoever is next.
     async fn give_back_after_cancel(self, boundary: Boundary) {
-        let Some(identity) = self.server().map(|server| Arc::clone(&server.identity)) else { return };
+        let Some(identity) = self.server().map(|server| Arc::clone(&server.identity)) else {
+            return;
+        };
         let within = self.shelf.pool.settings.cancel_wait_timeout;
         if timeout(within, identity.cancels_finished()).await.is_ok() && !identity.is_doomed() {
             self.give_back(boundary);
@@ -107,7 +121,11 @@ impl Deref for Lease {
     #[inline]
     #[allow(clippy::expect_used)] // `taken` is empty only inside `give_back`, which owns the lease.
     fn deref(&self) -> &Server {
-        &self.taken.as_ref().expect("a lease holds its connection").server
+        &self
+            .taken
+            .as_ref()
+            .expect("a lease holds its connection")
+            .server
     }
 }
 
@@ -115,7 +133,11 @@ impl DerefMut for Lease {
     #[inline]
     #[allow(clippy::expect_used)] // As above.
     fn deref_mut(&mut self) -> &mut Server {
-        &mut self.taken.as_mut().expect("a lease holds its connection").server
+        &mut self
+            .taken
+            .as_mut()
+            .expect("a lease holds its connection")
+            .server
     }
 }
 

@@ -74,7 +74,10 @@ struct Full(Arc<Budget>);
 
 impl ServerPool {
     pub(super) fn new(settings: PoolSettings, budgets: Budgets, keys: KeyCache) -> Arc<Self> {
-        let secret = settings.server_password.as_ref().map(|secret| StoredSecret::parse(secret.expose()));
+        let secret = settings
+            .server_password
+            .as_ref()
+            .map(|secret| StoredSecret::parse(secret.expose()));
         let pool = Arc::new(Self {
             gate: Gate::new(settings.pool_size),
             stats: PoolStats::default(),
@@ -86,7 +89,11 @@ impl ServerPool {
             budgets,
             keys,
         });
-        for budget in [&pool.budgets.pool, &pool.budgets.database, &pool.budgets.user] {
+        for budget in [
+            &pool.budgets.pool,
+            &pool.budgets.database,
+            &pool.budgets.user,
+        ] {
             budget.join(&pool);
         }
         pool
@@ -127,7 +134,10 @@ impl ServerPool {
 
     pub(super) fn close_one_idle(&self) -> bool {
         let shelves: Vec<_> = self.shelves.lock().values().cloned().collect();
-        shelves.iter().max_by_key(|shelf| shelf.idle()).is_some_and(|shelf| shelf.close_one())
+        shelves
+            .iter()
+            .max_by_key(|shelf| shelf.idle())
+            .is_some_and(|shelf| shelf.close_one())
     }
 
     /// Has another pool waited for a place in a shared budget for longer than
@@ -140,9 +150,18 @@ impl ServerPool {
 
     /// Opens connections up to `min_pool_size`, on the shelf used by most.
     pub(super) async fn warm_up(self: &Arc<Self>) {
-        while self.open() < self.settings.min_pool_size && self.trouble.standing(Instant::now()).is_none() {
-            let busiest = self.shelves.lock().values().max_by_key(|shelf| Arc::strong_count(shelf)).cloned();
-            let (Some(shelf), Ok(places)) = (busiest, self.room()) else { return };
+        while self.open() < self.settings.min_pool_size
+            && self.trouble.standing(Instant::now()).is_none()
+        {
+            let busiest = self
+                .shelves
+                .lock()
+                .values()
+                .max_by_key(|shelf| Arc::strong_count(shelf))
+                .cloned();
+            let (Some(shelf), Ok(places)) = (busiest, self.room()) else {
+                return;
+            };
             if self.open_onto(&shelf, places).await.is_err() {
                 return;
             }
@@ -151,7 +170,11 @@ impl ServerPool {
 
     /// A place in every budget.
     fn room(&self) -> Result<[Place; 3], Full> {
-        let Budgets { pool, database, user } = &self.budgets;
+        let Budgets {
+            pool,
+            database,
+            user,
+        } = &self.budgets;
         let full = |budget: &Arc<Budget>| Full(Arc::clone(budget));
         let limit = self.settings.pool_size.max(self.gate.used());
         let in_pool = pool.take_below(limit).ok_or_else(|| full(pool))?;
@@ -252,7 +275,10 @@ impl Shelf {
         if pool.gate.try_enter() {
             return Ok((Permit::new(pool), None));
         }
-        let mut place = InQueue { pool, turn: pool.gate.queue(self.id, Instant::now()) };
+        let mut place = InQueue {
+            pool,
+            turn: pool.gate.queue(self.id, Instant::now()),
+        };
         let reserve_after = pool.settings.reserve_pool_timeout;
         if pool.settings.reserve_pool_size > 0 && !reserve_after.is_zero() {
             let early = TokioInstant::now() + reserve_after;
@@ -307,7 +333,9 @@ impl Shelf {
     /// client asked for in its startup message is its own.
     fn could_not_open(&self, error: PgError) -> Result<(), PgError> {
         tracing::warn!(server = %self.pool.target, sqlstate = %error.code, "server login failed: {}", error.message);
-        let about_the_server = ["08", "28", "3D", "53", "57", "58", "XX"].iter().any(|class| error.code.starts_with(class));
+        let about_the_server = ["08", "28", "3D", "53", "57", "58", "XX"]
+            .iter()
+            .any(|class| error.code.starts_with(class));
         if !about_the_server {
             return Err(error.with_severity(Severity::Error));
         }
@@ -319,7 +347,8 @@ impl Shelf {
     /// come back, and a PostgreSQL that is starting is given a moment;
     /// otherwise everybody who waits hears the server's own error.
     fn give_up_or_wait(&self, error: PgError, since: Instant) -> Result<(), PgError> {
-        let is_starting = error.code == sqlstate::CANNOT_CONNECT_NOW && since.elapsed() < STARTING_UP;
+        let is_starting =
+            error.code == sqlstate::CANNOT_CONNECT_NOW && since.elapsed() < STARTING_UP;
         if self.pool.open() > 0 || is_starting {
             return Ok(());
         }
@@ -331,12 +360,22 @@ impl Shelf {
 
     /// Waits for the next connection that comes back, for room in a budget, or
     /// until the time comes to look again (`None`).
-    async fn next_to_come_back(&self, budget: Option<&Arc<Budget>>, since: Instant, until: Option<Instant>) -> Result<Option<Taken>, PgError> {
+    async fn next_to_come_back(
+        &self,
+        budget: Option<&Arc<Budget>>,
+        since: Instant,
+        until: Option<Instant>,
+    ) -> Result<Option<Taken>, PgError> {
         let mut turn = self.pool.gate.wait_for_connection(self.id, Instant::now());
         // One may have come back between the last look and the line.
         if let Some(taken) = self.pop(Instant::now()) {
             turn.close();
-            return Ok(turn.try_recv().ok().and_then(Result::ok).flatten().or(Some(taken)));
+            return Ok(turn
+                .try_recv()
+                .ok()
+                .and_then(Result::ok)
+                .flatten()
+                .or(Some(taken)));
         }
         let until = until.map_or_else(|| TokioInstant::now() + NEVER, TokioInstant::from_std);
         let freed = async {
@@ -405,7 +444,10 @@ fn once_more(opened: &mut u32) -> Result<(), PgError> {
     *opened += 1;
     match *opened {
         1..=20 => Ok(()),
-        _ => Err(PgError::fatal(sqlstate::CONNECTION_FAILURE, "server connections break as soon as they are open")),
+        _ => Err(PgError::fatal(
+            sqlstate::CONNECTION_FAILURE,
+            "server connections break as soon as they are open",
+        )),
     }
 }
 

@@ -44,7 +44,11 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 impl Shelf {
     pub(super) fn new(pool: Arc<ServerPool>, class: StartupClass) -> Self {
         let settings = &pool.settings;
-        let queue = if settings.server_round_robin { QueueStrategy::Fifo } else { QueueStrategy::Lifo };
+        let queue = if settings.server_round_robin {
+            QueueStrategy::Fifo
+        } else {
+            QueueStrategy::Lifo
+        };
         let unless_zero = |duration: Duration| (!duration.is_zero()).then_some(duration);
         let store = bb8::Pool::builder()
             .max_size(100_000)

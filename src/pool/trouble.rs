@@ -26,13 +26,18 @@ struct Failure {
 impl Trouble {
     /// `longest_pause` is `server_login_retry`.
     pub fn new(longest_pause: Duration) -> Self {
-        Self { last: Mutex::new(None), longest_pause }
+        Self {
+            last: Mutex::new(None),
+            longest_pause,
+        }
     }
 
     /// The error that stands for a new attempt, while a pause lasts.
     pub fn standing(&self, now: Instant) -> Option<(PgError, Instant)> {
         let last = self.last.lock();
-        last.as_ref().filter(|failure| now < failure.until).map(|failure| (failure.error.clone(), failure.until))
+        last.as_ref()
+            .filter(|failure| now < failure.until)
+            .map(|failure| (failure.error.clone(), failure.until))
     }
 
     /// An attempt failed: the next may be made after a pause.
@@ -45,7 +50,11 @@ impl Trouble {
             None => FIRST_PAUSE,
         };
         let until = now + pause;
-        *last = Some(Failure { error: error.clone(), pause, until });
+        *last = Some(Failure {
+            error: error.clone(),
+            pause,
+            until,
+        });
         until
     }
 

@@ -115,7 +115,13 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub fn new(stream: Stream, peer: Peer, connected: Connected, house: &Arc<House>, with: LoggedIn) -> Self {
+    pub fn new(
+        stream: Stream,
+        peer: Peer,
+        connected: Connected,
+        house: &Arc<House>,
+        with: LoggedIn,
+    ) -> Self {
         Self {
             stream,
             peer,
@@ -169,7 +175,9 @@ impl Client {
             }
         }
         match end {
-            End::Terminated | End::Gone => tracing::debug!(%client, "closing because: client close request"),
+            End::Terminated | End::Gone => {
+                tracing::debug!(%client, "closing because: client close request")
+            }
             End::ServerEnded => {
                 tracing::info!(%client, "closing because: the server ended the connection");
                 self.last_words(&[]).await;
@@ -203,7 +211,11 @@ impl Client {
         if self.handle.wish() != Wish::None {
             self.grant_wish()?;
         }
-        if self.outbox.poll_flush(&mut self.stream, cx).is_ready_and_broken() {
+        if self
+            .outbox
+            .poll_flush(&mut self.stream, cx)
+            .is_ready_and_broken()
+        {
             return Err(End::Gone);
         }
         match self.service {
@@ -214,7 +226,9 @@ impl Client {
     }
 
     fn step_waiting(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
-        let Service::Waiting(waiting) = &mut self.service else { return Ok(false) };
+        let Service::Waiting(waiting) = &mut self.service else {
+            return Ok(false);
+        };
         match waiting.as_mut().poll(cx) {
             Poll::Ready(Ok(lease)) => {
                 self.service = Service::Idle;
@@ -233,14 +247,17 @@ impl Client {
     }
 
     fn read_ahead(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
-        scratch::with(|scratch| match scratch::poll_read(&mut self.stream, cx, &mut scratch.read) {
-            Poll::Pending => Ok(false),
-            Poll::Ready(Err(_) | Ok(0)) => Err(End::Gone),
-            Poll::Ready(Ok(read)) => {
-                self.inbox.extend_from_slice(scratch.read.get(..read).unwrap_or_default());
-                Ok(true)
-            }
-        })
+        scratch::with(
+            |scratch| match scratch::poll_read(&mut self.stream, cx, &mut scratch.read) {
+                Poll::Pending => Ok(false),
+                Poll::Ready(Err(_) | Ok(0)) => Err(End::Gone),
+                Poll::Ready(Ok(read)) => {
+                    self.inbox
+                        .extend_from_slice(scratch.read.get(..read).unwrap_or_default());
+                    Ok(true)
+                }
+            },
+        )
     }
 
     /// From the client: what it sent before, or a read.
@@ -253,22 +270,24 @@ impl Client {
             self.retry_inbox(cx, None)?;
             return Ok(!self.inbox_waits || self.inbox.len() < before);
         }
-        scratch::with(|scratch| match scratch::poll_read(&mut self.stream, cx, &mut scratch.read) {
-            Poll::Pending => Ok(false),
-            Poll::Ready(Err(_) | Ok(0)) => Err(End::Gone),
-            Poll::Ready(Ok(read)) => {
-                self.counts.received += u64::try_from(read).unwrap_or(0);
-                let bytes = scratch.read.get(..read).unwrap_or_default();
-                if self.inbox.is_empty() {
-                    self.take_in(cx, bytes, &mut scratch.write, None)?;
-                } else {
-                    let mut whole = std::mem::take(&mut self.inbox);
-                    whole.extend_from_slice(bytes);
-                    self.take_in(cx, &whole, &mut scratch.write, None)?;
+        scratch::with(
+            |scratch| match scratch::poll_read(&mut self.stream, cx, &mut scratch.read) {
+                Poll::Pending => Ok(false),
+                Poll::Ready(Err(_) | Ok(0)) => Err(End::Gone),
+                Poll::Ready(Ok(read)) => {
+                    self.counts.received += u64::try_from(read).unwrap_or(0);
+                    let bytes = scratch.read.get(..read).unwrap_or_default();
+                    if self.inbox.is_empty() {
+                        self.take_in(cx, bytes, &mut scratch.write, None)?;
+                    } else {
+                        let mut whole = std::mem::take(&mut self.inbox);
+                        whole.extend_from_slice(bytes);
+                        self.take_in(cx, &whole, &mut scratch.write, None)?;
+                    }
+                    Ok(true)
                 }
-                Ok(true)
-            }
-        })
+            },
+        )
     }
 
     /// Back-pressure: nothing more from the client while the server, or the
@@ -290,7 +309,13 @@ impl Client {
 
     /// Deals with bytes of the client, in order; `out` is empty. What cannot
     /// be dealt with yet goes to the inbox.
-    fn take_in(&mut self, cx: &mut Context<'_>, bytes: &[u8], out: &mut Vec<u8>, lease: Option<Lease>) -> Result<(), End> {
+    fn take_in(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+        lease: Option<Lease>,
+    ) -> Result<(), End> {
         let mut rest = bytes;
         if let Some(lease) = lease {
             self.begin(lease, out);
@@ -298,7 +323,11 @@ impl Client {
         if !matches!(self.service, Service::Leased(_)) {
             let (taken, needs_server) = self.unleased(rest)?;
             rest = rest.get(taken..).unwrap_or_default();
-            if self.outbox.poll_flush(&mut self.stream, cx).is_ready_and_broken() {
+            if self
+                .outbox
+                .poll_flush(&mut self.stream, cx)
+                .is_ready_and_broken()
+            {
                 return Err(End::Gone);
             }
             if !needs_server {
@@ -310,7 +339,9 @@ impl Client {
                 None => return self.wait(rest),
             }
         }
-        let Service::Leased(mut lease) = std::mem::replace(&mut self.service, Service::Idle) else { return Ok(()) };
+        let Service::Leased(mut lease) = std::mem::replace(&mut self.service, Service::Idle) else {
+            return Ok(());
+        };
         let result = self.upstream(cx, &mut lease, rest, out);
         self.service = Service::Leased(lease);
         self.mark_busy();
@@ -332,7 +363,9 @@ impl Client {
             lease.tracker.owe(Kind::Query, Pay::Swallow);
             lease.unnamed_of = 0;
             lease.application_name = Arc::clone(&self.application_name);
-            out.extend_from_slice(&frontend::query(&set_application_name(&self.application_name)));
+            out.extend_from_slice(&frontend::query(&set_application_name(
+                &self.application_name,
+            )));
         }
         self.service = Service::Leased(lease);
     }
@@ -341,7 +374,9 @@ impl Client {
     fn step_server(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
         let may_read = self.outbox.is_empty();
         scratch::with(|scratch| {
-            let Service::Leased(lease) = &mut self.service else { return Ok(false) };
+            let Service::Leased(lease) = &mut self.service else {
+                return Ok(false);
+            };
             let server = &mut **lease;
             let was_stuck = !server.outbox.is_empty();
             // A broken connection shows when it is read.
@@ -364,12 +399,16 @@ impl Client {
     /// Writes to the client what is its own.
     pub(super) fn send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Result<(), End> {
         self.counts.sent += u64::try_from(bytes.len()).unwrap_or(0);
-        self.outbox.write(&mut self.stream, cx, bytes).map_err(|_| End::Gone)
+        self.outbox
+            .write(&mut self.stream, cx, bytes)
+            .map_err(|_| End::Gone)
     }
 
     /// Is the turn over?
     fn at_boundary(&self) -> bool {
-        let Service::Leased(lease) = &self.service else { return false };
+        let Service::Leased(lease) = &self.service else {
+            return false;
+        };
         self.mode != PoolMode::Session
             && self.body_left == 0
             && !self.inbox_waits
@@ -390,7 +429,9 @@ impl Client {
     }
 
     fn release(&mut self) {
-        let Service::Leased(lease) = std::mem::replace(&mut self.service, Service::Idle) else { return };
+        let Service::Leased(lease) = std::mem::replace(&mut self.service, Service::Idle) else {
+            return;
+        };
         self.handle.served_by_nobody();
         self.flush_counts();
         self.mark_idle();
@@ -407,7 +448,9 @@ impl Client {
     fn flush_counts(&mut self) {
         let counts = std::mem::take(&mut self.counts);
         let stats = &self.shelf.pool().stats;
-        stats.transactions.fetch_add(counts.transactions, Ordering::Relaxed);
+        stats
+            .transactions
+            .fetch_add(counts.transactions, Ordering::Relaxed);
         stats.queries.fetch_add(counts.queries, Ordering::Relaxed);
         stats.received.fetch_add(counts.received, Ordering::Relaxed);
         stats.sent.fetch_add(counts.sent, Ordering::Relaxed);
@@ -420,13 +463,20 @@ impl Client {
             Wish::StopWaiting => {
                 self.handle.granted(Wish::StopWaiting);
                 if matches!(self.service, Service::Waiting(_)) {
-                    self.refuse(PgError::error(sqlstate::QUERY_CANCELED, "canceling statement due to user request"))?;
+                    self.refuse(PgError::error(
+                        sqlstate::QUERY_CANCELED,
+                        "canceling statement due to user request",
+                    ))?;
                 }
                 Ok(())
             }
             Wish::EndAtBoundary => match self.service {
-                Service::Idle if self.body_left == 0 && self.inbox.is_empty() => Err(End::Told(shutting_down())),
-                Service::Leased(ref lease) if !matches!(lease.tracker.rest(), Rest::Busy) => Err(End::Told(shutting_down())),
+                Service::Idle if self.body_left == 0 && self.inbox.is_empty() => {
+                    Err(End::Told(shutting_down()))
+                }
+                Service::Leased(ref lease) if !matches!(lease.tracker.rest(), Rest::Busy) => {
+                    Err(End::Told(shutting_down()))
+                }
                 Service::Idle | Service::Waiting(_) | Service::Leased(_) => Ok(()),
             },
             Wish::Deadline => {
@@ -464,15 +514,24 @@ impl Broken for Poll<std::io::Result<()>> {
 }
 
 fn shutting_down() -> PgError {
-    PgError::fatal(sqlstate::ADMIN_SHUTDOWN, "terminating connection due to administrator command")
+    PgError::fatal(
+        sqlstate::ADMIN_SHUTDOWN,
+        "terminating connection due to administrator command",
+    )
 }
 
 fn server_lost() -> PgError {
-    PgError::fatal(sqlstate::CONNECTION_FAILURE, "server closed the connection unexpectedly")
+    PgError::fatal(
+        sqlstate::CONNECTION_FAILURE,
+        "server closed the connection unexpectedly",
+    )
 }
 
 /// The name is plain ASCII; with `E''` it reads the same whatever
 /// `standard_conforming_strings` says.
 fn set_application_name(name: &str) -> String {
-    format!("SET application_name TO E'{}'", name.replace('\\', "\\\\").replace('\'', "''"))
+    format!(
+        "SET application_name TO E'{}'",
+        name.replace('\\', "\\\\").replace('\'', "''")
+    )
 }

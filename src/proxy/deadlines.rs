@@ -81,17 +81,26 @@ impl Deadlines {
     /// The deadline that comes first, and what is said when it passes.
     fn next(&self) -> Option<(u64, PgError)> {
         let own = match self.doing {
-            Doing::Idle => (self.idle, sqlstate::IDLE_SESSION_TIMEOUT, "client_idle_timeout"),
+            Doing::Idle => (
+                self.idle,
+                sqlstate::IDLE_SESSION_TIMEOUT,
+                "client_idle_timeout",
+            ),
             Doing::Query => (self.query, sqlstate::QUERY_CANCELED, "query_timeout"),
-            Doing::IdleInTransaction => {
-                (self.idle_transaction, sqlstate::IDLE_IN_TRANSACTION_TIMEOUT, "idle_transaction_timeout")
-            }
+            Doing::IdleInTransaction => (
+                self.idle_transaction,
+                sqlstate::IDLE_IN_TRANSACTION_TIMEOUT,
+                "idle_transaction_timeout",
+            ),
         };
         let deadline = |since: Option<u64>, (limit, code, text): (Option<u64>, &str, &str)| {
             Some((since?.saturating_add(limit?), PgError::fatal(code, text)))
         };
         let own = deadline(Some(self.since), own);
-        let whole = deadline(self.transaction_since, (self.transaction, "25P04", "transaction_timeout"));
+        let whole = deadline(
+            self.transaction_since,
+            (self.transaction, "25P04", "transaction_timeout"),
+        );
         own.into_iter().chain(whole).min_by_key(|(at, _)| *at)
     }
 }
@@ -113,7 +122,11 @@ impl Client {
             Service::Leased(lease) => lease.tracker.status() != TxStatus::Idle,
             Service::Idle | Service::Waiting(_) => false,
         };
-        self.mark(if in_transaction { Doing::IdleInTransaction } else { Doing::Idle });
+        self.mark(if in_transaction {
+            Doing::IdleInTransaction
+        } else {
+            Doing::Idle
+        });
     }
 
     #[inline]
@@ -126,7 +139,9 @@ impl Client {
 
     /// Somebody saw a deadline pass; it may be another's by now.
     pub(super) fn deadline_passed(&mut self) -> Result<(), End> {
-        let Some(deadlines) = &self.deadlines else { return Ok(()) };
+        let Some(deadlines) = &self.deadlines else {
+            return Ok(());
+        };
         match deadlines.next() {
             Some((at, error)) if at <= deadlines.house.clients.now_ms() => Err(End::Told(error)),
             _ => Ok(()),

@@ -10,10 +10,20 @@ use crate::wire::{PgError, frontend, sqlstate};
 
 impl Client {
     /// Judges and forwards what was read from the server.
-    pub(super) fn downstream(&mut self, cx: &mut Context<'_>, read: &[u8], out: &mut Vec<u8>) -> Result<(), End> {
-        let Service::Leased(lease) = &mut self.service else { return Ok(()) };
+    pub(super) fn downstream(
+        &mut self,
+        cx: &mut Context<'_>,
+        read: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), End> {
+        let Service::Leased(lease) = &mut self.service else {
+            return Ok(());
+        };
         let digest = lease.digest(read, out, self.names.as_deref());
-        if self.mode == PoolMode::Statement && digest.ready > 0 && lease.tracker.status() != TxStatus::Idle {
+        if self.mode == PoolMode::Statement
+            && digest.ready > 0
+            && lease.tracker.status() != TxStatus::Idle
+        {
             return Err(End::Told(PgError::fatal(
                 sqlstate::FEATURE_NOT_SUPPORTED,
                 "transaction blocks not allowed in statement pooling mode",
@@ -26,7 +36,10 @@ impl Client {
         }
         if let Some(violation) = digest.violation {
             tracing::warn!(pid, "server broke the protocol: {violation}");
-            return Err(End::Told(PgError::fatal(sqlstate::CONNECTION_FAILURE, "the server broke the protocol")));
+            return Err(End::Told(PgError::fatal(
+                sqlstate::CONNECTION_FAILURE,
+                "the server broke the protocol",
+            )));
         }
         self.counts.queries += u64::from(digest.ready);
         self.counts.transactions += u64::from(digest.transactions);
@@ -40,7 +53,9 @@ impl Client {
 
     /// What the server's messages changed on our side.
     fn follow(&mut self, digest: Digest) {
-        let Service::Leased(lease) = &mut self.service else { return };
+        let Service::Leased(lease) = &mut self.service else {
+            return;
+        };
         let undone = lease.tracker.take_undone();
         for (op, _) in &undone {
             lease.undo(op);
@@ -75,7 +90,9 @@ impl Client {
     /// The turn ends at its boundary; otherwise what waited for the server's
     /// answer is looked at again.
     fn release_or_go_on(&mut self) {
-        let Service::Leased(lease) = &self.service else { return };
+        let Service::Leased(lease) = &self.service else {
+            return;
+        };
         if !lease.tracker.owes() {
             self.mark_answered();
         }

@@ -44,7 +44,9 @@ impl From<PgError> for NoSession {
 /// Dropped before its end, a server connection in use is closed.
 pub async fn serve(house: Arc<House>, stream: Stream, peer: Peer) {
     // Logging in and ending are boxed: an idle client pays only for itself.
-    let Some(mut client) = Box::pin(admit(house, stream, peer)).await else { return };
+    let Some(mut client) = Box::pin(admit(house, stream, peer)).await else {
+        return;
+    };
     let end = client.serve().await;
     Box::pin(client.end(end)).await;
 }
@@ -57,7 +59,9 @@ async fn admit(house: Arc<House>, mut stream: Stream, peer: Peer) -> Option<Clie
         Ok(Ok(logged_in)) => Some(Client::new(stream, peer, connected, &house, logged_in)),
         Ok(Err(NoSession::Silence)) => None,
         Ok(Err(NoSession::Refused(error))) => refuse(&mut stream, peer, Vec::new(), &error).await,
-        Ok(Err(NoSession::RefusedLater(accepted, error))) => refuse(&mut stream, peer, accepted, &error).await,
+        Ok(Err(NoSession::RefusedLater(accepted, error))) => {
+            refuse(&mut stream, peer, accepted, &error).await
+        }
         Err(_) => {
             tracing::info!(client = %peer, "closing because: client_login_timeout");
             stream.write_last(&PgError::fatal("08P01", "client_login_timeout").to_frame());
@@ -66,7 +70,12 @@ async fn admit(house: Arc<House>, mut stream: Stream, peer: Peer) -> Option<Clie
     }
 }
 
-async fn refuse(stream: &mut Stream, peer: Peer, mut reply: Vec<u8>, error: &PgError) -> Option<Client> {
+async fn refuse(
+    stream: &mut Stream,
+    peer: Peer,
+    mut reply: Vec<u8>,
+    error: &PgError,
+) -> Option<Client> {
     tracing::info!(client = %peer, sqlstate = %error.code, "login failed: {}", error.message);
     reply.extend_from_slice(&error.to_frame());
     let _ = stream.write_all(&reply).await;
@@ -83,15 +92,32 @@ pub(super) struct LoggedIn {
     pub ahead: Vec<u8>,
 }
 
-async fn log_in(house: &Arc<House>, stream: &mut Stream, number: u32) -> Result<LoggedIn, NoSession> {
-    let mut intro = Intro { stream, read: Vec::new() };
+async fn log_in(
+    house: &Arc<House>,
+    stream: &mut Stream,
+    number: u32,
+) -> Result<LoggedIn, NoSession> {
+    let mut intro = Intro {
+        stream,
+        read: Vec::new(),
+    };
     let startup = first_words(house, &mut intro).await?;
     if number > house.config().general.max_client_conn {
-        return Err(PgError::fatal(sqlstate::TOO_MANY_CONNECTIONS, "no more connections allowed (max_client_conn)").into());
+        return Err(PgError::fatal(
+            sqlstate::TOO_MANY_CONNECTIONS,
+            "no more connections allowed (max_client_conn)",
+        )
+        .into());
     }
     if startup.needs_negotiation() {
         let options = startup.protocol_options.clone();
-        intro.stream.write_all(&backend::negotiate_protocol_version(startup.agreed_minor(), options)).await?;
+        intro
+            .stream
+            .write_all(&backend::negotiate_protocol_version(
+                startup.agreed_minor(),
+                options,
+            ))
+            .await?;
     }
     let accepted = authenticate(house, &mut intro, &startup).await?;
     let (welcome, mut logged_in) = match enter(house, &startup).await {
@@ -100,10 +126,17 @@ async fn log_in(house: &Arc<House>, stream: &mut Stream, number: u32) -> Result<
     };
     let mut reply = accepted;
     for (name, value) in welcome.iter() {
-        let value = if name == "application_name" { &*logged_in.application_name } else { value.as_str() };
+        let value = if name == "application_name" {
+            &*logged_in.application_name
+        } else {
+            value.as_str()
+        };
         reply.extend_from_slice(&backend::parameter_status(name, value));
     }
-    reply.extend_from_slice(&backend::backend_key_data(logged_in.handle.pid, logged_in.handle.secret()));
+    reply.extend_from_slice(&backend::backend_key_data(
+        logged_in.handle.pid,
+        logged_in.handle.secret(),
+    ));
     reply.extend_from_slice(&backend::READY_IDLE);
     intro.stream.write_all(&reply).await?;
     logged_in.ahead = intro.read;
@@ -112,11 +145,22 @@ async fn log_in(house: &Arc<House>, stream: &mut Stream, number: u32) -> Result<
 
 /// Finds the pool of a client that has proven who it is.
 async fn enter(house: &Arc<House>, startup: &Startup) -> Result<(Welcome, LoggedIn), PgError> {
-    if startup.replication.as_deref().is_some_and(asks_for_replication) {
-        return Err(PgError::fatal(sqlstate::FEATURE_NOT_SUPPORTED, "replication connections do not go through pgweave")
-            .with_hint("Connect to PostgreSQL directly for replication."));
+    if startup
+        .replication
+        .as_deref()
+        .is_some_and(asks_for_replication)
+    {
+        return Err(PgError::fatal(
+            sqlstate::FEATURE_NOT_SUPPORTED,
+            "replication connections do not go through pgweave",
+        )
+        .with_hint("Connect to PostgreSQL directly for replication."));
     }
-    let Some((pool, settings)) = house.directory.pool(&house.config(), &startup.database, &startup.user) else {
+    let Some((pool, settings)) =
+        house
+            .directory
+            .pool(&house.config(), &startup.database, &startup.user)
+    else {
         let what = format!("database \"{}\" does not exist", startup.database);
         return Err(PgError::fatal(sqlstate::INVALID_CATALOG_NAME, what));
     };
@@ -127,8 +171,18 @@ async fn enter(house: &Arc<House>, startup: &Startup) -> Result<(Welcome, Logged
         .clients
         .register(startup.agreed_minor() >= 2)
         .map_err(|_| PgError::fatal(sqlstate::INTERNAL_ERROR, "no random bytes"))?;
-    let application_name = application_name.unwrap_or_else(|| reported(&welcome, "application_name"));
-    Ok((welcome, LoggedIn { shelf, settings, handle, application_name, ahead: Vec::new() }))
+    let application_name =
+        application_name.unwrap_or_else(|| reported(&welcome, "application_name"));
+    Ok((
+        welcome,
+        LoggedIn {
+            shelf,
+            settings,
+            handle,
+            application_name,
+            ahead: Vec::new(),
+        },
+    ))
 }
 
 /// Reads what comes before a session: few system calls, bounded memory.
@@ -153,7 +207,9 @@ impl Intro<'_> {
 
     async fn take_array<const N: usize>(&mut self) -> io::Result<[u8; N]> {
         let bytes = self.take(N).await?;
-        bytes.try_into().map_err(|_| io::ErrorKind::UnexpectedEof.into())
+        bytes
+            .try_into()
+            .map_err(|_| io::ErrorKind::UnexpectedEof.into())
     }
 }
 
@@ -162,15 +218,25 @@ async fn first_words(house: &Arc<House>, intro: &mut Intro<'_>) -> Result<Startu
     let (mut asked_tls, mut asked_gss) = (false, false);
     loop {
         let length = u32::from_be_bytes(intro.take_array().await?);
-        let body = usize::try_from(length).ok().and_then(|length| length.checked_sub(4));
+        let body = usize::try_from(length)
+            .ok()
+            .and_then(|length| length.checked_sub(4));
         let Some(body) = body.filter(|body| (4..=MAX_STARTUP).contains(body)) else {
-            return Err(PgError::fatal(sqlstate::PROTOCOL_VIOLATION, "invalid length of startup packet").into());
+            return Err(PgError::fatal(
+                sqlstate::PROTOCOL_VIOLATION,
+                "invalid length of startup packet",
+            )
+            .into());
         };
         match first_packet(&intro.take(body).await?)? {
             FirstPacket::Ssl if !asked_tls => asked_tls = true,
             FirstPacket::GssEnc if !asked_gss => asked_gss = true,
             FirstPacket::Ssl | FirstPacket::GssEnc => {
-                return Err(PgError::fatal(sqlstate::PROTOCOL_VIOLATION, "encryption was asked for twice").into());
+                return Err(PgError::fatal(
+                    sqlstate::PROTOCOL_VIOLATION,
+                    "encryption was asked for twice",
+                )
+                .into());
             }
             FirstPacket::Cancel { pid, secret } => {
                 let within = house.config().general.cancel_wait_timeout;
@@ -185,7 +251,11 @@ async fn first_words(house: &Arc<House>, intro: &mut Intro<'_>) -> Result<Startu
 }
 
 /// Proves who the client is; returns the frames that say so.
-async fn authenticate(house: &House, intro: &mut Intro<'_>, startup: &Startup) -> Result<Vec<u8>, NoSession> {
+async fn authenticate(
+    house: &House,
+    intro: &mut Intro<'_>,
+    startup: &Startup,
+) -> Result<Vec<u8>, NoSession> {
     let config = house.config();
     let method = match config.general.auth_type {
         AuthType::Trust => Method::Trust,
@@ -193,13 +263,23 @@ async fn authenticate(house: &House, intro: &mut Intro<'_>, startup: &Startup) -
         AuthType::Md5 => Method::Md5,
         AuthType::ScramSha256 => Method::ScramSha256,
     };
-    let secret = config.users.get(&startup.user).and_then(|user| user.password.as_ref());
+    let secret = config
+        .users
+        .get(&startup.user)
+        .and_then(|user| user.password.as_ref());
     let secret = secret.map(|secret| StoredSecret::parse(secret.expose()));
     let mut random = [0; 32];
     if method != Method::Trust {
-        getrandom::fill(&mut random).map_err(|_| PgError::fatal(sqlstate::INTERNAL_ERROR, "no random bytes"))?;
+        getrandom::fill(&mut random)
+            .map_err(|_| PgError::fatal(sqlstate::INTERNAL_ERROR, "no random bytes"))?;
     }
-    let (mut exchange, mut step) = Exchange::begin(method, &startup.user, secret.as_ref(), &house.verifiers, random);
+    let (mut exchange, mut step) = Exchange::begin(
+        method,
+        &startup.user,
+        secret.as_ref(),
+        &house.verifiers,
+        random,
+    );
     loop {
         step = match step {
             Step::Send(frames) => {
@@ -219,9 +299,14 @@ async fn authenticate(house: &House, intro: &mut Intro<'_>, startup: &Startup) -
 
 async fn password_message(intro: &mut Intro<'_>) -> Result<Vec<u8>, NoSession> {
     let head: [u8; frame::HEADER] = intro.take_array().await?;
-    let header = frame::header(&head, MAX_ANSWER_BYTES).ok().flatten().filter(|header| header.tag == b'p');
+    let header = frame::header(&head, MAX_ANSWER_BYTES)
+        .ok()
+        .flatten()
+        .filter(|header| header.tag == b'p');
     let Some(header) = header else {
-        return Err(PgError::fatal(sqlstate::PROTOCOL_VIOLATION, "expected a password response").into());
+        return Err(
+            PgError::fatal(sqlstate::PROTOCOL_VIOLATION, "expected a password response").into(),
+        );
     };
     Ok(intro.take(header.total - frame::HEADER).await?)
 }
@@ -253,7 +338,10 @@ async fn welcome(shelf: &Arc<Shelf>) -> Result<Welcome, PgError> {
         if let Some(welcome) = shelf.welcome() {
             return Ok(welcome);
         }
-        let lease = Arc::clone(shelf).lease().await.map_err(|error| error.with_severity(Severity::Fatal))?;
+        let lease = Arc::clone(shelf)
+            .lease()
+            .await
+            .map_err(|error| error.with_severity(Severity::Fatal))?;
         if let Rest::Boundary(boundary) = lease.tracker.rest() {
             lease.give_back(boundary);
         }
@@ -261,12 +349,19 @@ async fn welcome(shelf: &Arc<Shelf>) -> Result<Welcome, PgError> {
 }
 
 fn reported(welcome: &Welcome, name: &str) -> Arc<str> {
-    welcome.iter().find(|(reported, _)| reported == name).map_or("", |(_, value)| value.as_str()).into()
+    welcome
+        .iter()
+        .find(|(reported, _)| reported == name)
+        .map_or("", |(_, value)| value.as_str())
+        .into()
 }
 
 /// PostgreSQL takes `replication` as a boolean, or `database`.
 fn asks_for_replication(value: &str) -> bool {
-    !matches!(value.to_ascii_lowercase().as_str(), "false" | "off" | "no" | "0" | "f" | "n" | "")
+    !matches!(
+        value.to_ascii_lowercase().as_str(),
+        "false" | "off" | "no" | "0" | "f" | "n" | ""
+    )
 }
 
 #[cfg(test)]
@@ -282,7 +377,10 @@ mod tests {
     #[test]
     fn the_application_name_is_not_part_of_the_class_if_it_is_plain() {
         let startup = |name: &str| Startup {
-            settings: vec![("application_name".into(), name.into()), ("DateStyle".into(), "ISO".into())],
+            settings: vec![
+                ("application_name".into(), name.into()),
+                ("DateStyle".into(), "ISO".into()),
+            ],
             ..Startup::default()
         };
         let (class, name) = startup_class(&startup("psql"));
@@ -293,7 +391,15 @@ mod tests {
 
     #[test]
     fn replication_is_a_boolean_or_a_word() {
-        assert!(["true", "on", "1", "database", "yes"].into_iter().all(asks_for_replication));
-        assert!(!["false", "off", "0", "no"].into_iter().any(asks_for_replication));
+        assert!(
+            ["true", "on", "1", "database", "yes"]
+                .into_iter()
+                .all(asks_for_replication)
+        );
+        assert!(
+            !["false", "off", "0", "no"]
+                .into_iter()
+                .any(asks_for_replication)
+        );
     }
 }

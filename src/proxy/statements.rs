@@ -47,7 +47,13 @@ impl Client {
     }
 
     /// Decides about a Parse, Bind, Describe or Close.
-    pub(super) fn statement_frame(&mut self, lease: &mut Lease, header: Header, frame: &[u8], run: &mut Run<'_>) -> Result<Act, End> {
+    pub(super) fn statement_frame(
+        &mut self,
+        lease: &mut Lease,
+        header: Header,
+        frame: &[u8],
+        run: &mut Run<'_>,
+    ) -> Result<Act, End> {
         let body = frame.get(HEADER..).unwrap_or_default();
         // The server ignores it until Sync; in session mode all is its own.
         let untouched = lease.tracker.skipping() || self.mode == PoolMode::Session;
@@ -59,7 +65,11 @@ impl Client {
             b'B' => return self.bind(lease, header, body, whole, run),
             tag => {
                 let Some((kind, name)) = target(body).filter(|_| whole) else {
-                    return if whole || header.total > MAX_NAMES { Err(malformed()) } else { Ok(Act::More) };
+                    return if whole || header.total > MAX_NAMES {
+                        Err(malformed())
+                    } else {
+                        Ok(Act::More)
+                    };
                 };
                 if kind == b'S' && !untouched {
                     return self.describe_or_close(lease, tag, name, run);
@@ -75,7 +85,14 @@ impl Client {
         Ok(Act::Pass)
     }
 
-    fn parse(&mut self, lease: &mut Lease, header: Header, body: &[u8], whole: bool, run: &mut Run<'_>) -> Result<Act, End> {
+    fn parse(
+        &mut self,
+        lease: &mut Lease,
+        header: Header,
+        body: &[u8],
+        whole: bool,
+        run: &mut Run<'_>,
+    ) -> Result<Act, End> {
         let unnamed = match body.first() {
             None if !whole => return Ok(Act::More),
             first => first == Some(&0),
@@ -86,7 +103,10 @@ impl Client {
             return Ok(Act::Pass);
         }
         if !unnamed && header.total > MAX_NAMED_PARSE {
-            return Err(End::Told(PgError::fatal(sqlstate::PROGRAM_LIMIT_EXCEEDED, "prepared statement is too long")));
+            return Err(End::Told(PgError::fatal(
+                sqlstate::PROGRAM_LIMIT_EXCEEDED,
+                "prepared statement is too long",
+            )));
         }
         if !whole {
             return Ok(Act::More);
@@ -112,13 +132,24 @@ impl Client {
         lease.unnamed_of = self.handle.id;
     }
 
-    fn parse_named(&mut self, lease: &mut Lease, name: &[u8], rest: &[u8], run: &mut Run<'_>) -> Act {
+    fn parse_named(
+        &mut self,
+        lease: &mut Lease,
+        name: &[u8],
+        rest: &[u8],
+        run: &mut Run<'_>,
+    ) -> Act {
         // What the name stands for, and whether a transaction has failed, is
         // known once everything before is answered.
         if !lease.tracker.settled() {
             return Act::Hold;
         }
-        if let Some(taken) = self.names.as_ref().and_then(|names| names.get(name)).cloned() {
+        if let Some(taken) = self
+            .names
+            .as_ref()
+            .and_then(|names| names.get(name))
+            .cloned()
+        {
             // PostgreSQL itself says that the name is taken.
             ensure(lease, &taken, run);
             lease.tracker.owe(Kind::Parse, Pay::Forward);
@@ -150,15 +181,33 @@ impl Client {
         let names = self.names.get_or_insert_with(Box::default);
         let before = names.set(name, to);
         names.changed_in = Some(lease.tracker.segment());
-        lease.tracker.attach(Op::ClientName { name: name.into(), before });
+        lease.tracker.attach(Op::ClientName {
+            name: name.into(),
+            before,
+        });
     }
 
-    fn bind(&mut self, lease: &mut Lease, header: Header, body: &[u8], whole: bool, run: &mut Run<'_>) -> Result<Act, End> {
+    fn bind(
+        &mut self,
+        lease: &mut Lease,
+        header: Header,
+        body: &[u8],
+        whole: bool,
+        run: &mut Run<'_>,
+    ) -> Result<Act, End> {
         let Some((portal, name, rest)) = bind_names(body) else {
-            return if whole || body.len() > MAX_NAMES { Err(malformed()) } else { Ok(Act::More) };
+            return if whole || body.len() > MAX_NAMES {
+                Err(malformed())
+            } else {
+                Ok(Act::More)
+            };
         };
-        let Ok(known) = self.lookup(lease, name) else { return Ok(Act::Hold) };
-        self.pinned |= known.as_ref().is_some_and(|statement| statement.leaves_state);
+        let Ok(known) = self.lookup(lease, name) else {
+            return Ok(Act::Hold);
+        };
+        self.pinned |= known
+            .as_ref()
+            .is_some_and(|statement| statement.leaves_state);
         let server_name = if name.is_empty() {
             self.agree_on_unnamed(lease, run);
             None
@@ -166,7 +215,9 @@ impl Client {
             self.on_server(lease, known, name, run)
         };
         lease.tracker.owe(Kind::Bind, Pay::Forward);
-        let Some(server_name) = server_name else { return Ok(Act::Pass) };
+        let Some(server_name) = server_name else {
+            return Ok(Act::Pass);
+        };
         // Only the name is replaced; what follows it streams.
         let length = header.total - 1 - name.len() + server_name.len();
         let out = run.insert();
@@ -181,16 +232,28 @@ impl Client {
     /// What a name stands for now; `Err`: not known until the server has
     /// answered.
     fn lookup(&self, lease: &Lease, name: &[u8]) -> Result<Option<Arc<Statement>>, ()> {
-        let Some(names) = &self.names else { return Ok(None) };
+        let Some(names) = &self.names else {
+            return Ok(None);
+        };
         match names.changed_in {
-            Some(segment) if segment != lease.tracker.segment() && !lease.tracker.is_done(segment) => Err(()),
+            Some(segment)
+                if segment != lease.tracker.segment() && !lease.tracker.is_done(segment) =>
+            {
+                Err(())
+            }
             _ => Ok(names.get(name).cloned()),
         }
     }
 
     /// The name to be used toward the server, with the statement prepared
     /// there; `None`: the client's own, which the server will not know.
-    fn on_server(&self, lease: &mut Lease, known: Option<Arc<Statement>>, name: &[u8], run: &mut Run<'_>) -> Option<Vec<u8>> {
+    fn on_server(
+        &self,
+        lease: &mut Lease,
+        known: Option<Arc<Statement>>,
+        name: &[u8],
+        run: &mut Run<'_>,
+    ) -> Option<Vec<u8>> {
         match known {
             Some(statement) => {
                 ensure(lease, &statement, run);
@@ -202,19 +265,30 @@ impl Client {
         }
     }
 
-    fn describe_or_close(&mut self, lease: &mut Lease, tag: u8, name: &[u8], run: &mut Run<'_>) -> Result<Act, End> {
+    fn describe_or_close(
+        &mut self,
+        lease: &mut Lease,
+        tag: u8,
+        name: &[u8],
+        run: &mut Run<'_>,
+    ) -> Result<Act, End> {
         if name.is_empty() {
             self.agree_on_unnamed(lease, run);
             if tag == b'C' {
                 lease.tracker.owe(Kind::Close, Pay::Forward);
                 let before = std::mem::take(&mut self.unnamed);
-                lease.tracker.attach(Op::Unnamed { before, agreed: true });
+                lease.tracker.attach(Op::Unnamed {
+                    before,
+                    agreed: true,
+                });
             } else {
                 lease.tracker.owe(Kind::DescribeStatement, Pay::Forward);
             }
             return Ok(Act::Pass);
         }
-        let Ok(known) = self.lookup(lease, name) else { return Ok(Act::Hold) };
+        let Ok(known) = self.lookup(lease, name) else {
+            return Ok(Act::Hold);
+        };
         if tag == b'C' {
             return Ok(self.close(lease, known, name, run));
         }
@@ -233,19 +307,34 @@ impl Client {
 
     /// Close of a named statement. The last user's reaches the server, so that
     /// the next Parse of that text is a real one.
-    fn close(&mut self, lease: &mut Lease, known: Option<Arc<Statement>>, name: &[u8], run: &mut Run<'_>) -> Act {
+    fn close(
+        &mut self,
+        lease: &mut Lease,
+        known: Option<Arc<Statement>>,
+        name: &[u8],
+        run: &mut Run<'_>,
+    ) -> Act {
         let Some(statement) = known else {
             lease.tracker.owe(Kind::Close, Pay::Answer);
             return Act::Drop;
         };
-        let is_last = self.names.as_ref().is_some_and(|names| ClientStatements::is_last_user(names, &statement));
+        let is_last = self
+            .names
+            .as_ref()
+            .is_some_and(|names| ClientStatements::is_last_user(names, &statement));
         if is_last {
             self.shelf.statements.retire(&statement);
         }
         if is_last && lease.statements.remove(statement.id).is_some() {
             lease.tracker.owe(Kind::Close, Pay::Forward);
-            lease.tracker.attach(Op::ServerForgets(Arc::clone(&statement)));
-            frame_into(run.insert(), b'C', &[b"S", statement.server_name().as_bytes(), b"\0"]);
+            lease
+                .tracker
+                .attach(Op::ServerForgets(Arc::clone(&statement)));
+            frame_into(
+                run.insert(),
+                b'C',
+                &[b"S", statement.server_name().as_bytes(), b"\0"],
+            );
         } else {
             lease.tracker.owe(Kind::Close, Pay::Answer);
         }
@@ -312,15 +401,26 @@ fn make_room(lease: &mut Lease, run: &mut Run<'_>) {
 fn forget(lease: &mut Lease, id: u64, run: &mut Run<'_>) {
     if let Some(statement) = lease.statements.remove(id) {
         lease.tracker.owe(Kind::Close, Pay::Swallow);
-        frame_into(run.insert(), b'C', &[b"S", statement.server_name().as_bytes(), b"\0"]);
+        frame_into(
+            run.insert(),
+            b'C',
+            &[b"S", statement.server_name().as_bytes(), b"\0"],
+        );
         lease.tracker.attach(Op::ServerForgets(statement));
     }
 }
 
 fn parse_into(out: &mut Vec<u8>, statement: &Statement, rest: &[u8]) {
-    frame_into(out, b'P', &[statement.server_name().as_bytes(), b"\0", rest]);
+    frame_into(
+        out,
+        b'P',
+        &[statement.server_name().as_bytes(), b"\0", rest],
+    );
 }
 
 fn malformed() -> End {
-    End::Told(PgError::fatal(sqlstate::PROTOCOL_VIOLATION, "invalid message format"))
+    End::Told(PgError::fatal(
+        sqlstate::PROTOCOL_VIOLATION,
+        "invalid message format",
+    ))
 }

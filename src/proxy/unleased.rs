@@ -18,7 +18,9 @@ impl Client {
                 continue;
             }
             let rest = bytes.get(at..).unwrap_or_default();
-            let Some(header) = header_of(rest)? else { break };
+            let Some(header) = header_of(rest)? else {
+                break;
+            };
             if !self.settles_alone(header.tag)? {
                 return Ok((at, true));
             }

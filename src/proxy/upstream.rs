@@ -29,7 +29,13 @@ pub(super) enum Act {
 impl Client {
     /// Sends on what the client said. What cannot be dealt with yet goes to
     /// the inbox. `out` may hold frames that go ahead.
-    pub(super) fn upstream(&mut self, cx: &mut Context<'_>, lease: &mut Lease, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), End> {
+    pub(super) fn upstream(
+        &mut self,
+        cx: &mut Context<'_>,
+        lease: &mut Lease,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), End> {
         let mut run = Run::new(bytes, out);
         let walked = self.walk(lease, bytes, &mut run);
         let forward = run.finish();
@@ -67,7 +73,9 @@ impl Client {
                 continue;
             }
             let rest = bytes.get(at..).unwrap_or_default();
-            let Some(header) = header_of(rest)? else { break };
+            let Some(header) = header_of(rest)? else {
+                break;
+            };
             if !lease.tracker.may_send() {
                 self.inbox_waits = true;
                 break;
@@ -96,7 +104,13 @@ impl Client {
 
     /// Decides about one frame, of which `frame` has arrived.
     #[inline]
-    fn act(&mut self, lease: &mut Lease, header: Header, frame: &[u8], run: &mut Run<'_>) -> Result<Act, End> {
+    fn act(
+        &mut self,
+        lease: &mut Lease,
+        header: Header,
+        frame: &[u8],
+        run: &mut Run<'_>,
+    ) -> Result<Act, End> {
         let tracker = &mut lease.tracker;
         match header.tag {
             b'Q' => {
@@ -144,7 +158,9 @@ impl Client {
     }
 
     fn scan_on(&mut self, part: &[u8]) {
-        let Some(mut scan) = self.scan.take() else { return };
+        let Some(mut scan) = self.scan.take() else {
+            return;
+        };
         scan.feed(part);
         if self.body_left == 0 {
             self.pinned |= scan.finish();
@@ -156,15 +172,25 @@ impl Client {
 
 /// The header at the start of `bytes`, if it has arrived.
 pub(super) fn header_of(bytes: &[u8]) -> Result<Option<Header>, End> {
-    frame::header(bytes, MAX_FRAME)
-        .map_err(|_| End::Told(PgError::fatal(sqlstate::PROTOCOL_VIOLATION, "invalid message length")))
+    frame::header(bytes, MAX_FRAME).map_err(|_| {
+        End::Told(PgError::fatal(
+            sqlstate::PROTOCOL_VIOLATION,
+            "invalid message length",
+        ))
+    })
 }
 
 /// Is this a message that a client may send to a server at all?
 pub(super) fn is_frontend(tag: u8) -> bool {
-    matches!(tag, b'Q' | b'F' | b'P' | b'B' | b'D' | b'C' | b'E' | b'S' | b'H' | b'd' | b'c' | b'f' | b'X')
+    matches!(
+        tag,
+        b'Q' | b'F' | b'P' | b'B' | b'D' | b'C' | b'E' | b'S' | b'H' | b'd' | b'c' | b'f' | b'X'
+    )
 }
 
 pub(super) fn unknown_type(tag: u8) -> PgError {
-    PgError::fatal(sqlstate::PROTOCOL_VIOLATION, format!("invalid frontend message type {tag}"))
+    PgError::fatal(
+        sqlstate::PROTOCOL_VIOLATION,
+        format!("invalid frontend message type {tag}"),
+    )
 }

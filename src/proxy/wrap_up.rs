@@ -13,7 +13,13 @@ use crate::session::Rest;
 ///
 /// # Cancel safety
 /// Dropped before its end, the server connection is closed.
-pub(super) async fn wrap_up(mut lease: Lease, cancel_first: bool, mid_frame: bool, reset: bool, within: Duration) {
+pub(super) async fn wrap_up(
+    mut lease: Lease,
+    cancel_first: bool,
+    mid_frame: bool,
+    reset: bool,
+    within: Duration,
+) {
     if mid_frame {
         // It cannot be used again; what it runs need not run on for nobody.
         let _ = tokio::time::timeout(within, lease.cancel_until_quiet(within)).await;
@@ -31,7 +37,10 @@ pub(super) async fn wrap_up(mut lease: Lease, cancel_first: bool, mid_frame: boo
     }
 }
 
-async fn discard_all(lease: &mut Lease, within: Duration) -> Result<crate::session::Boundary, String> {
+async fn discard_all(
+    lease: &mut Lease,
+    within: Duration,
+) -> Result<crate::session::Boundary, String> {
     match tokio::time::timeout(within, lease.query("DISCARD ALL")).await {
         Ok(Ok(())) => {}
         Ok(Err(why)) => return Err(why.to_string()),

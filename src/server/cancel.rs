@@ -20,7 +20,10 @@ pub async fn cancel(under_way: &CancelUnderWay, within: Duration) -> bool {
     let identity = under_way.identity();
     let sent = async {
         let (mut stream, _) = dial(&identity.target, within).await.ok()?;
-        stream.write_all(&cancel_request(identity.pid, &identity.secret)).await.ok()?;
+        stream
+            .write_all(&cancel_request(identity.pid, &identity.secret))
+            .await
+            .ok()?;
         let mut answer = [0; 64];
         // Nothing is ever answered; a reset is as good an end as a close.
         let _ = stream.read(&mut answer).await;

@@ -48,15 +48,18 @@ pub async fn connect(spec: &LoginSpec) -> Result<Server, PgError> {
 }
 
 async fn open(spec: &LoginSpec) -> Result<Server, PgError> {
-    let (stream, _) = dial(&spec.target, spec.within).await.map_err(|error: DialError| {
-        unreachable(&spec.target, &error.to_string())
-    })?;
+    let (stream, _) = dial(&spec.target, spec.within)
+        .await
+        .map_err(|error: DialError| unreachable(&spec.target, &error.to_string()))?;
     let login = Login::run(stream, spec).await?;
     Ok(logged_in(login, spec))
 }
 
 fn logged_in(login: Login, spec: &LoginSpec) -> Server {
-    let reported = login.parameters.iter().find(|(name, _)| name == "application_name");
+    let reported = login
+        .parameters
+        .iter()
+        .find(|(name, _)| name == "application_name");
     let application_name: Arc<str> = reported.map_or("", |(_, value)| value.as_str()).into();
     let stream: Stream = login.stream;
     Server {
@@ -75,5 +78,8 @@ fn logged_in(login: Login, spec: &LoginSpec) -> Server {
 }
 
 fn unreachable(target: &Target, why: &str) -> PgError {
-    PgError::fatal(sqlstate::CANNOT_CONNECT, format!("could not connect to PostgreSQL at {target}: {why}"))
+    PgError::fatal(
+        sqlstate::CANNOT_CONNECT,
+        format!("could not connect to PostgreSQL at {target}: {why}"),
+    )
 }

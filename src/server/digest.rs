@@ -46,7 +46,12 @@ impl Server {
     ///
     /// A server that breaks the protocol is to be closed: see
     /// [`Digest::violation`].
-    pub fn digest(&mut self, read: &[u8], out: &mut Vec<u8>, names: Option<&ClientStatements>) -> Digest {
+    pub fn digest(
+        &mut self,
+        read: &[u8],
+        out: &mut Vec<u8>,
+        names: Option<&ClientStatements>,
+    ) -> Digest {
         if self.inbox.is_empty() {
             return self.digest_run(read, out, names);
         }
@@ -60,7 +65,12 @@ impl Server {
         digest
     }
 
-    fn digest_run(&mut self, read: &[u8], out: &mut Vec<u8>, names: Option<&ClientStatements>) -> Digest {
+    fn digest_run(
+        &mut self,
+        read: &[u8],
+        out: &mut Vec<u8>,
+        names: Option<&ClientStatements>,
+    ) -> Digest {
         let mut digest = Digest {
             forward: Forward::Built,
             fatal: false,
@@ -148,7 +158,8 @@ impl Server {
         match tag {
             b'Z' => {
                 digest.ready += u32::from(forwarded);
-                digest.transactions += u32::from(forwarded && self.tracker.status() == TxStatus::Idle);
+                digest.transactions +=
+                    u32::from(forwarded && self.tracker.status() == TxStatus::Idle);
             }
             b'E' => {
                 digest.fatal |= backend::is_fatal(body);
@@ -188,7 +199,13 @@ impl Server {
     }
 
     /// Forwards an error, with the client's own names for what we renamed.
-    fn pass_error(&self, bytes: &[u8], at: usize, run: &mut Run<'_>, names: Option<&ClientStatements>) {
+    fn pass_error(
+        &self,
+        bytes: &[u8],
+        at: usize,
+        run: &mut Run<'_>,
+        names: Option<&ClientStatements>,
+    ) {
         match names.and_then(|names| with_client_names(bytes, names)) {
             Some(renamed) => {
                 run.insert().extend_from_slice(&renamed);
@@ -223,7 +240,11 @@ fn with_client_names(bytes: &[u8], names: &ClientStatements) -> Option<Vec<u8>> 
     let (quoted, id) = quoted_name(bytes)?;
     let name = names.name_of(id)?;
     let mut renamed = Vec::with_capacity(bytes.len() + name.len());
-    let body = [bytes.get(frame::HEADER..quoted.start)?, name, bytes.get(quoted.end..)?];
+    let body = [
+        bytes.get(frame::HEADER..quoted.start)?,
+        name,
+        bytes.get(quoted.end..)?,
+    ];
     crate::wire::frontend::frame_into(&mut renamed, b'E', &body);
     Some(renamed)
 }
@@ -232,9 +253,19 @@ fn with_client_names(bytes: &[u8], names: &ClientStatements) -> Option<Vec<u8>> 
 /// whose name it is.
 fn quoted_name(bytes: &[u8]) -> Option<(Range<usize>, u64)> {
     let quoted = [b"\"", PREFIX.as_bytes()].concat();
-    let start = bytes.windows(quoted.len()).position(|window| window == quoted)? + 1;
+    let start = bytes
+        .windows(quoted.len())
+        .position(|window| window == quoted)?
+        + 1;
     let digits_at = start + PREFIX.len();
-    let digits = bytes.get(digits_at..)?.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let id = std::str::from_utf8(bytes.get(digits_at..digits_at + digits)?).ok()?.parse().ok()?;
+    let digits = bytes
+        .get(digits_at..)?
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    let id = std::str::from_utf8(bytes.get(digits_at..digits_at + digits)?)
+        .ok()?
+        .parse()
+        .ok()?;
     Some((start..digits_at + digits, id))
 }

@@ -30,7 +30,14 @@ impl Identity {
     /// A connection that nobody cancels yet.
     #[must_use]
     pub fn new(pid: i32, secret: Vec<u8>, target: Target) -> Self {
-        Self { pid, secret, target, cancels: AtomicU32::new(0), doomed: AtomicBool::new(false), finished: Notify::new() }
+        Self {
+            pid,
+            secret,
+            target,
+            cancels: AtomicU32::new(0),
+            doomed: AtomicBool::new(false),
+            finished: Notify::new(),
+        }
     }
 
     /// Announces a cancel. The caller holds the lock under which the lease is

@@ -26,10 +26,23 @@ pub(super) struct Login {
 impl Login {
     /// Logs in on a fresh connection and reads up to ReadyForQuery.
     pub async fn run(stream: Stream, spec: &LoginSpec) -> Result<Self, PgError> {
-        let mut login = Self { stream, parameters: Vec::new(), pid: 0, secret: Vec::new() };
-        let names = [("user", spec.user.as_str()), ("database", spec.database.as_str())];
-        let settings = spec.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        login.send(&frontend::startup(names.into_iter().chain(settings))).await?;
+        let mut login = Self {
+            stream,
+            parameters: Vec::new(),
+            pid: 0,
+            secret: Vec::new(),
+        };
+        let names = [
+            ("user", spec.user.as_str()),
+            ("database", spec.database.as_str()),
+        ];
+        let settings = spec
+            .settings
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
+        login
+            .send(&frontend::startup(names.into_iter().chain(settings)))
+            .await?;
         login.authenticate(spec).await?;
         login.read_until_ready().await?;
         Ok(login)
@@ -37,7 +50,8 @@ impl Login {
 
     async fn authenticate(&mut self, spec: &LoginSpec) -> Result<(), PgError> {
         let mut nonce = [0; 18];
-        getrandom::fill(&mut nonce).map_err(|_| PgError::fatal(sqlstate::INTERNAL_ERROR, "no random bytes"))?;
+        getrandom::fill(&mut nonce)
+            .map_err(|_| PgError::fatal(sqlstate::INTERNAL_ERROR, "no random bytes"))?;
         let mut exchange = ServerLogin::new(&spec.user, spec.credential.clone(), &spec.keys, nonce);
         loop {
             let (tag, body) = self.message().await?;
@@ -64,7 +78,8 @@ impl Login {
             let (tag, body) = self.message().await?;
             match tag {
                 b'S' if self.parameters.len() < MAX_PARAMETERS => {
-                    let (name, value) = backend::parameter(&body).ok_or_else(|| out_of_turn(tag))?;
+                    let (name, value) =
+                        backend::parameter(&body).ok_or_else(|| out_of_turn(tag))?;
                     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
                     self.parameters.push((text(name), text(value)));
                 }
@@ -83,13 +98,24 @@ impl Login {
     /// The next message; an ErrorResponse is an error.
     async fn message(&mut self) -> Result<(u8, Vec<u8>), PgError> {
         let mut head = [0; frame::HEADER];
-        self.stream.read_exact(&mut head).await.map_err(|error| lost(&error))?;
+        self.stream
+            .read_exact(&mut head)
+            .await
+            .map_err(|error| lost(&error))?;
         let header = frame::header(&head, MAX_MESSAGE)
             .ok()
             .flatten()
-            .ok_or_else(|| PgError::fatal(sqlstate::PROTOCOL_VIOLATION, "the server sent a malformed message"))?;
+            .ok_or_else(|| {
+                PgError::fatal(
+                    sqlstate::PROTOCOL_VIOLATION,
+                    "the server sent a malformed message",
+                )
+            })?;
         let mut body = vec![0; header.total - frame::HEADER];
-        self.stream.read_exact(&mut body).await.map_err(|error| lost(&error))?;
+        self.stream
+            .read_exact(&mut body)
+            .await
+            .map_err(|error| lost(&error))?;
         match header.tag {
             b'E' => Err(PgError::from_body(&body)),
             tag => Ok((tag, body)),
@@ -97,12 +123,18 @@ impl Login {
     }
 
     async fn send(&mut self, bytes: &[u8]) -> Result<(), PgError> {
-        self.stream.write_all(bytes).await.map_err(|error| lost(&error))
+        self.stream
+            .write_all(bytes)
+            .await
+            .map_err(|error| lost(&error))
     }
 }
 
 fn out_of_turn(tag: u8) -> PgError {
-    let what = format!("the server sent message type {:?} during login", char::from(tag));
+    let what = format!(
+        "the server sent message type {:?} during login",
+        char::from(tag)
+    );
     PgError::fatal(sqlstate::PROTOCOL_VIOLATION, what)
 }
 

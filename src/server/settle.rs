@@ -49,13 +49,21 @@ impl Server {
     ///
     /// # Cancel safety
     /// Dropped before its end, the connection must be closed.
-    pub async fn settle(&mut self, cancel_first: bool, within: Duration) -> Result<Boundary, Unsettled> {
+    pub async fn settle(
+        &mut self,
+        cancel_first: bool,
+        within: Duration,
+    ) -> Result<Boundary, Unsettled> {
         self.end_what_the_client_began();
         let ended = !cancel_first && timeout(within, self.quiesce()).await.is_ok();
         if !ended {
-            timeout(within, self.cancel_until_quiet(within)).await.unwrap_or(Err(Unsettled::TimedOut))?;
+            timeout(within, self.cancel_until_quiet(within))
+                .await
+                .unwrap_or(Err(Unsettled::TimedOut))?;
         }
-        timeout(within, self.end_orderly()).await.unwrap_or(Err(Unsettled::TimedOut))
+        timeout(within, self.end_orderly())
+            .await
+            .unwrap_or(Err(Unsettled::TimedOut))
     }
 
     /// Cancels what runs until it has ended: a cancel that comes before the
@@ -113,7 +121,9 @@ impl Server {
     /// # Errors
     /// [`Unsettled`] when it did not answer within the time given.
     pub async fn check(&mut self, within: Duration) -> Result<Boundary, Unsettled> {
-        timeout(within, self.query(";")).await.unwrap_or(Err(Unsettled::TimedOut))?;
+        timeout(within, self.query(";"))
+            .await
+            .unwrap_or(Err(Unsettled::TimedOut))?;
         match self.tracker.rest() {
             Rest::Boundary(boundary) => Ok(boundary),
             Rest::Busy | Rest::Doubt => Err(Unsettled::Doubt),
@@ -122,7 +132,8 @@ impl Server {
 
     fn end_what_the_client_began(&mut self) {
         if self.tracker.copy_in() {
-            self.outbox.push(&frontend::copy_fail("the client has left"));
+            self.outbox
+                .push(&frontend::copy_fail("the client has left"));
             self.tracker.client_ends_copy();
         }
         if self.tracker.unsynced() && !self.tracker.skipping() {
@@ -136,11 +147,20 @@ impl Server {
 
     /// Sends what waits and reads until nothing is owed.
     async fn quiesce(&mut self) -> Result<(), Unsettled> {
-        poll_fn(|cx| self.poll_until(cx, |server| !server.tracker.owes() && server.between_frames())).await
+        poll_fn(|cx| {
+            self.poll_until(cx, |server| {
+                !server.tracker.owes() && server.between_frames()
+            })
+        })
+        .await
     }
 
     /// Sends what waits and reads until things are as wanted.
-    fn poll_until(&mut self, cx: &mut Context<'_>, wanted: impl Fn(&Self) -> bool) -> Poll<Result<(), Unsettled>> {
+    fn poll_until(
+        &mut self,
+        cx: &mut Context<'_>,
+        wanted: impl Fn(&Self) -> bool,
+    ) -> Poll<Result<(), Unsettled>> {
         loop {
             let flushed = self.outbox.poll_flush(&mut self.stream, cx)?.is_ready();
             if flushed && wanted(self) {
@@ -171,7 +191,9 @@ impl Server {
             self.outbox.push(&frontend::sync());
         }
         Poll::Ready(match digest {
-            Digest { violation: Some(_), .. } => Err(Unsettled::Violation),
+            Digest {
+                violation: Some(_), ..
+            } => Err(Unsettled::Violation),
             Digest { fatal: true, .. } => Err(Unsettled::Closed),
             Digest { .. } => Ok(()),
         })

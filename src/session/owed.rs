@@ -131,7 +131,9 @@ impl OwedQueue {
                 break;
             }
             let ops = usize::from(entry.ops).min(self.ops.len());
-            dropped.undone.extend(self.ops.drain(..ops).map(|op| (op, failed_itself)));
+            dropped
+                .undone
+                .extend(self.ops.drain(..ops).map(|op| (op, failed_itself)));
             dropped.segments += u64::from(entry.kind.ends_with_ready());
             self.entries.pop_front();
             failed_itself = false;

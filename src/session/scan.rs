@@ -124,7 +124,9 @@ impl Scan {
         };
         let leads = std::mem::take(&mut self.at_start);
         match self.last {
-            Last::Set if !matches!(word, b"local" | b"transaction" | b"constraints") => self.keeps = true,
+            Last::Set if !matches!(word, b"local" | b"transaction" | b"constraints") => {
+                self.keeps = true
+            }
             Last::Prepare if word != b"transaction" => self.keeps = true,
             Last::Commit if word == b"drop" => self.temporary = false,
             _ => {}

@@ -111,7 +111,10 @@ impl Registry {
     /// every server really parses.
     pub fn retire(&self, statement: &Arc<Statement>) {
         let mut map = self.by_parse.lock();
-        if map.get(&statement.parse).is_some_and(|known| Arc::ptr_eq(known, statement)) {
+        if map
+            .get(&statement.parse)
+            .is_some_and(|known| Arc::ptr_eq(known, statement))
+        {
             map.remove(&statement.parse);
         }
     }
@@ -171,7 +174,10 @@ impl ClientStatements {
     /// The client's own name for what a server calls `id`.
     #[must_use]
     pub fn name_of(&self, id: u64) -> Option<&[u8]> {
-        self.names.iter().find(|(_, statement)| statement.id == id).map(|(name, _)| &**name)
+        self.names
+            .iter()
+            .find(|(_, statement)| statement.id == id)
+            .map(|(name, _)| &**name)
     }
 
     /// Shows every statement that a name stands for.
@@ -237,7 +243,13 @@ impl ServerStatements {
     pub fn insert(&mut self, statement: Arc<Statement>) {
         self.tick += 1;
         self.bytes += statement.parse.len();
-        if let Some(before) = self.held.insert(statement.id, Held { statement, used: self.tick }) {
+        if let Some(before) = self.held.insert(
+            statement.id,
+            Held {
+                statement,
+                used: self.tick,
+            },
+        ) {
             self.bytes -= before.statement.parse.len();
         }
     }
@@ -262,7 +274,10 @@ impl ServerStatements {
         if self.held.len() <= max && self.bytes <= max_bytes {
             return None;
         }
-        self.held.iter().min_by_key(|(_, held)| held.used).map(|(id, _)| *id)
+        self.held
+            .iter()
+            .min_by_key(|(_, held)| held.used)
+            .map(|(id, _)| *id)
     }
 
     /// How many are held.
@@ -326,7 +341,10 @@ mod tests {
         let registry = Registry::default();
         let first = registry.intern(b"select 1\0\0\0");
         assert!(Arc::ptr_eq(&first, &registry.intern(b"select 1\0\0\0")));
-        assert!(!Arc::ptr_eq(&first, &registry.intern(b"select 1\0\0\x01\0\0\0\x17")));
+        assert!(!Arc::ptr_eq(
+            &first,
+            &registry.intern(b"select 1\0\0\x01\0\0\0\x17")
+        ));
         registry.retire(&first);
         assert!(!Arc::ptr_eq(&first, &registry.intern(b"select 1\0\0\0")));
     }
@@ -344,7 +362,10 @@ mod tests {
     fn a_server_name_is_the_prefix_and_the_id() {
         assert_eq!(ServerName::of(0).as_bytes(), b"_pw0");
         assert_eq!(ServerName::of(1234).as_bytes(), b"_pw1234");
-        assert_eq!(ServerName::of(u64::MAX).as_bytes(), b"_pw18446744073709551615");
+        assert_eq!(
+            ServerName::of(u64::MAX).as_bytes(),
+            b"_pw18446744073709551615"
+        );
     }
 
     #[test]

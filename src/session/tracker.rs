@@ -119,7 +119,11 @@ impl Tracker {
     #[inline]
     #[must_use]
     pub fn rest(&self) -> Rest {
-        let paid = self.owed.is_empty() && !self.unsynced && !self.skipping && !self.copy_in && !self.held_sync;
+        let paid = self.owed.is_empty()
+            && !self.unsynced
+            && !self.skipping
+            && !self.copy_in
+            && !self.held_sync;
         match (paid && self.status == TxStatus::Idle, self.doubt) {
             (true, false) => Rest::Boundary(Boundary(())),
             (true, true) => Rest::Doubt,
@@ -310,11 +314,15 @@ impl Tracker {
 
     /// Replies between a message and its end.
     fn reply(&mut self, tag: u8) -> Result<Pay, Violation> {
-        use Kind::{Bind, Close, DescribePortal, DescribeStatement, Execute, FunctionCall, Parse, Query};
+        use Kind::{
+            Bind, Close, DescribePortal, DescribeStatement, Execute, FunctionCall, Parse, Query,
+        };
         let head = self.owed.head().ok_or(Violation(char::from(tag)))?;
         let paid = match (tag, head.kind) {
             (b'1', Parse) | (b'2', Bind) | (b'3', Close) => true,
-            (b'T' | b'n', DescribeStatement | DescribePortal) | (b'C' | b'I' | b's', Execute) => true,
+            (b'T' | b'n', DescribeStatement | DescribePortal) | (b'C' | b'I' | b's', Execute) => {
+                true
+            }
             (b't', DescribeStatement) | (b'V', FunctionCall) => false,
             (b'D' | b'd' | b'c' | b'H', Execute | Query) | (b'T' | b'C' | b'I', Query) => false,
             (b'G', Execute | Query) => {
@@ -406,7 +414,8 @@ impl Tracker {
 
 /// Errors from outside the statement: cancel, timeout, shutdown, lock waits.
 fn interrupted(body: &[u8]) -> bool {
-    !backend::sqlstate_of(body).is_some_and(|code| !code.starts_with(b"57") && !code.starts_with(b"55"))
+    !backend::sqlstate_of(body)
+        .is_some_and(|code| !code.starts_with(b"57") && !code.starts_with(b"55"))
 }
 
 #[cfg(test)]
@@ -415,7 +424,10 @@ mod tests {
     use super::*;
 
     fn pays(tracker: &mut Tracker, replies: &[(u8, &[u8])]) -> Vec<Result<Pay, Violation>> {
-        replies.iter().map(|(tag, body)| tracker.received(*tag, body)).collect()
+        replies
+            .iter()
+            .map(|(tag, body)| tracker.received(*tag, body))
+            .collect()
     }
 
     fn at_boundary(tracker: &Tracker) -> bool {
@@ -434,7 +446,15 @@ mod tests {
         let mut tracker = Tracker::default();
         tracker.owe(Kind::Query, Pay::Forward);
         assert!(!at_boundary(&tracker));
-        let got = pays(&mut tracker, &[(b'T', b""), (b'D', b""), (b'C', b"SELECT 1\0"), (b'Z', b"I")]);
+        let got = pays(
+            &mut tracker,
+            &[
+                (b'T', b""),
+                (b'D', b""),
+                (b'C', b"SELECT 1\0"),
+                (b'Z', b"I"),
+            ],
+        );
         assert_eq!(got, [Ok(Pay::Forward); 4]);
         assert!(at_boundary(&tracker));
     }
@@ -464,10 +484,27 @@ mod tests {
     #[test]
     fn an_error_sweeps_the_queue_up_to_the_next_sync() {
         let mut tracker = Tracker::default();
-        for kind in [Kind::Parse, Kind::Bind, Kind::Execute, Kind::Query, Kind::Sync, Kind::Parse, Kind::Sync] {
+        for kind in [
+            Kind::Parse,
+            Kind::Bind,
+            Kind::Execute,
+            Kind::Query,
+            Kind::Sync,
+            Kind::Parse,
+            Kind::Sync,
+        ] {
             tracker.owe(kind, Pay::Forward);
         }
-        let got = pays(&mut tracker, &[(b'1', b""), (b'E', ERROR), (b'Z', b"I"), (b'1', b""), (b'Z', b"I")]);
+        let got = pays(
+            &mut tracker,
+            &[
+                (b'1', b""),
+                (b'E', ERROR),
+                (b'Z', b"I"),
+                (b'1', b""),
+                (b'Z', b"I"),
+            ],
+        );
         assert_eq!(got, [Ok(Pay::Forward); 5]);
         assert!(at_boundary(&tracker));
         assert!(tracker.settled());
@@ -503,7 +540,16 @@ mod tests {
         tracker.owe(Kind::Query, Pay::Swallow);
         tracker.owe(Kind::Parse, Pay::Swallow);
         tracker.owe(Kind::Bind, Pay::Forward);
-        let got = pays(&mut tracker, &[(b'C', b"SET\0"), (b'S', b""), (b'Z', b"I"), (b'1', b""), (b'2', b"")]);
+        let got = pays(
+            &mut tracker,
+            &[
+                (b'C', b"SET\0"),
+                (b'S', b""),
+                (b'Z', b"I"),
+                (b'1', b""),
+                (b'2', b""),
+            ],
+        );
         let mut expected = [Ok(Pay::Swallow); 5];
         expected[4] = Ok(Pay::Forward);
         assert_eq!(got, expected);
@@ -540,8 +586,18 @@ mod tests {
         tracker.owe(Kind::Parse, Pay::Forward);
         tracker.attach(Op::ServerPrepares(4));
         let _ = pays(&mut tracker, &[(b'1', b""), (b'E', ERROR)]);
-        let undone: Vec<_> = tracker.take_undone().into_iter().map(|(op, own)| (format!("{op:?}"), own)).collect();
-        assert_eq!(undone, [("ServerPrepares(3)".to_owned(), false), ("ServerPrepares(2)".to_owned(), true)]);
+        let undone: Vec<_> = tracker
+            .take_undone()
+            .into_iter()
+            .map(|(op, own)| (format!("{op:?}"), own))
+            .collect();
+        assert_eq!(
+            undone,
+            [
+                ("ServerPrepares(3)".to_owned(), false),
+                ("ServerPrepares(2)".to_owned(), true)
+            ]
+        );
         let _ = pays(&mut tracker, &[(b'Z', b"I"), (b'1', b"")]);
         assert!(tracker.take_undone().is_empty());
     }
@@ -569,7 +625,10 @@ mod tests {
         assert!(tracker.expects_copy_data());
         assert!(tracker.client_ends_copy());
         tracker.client_sync();
-        let got = pays(&mut tracker, &[(b'G', b""), (b'C', b"COPY 1\0"), (b'Z', b"I")]);
+        let got = pays(
+            &mut tracker,
+            &[(b'G', b""), (b'C', b"COPY 1\0"), (b'Z', b"I")],
+        );
         assert_eq!(got, [Ok(Pay::Forward); 3]);
         assert!(at_boundary(&tracker));
     }
@@ -625,8 +684,17 @@ mod tests {
 
     #[test]
     fn replies_out_of_turn_are_violations() {
-        for (tag, body) in [(b'1', &b""[..]), (b'D', b""), (b'Z', b"I"), (b'G', b""), (b'K', b"")] {
-            assert_eq!(Tracker::default().received(tag, body), Err(Violation(char::from(tag))));
+        for (tag, body) in [
+            (b'1', &b""[..]),
+            (b'D', b""),
+            (b'Z', b"I"),
+            (b'G', b""),
+            (b'K', b""),
+        ] {
+            assert_eq!(
+                Tracker::default().received(tag, body),
+                Err(Violation(char::from(tag)))
+            );
         }
         let mut tracker = Tracker::default();
         tracker.owe(Kind::Query, Pay::Forward);

@@ -43,7 +43,10 @@ pub fn backend_key_data(pid: i32, secret: &[u8]) -> Vec<u8> {
 /// this client, and the `_pq_.` options that we do not know.
 #[must_use]
 pub fn negotiate_protocol_version(minor: u16, unknown: Vec<String>) -> Vec<u8> {
-    encode(NegotiateProtocolVersion::new((3 << 16) | i32::from(minor), unknown))
+    encode(NegotiateProtocolVersion::new(
+        (3 << 16) | i32::from(minor),
+        unknown,
+    ))
 }
 
 /// Reads a ParameterStatus body: name and value as bytes.
@@ -58,7 +61,9 @@ pub fn parameter(body: &[u8]) -> Option<(&[u8], &[u8])> {
 #[must_use]
 pub fn key_data(body: &[u8]) -> Option<(i32, &[u8])> {
     let (pid, secret) = body.split_first_chunk::<4>()?;
-    (4..=256).contains(&secret.len()).then_some((i32::from_be_bytes(*pid), secret))
+    (4..=256)
+        .contains(&secret.len())
+        .then_some((i32::from_be_bytes(*pid), secret))
 }
 
 /// Is the error in this ErrorResponse body one that ends the connection?
@@ -76,7 +81,9 @@ pub fn is_fatal(body: &[u8]) -> bool {
 /// The SQLSTATE of an ErrorResponse body, if it has arrived.
 #[must_use]
 pub fn sqlstate_of(body: &[u8]) -> Option<&[u8]> {
-    fields(body).find(|(kind, _)| *kind == b'C').map(|(_, text)| text)
+    fields(body)
+        .find(|(kind, _)| *kind == b'C')
+        .map(|(_, text)| text)
 }
 
 fn fields(body: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
@@ -101,7 +108,10 @@ mod tests {
     fn the_constant_frames_are_what_pgwire_encodes() {
         assert_eq!(encode(ParseComplete::new()), PARSE_COMPLETE);
         assert_eq!(encode(CloseComplete::new()), CLOSE_COMPLETE);
-        assert_eq!(encode(ReadyForQuery::new(TransactionStatus::Idle)), READY_IDLE);
+        assert_eq!(
+            encode(ReadyForQuery::new(TransactionStatus::Idle)),
+            READY_IDLE
+        );
     }
 
     #[test]
@@ -109,7 +119,10 @@ mod tests {
         assert_eq!(backend_key_data(5, &[1, 2, 3, 4]).len(), 13);
         let long = backend_key_data(5, &[9; 32]);
         assert_eq!(long.len(), 41);
-        assert_eq!(key_data(long.get(5..).unwrap_or_default()), Some((5, &[9u8; 32][..])));
+        assert_eq!(
+            key_data(long.get(5..).unwrap_or_default()),
+            Some((5, &[9u8; 32][..]))
+        );
         assert_eq!(key_data(&[0; 7]), None);
         assert_eq!(key_data(&[0; 400]), None);
     }

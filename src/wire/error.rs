@@ -78,13 +78,22 @@ impl PgError {
     /// An error that ends the connection.
     #[must_use]
     pub fn fatal(code: &str, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Fatal, code: code.to_owned(), message: message.into(), detail: None, hint: None }
+        Self {
+            severity: Severity::Fatal,
+            code: code.to_owned(),
+            message: message.into(),
+            detail: None,
+            hint: None,
+        }
     }
 
     /// An error that ends the statement only.
     #[must_use]
     pub fn error(code: &str, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, ..Self::fatal(code, message) }
+        Self {
+            severity: Severity::Error,
+            ..Self::fatal(code, message)
+        }
     }
 
     /// The same error with a HINT.
@@ -111,7 +120,12 @@ impl PgError {
 
     fn fields(&self, severity: &str) -> Vec<(u8, String)> {
         let text = |kind: u8, text: &str| (kind, text.to_owned());
-        let mut fields = vec![text(b'S', severity), text(b'V', severity), text(b'C', &self.code), text(b'M', &self.message)];
+        let mut fields = vec![
+            text(b'S', severity),
+            text(b'V', severity),
+            text(b'C', &self.code),
+            text(b'M', &self.message),
+        ];
         fields.extend(self.detail.as_deref().map(|detail| text(b'D', detail)));
         fields.extend(self.hint.as_deref().map(|hint| text(b'H', hint)));
         fields
@@ -133,10 +147,15 @@ impl PgError {
     /// server is not trusted to send any (`protocol-error-fields.html`).
     #[must_use]
     pub fn from_body(body: &[u8]) -> Self {
-        let mut error = Self::fatal(sqlstate::INTERNAL_ERROR, "the server sent an error without a message");
+        let mut error = Self::fatal(
+            sqlstate::INTERNAL_ERROR,
+            "the server sent an error without a message",
+        );
         let mut severity_is_exact = false;
         for field in body.split(|b| *b == 0) {
-            let Some((kind, text)) = field.split_first() else { break };
+            let Some((kind, text)) = field.split_first() else {
+                break;
+            };
             let text = String::from_utf8_lossy(text).into_owned();
             match kind {
                 b'V' => {
@@ -168,10 +187,15 @@ mod tests {
 
     #[test]
     fn an_error_survives_the_way_through_a_frame() {
-        let error = PgError::fatal("57P01", "bye").with_hint("reconnect").with_detail("why");
+        let error = PgError::fatal("57P01", "bye")
+            .with_hint("reconnect")
+            .with_detail("why");
         let frame = error.to_frame();
         assert_eq!(frame.first(), Some(&b'E'));
-        assert_eq!(PgError::from_body(frame.get(5..).unwrap_or_default()), error);
+        assert_eq!(
+            PgError::from_body(frame.get(5..).unwrap_or_default()),
+            error
+        );
     }
 
     #[test]

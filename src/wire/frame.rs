@@ -26,12 +26,17 @@ pub struct BadLength;
 /// than `max_total` bytes.
 #[inline]
 pub fn header(bytes: &[u8], max_total: usize) -> Result<Option<Header>, BadLength> {
-    let &[tag, a, b, c, d, ..] = bytes else { return Ok(None) };
+    let &[tag, a, b, c, d, ..] = bytes else {
+        return Ok(None);
+    };
     let length = u32::from_be_bytes([a, b, c, d]) as usize;
     if length < 4 || length >= max_total {
         return Err(BadLength);
     }
-    Ok(Some(Header { tag, total: length + 1 }))
+    Ok(Some(Header {
+        tag,
+        total: length + 1,
+    }))
 }
 
 /// Splits a NUL-terminated string off the front of `bytes`: the string
@@ -50,7 +55,13 @@ mod tests {
     #[test]
     fn a_header_is_read_once_its_five_bytes_are_there() {
         assert_eq!(header(b"Q\0\0\0", 100), Ok(None));
-        assert_eq!(header(b"S\0\0\0\x04", 100), Ok(Some(Header { tag: b'S', total: 5 })));
+        assert_eq!(
+            header(b"S\0\0\0\x04", 100),
+            Ok(Some(Header {
+                tag: b'S',
+                total: 5
+            }))
+        );
     }
 
     #[test]

@@ -50,7 +50,11 @@ pub fn close_statement(name: &str) -> Vec<u8> {
 /// Parse without parameter types; an empty name makes the unnamed statement.
 #[must_use]
 pub fn parse(name: &str, text: &str) -> Vec<u8> {
-    encode(Parse::new(Some(name.to_owned()), text.to_owned(), Vec::new()))
+    encode(Parse::new(
+        Some(name.to_owned()),
+        text.to_owned(),
+        Vec::new(),
+    ))
 }
 
 /// CopyFail with a reason.
@@ -63,7 +67,9 @@ pub fn copy_fail(reason: &str) -> Vec<u8> {
 #[must_use]
 pub fn startup<'a>(parameters: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<u8> {
     let mut message = Startup::new();
-    message.parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    message.parameters = parameters
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
     encode(message)
 }
 
@@ -124,12 +130,18 @@ mod tests {
 
     #[test]
     fn a_cancel_request_carries_its_code_and_key() {
-        assert_eq!(cancel_request(7, &[1, 2, 3, 4]), [0, 0, 0, 16, 4, 210, 22, 46, 0, 0, 0, 7, 1, 2, 3, 4]);
+        assert_eq!(
+            cancel_request(7, &[1, 2, 3, 4]),
+            [0, 0, 0, 16, 4, 210, 22, 46, 0, 0, 0, 7, 1, 2, 3, 4]
+        );
     }
 
     #[test]
     fn names_are_found_at_the_head_of_a_message() {
-        assert_eq!(bind_names(b"p\0s\0rest"), Some((&b"p"[..], &b"s"[..], &b"rest"[..])));
+        assert_eq!(
+            bind_names(b"p\0s\0rest"),
+            Some((&b"p"[..], &b"s"[..], &b"rest"[..]))
+        );
         assert_eq!(bind_names(b"p\0s"), None);
         assert_eq!(target(b"Sabc\0"), Some((b'S', &b"abc"[..])));
         assert_eq!(target(b"Xabc\0"), None);

@@ -36,7 +36,11 @@ impl<'a> Run<'a> {
     /// A run over `from`; `out` is where the parts are joined when they do not
     /// lie side by side, behind what is in it already.
     pub fn new(from: &'a [u8], out: &'a mut Vec<u8>) -> Self {
-        Self { from, range: 0..0, out }
+        Self {
+            from,
+            range: 0..0,
+            out,
+        }
     }
 
     /// These bytes pass through unchanged.
@@ -57,7 +61,8 @@ impl<'a> Run<'a> {
     }
 
     fn flush(&mut self) {
-        self.out.extend_from_slice(self.from.get(self.range.clone()).unwrap_or_default());
+        self.out
+            .extend_from_slice(self.from.get(self.range.clone()).unwrap_or_default());
         self.range.start = self.range.end;
     }
 

@@ -85,7 +85,10 @@ pub fn first_packet(body: &[u8]) -> Result<FirstPacket, PgError> {
 fn cancel(rest: &[u8]) -> FirstPacket {
     // A key that cannot be is one that fits nobody: nothing is answered.
     let (pid, secret) = super::backend::key_data(rest).unwrap_or((0, &[]));
-    FirstPacket::Cancel { pid, secret: secret.to_vec() }
+    FirstPacket::Cancel {
+        pid,
+        secret: secret.to_vec(),
+    }
 }
 
 fn startup(version: u32, mut rest: &[u8]) -> Result<Startup, PgError> {
@@ -95,15 +98,24 @@ fn startup(version: u32, mut rest: &[u8]) -> Result<Startup, PgError> {
     if major != 3 {
         return Err(PgError::fatal(
             sqlstate::FEATURE_NOT_SUPPORTED,
-            format!("unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.{NEWEST_MINOR}"),
+            format!(
+                "unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.{NEWEST_MINOR}"
+            ),
         ));
     }
-    let mut startup = Startup { minor, ..Startup::default() };
+    let mut startup = Startup {
+        minor,
+        ..Startup::default()
+    };
     loop {
         let (name, after) = cstr(rest).ok_or_else(malformed)?;
         if name.is_empty() {
             // PostgreSQL insists that the terminator is the last byte.
-            return if after.is_empty() { complete(startup) } else { Err(malformed()) };
+            return if after.is_empty() {
+                complete(startup)
+            } else {
+                Err(malformed())
+            };
         }
         let (value, after) = cstr(after).ok_or_else(malformed)?;
         rest = after;
@@ -142,7 +154,10 @@ fn text(bytes: &[u8]) -> Result<String, PgError> {
 }
 
 fn malformed() -> PgError {
-    PgError::fatal(sqlstate::PROTOCOL_VIOLATION, "invalid startup packet layout: expected terminator as last byte")
+    PgError::fatal(
+        sqlstate::PROTOCOL_VIOLATION,
+        "invalid startup packet layout: expected terminator as last byte",
+    )
 }
 
 #[cfg(test)]
@@ -162,16 +177,26 @@ mod tests {
 
     #[test]
     fn a_startup_message_gives_user_database_and_settings() {
-        let startup = parsed(b"user\0al\0database\0db\0DateStyle\0ISO\0_pq_.x\x001\0\0").unwrap_or_default();
-        assert_eq!((startup.user.as_str(), startup.database.as_str()), ("al", "db"));
-        assert_eq!(startup.settings, [("DateStyle".to_owned(), "ISO".to_owned())]);
+        let startup =
+            parsed(b"user\0al\0database\0db\0DateStyle\0ISO\0_pq_.x\x001\0\0").unwrap_or_default();
+        assert_eq!(
+            (startup.user.as_str(), startup.database.as_str()),
+            ("al", "db")
+        );
+        assert_eq!(
+            startup.settings,
+            [("DateStyle".to_owned(), "ISO".to_owned())]
+        );
         assert_eq!(startup.protocol_options, ["_pq_.x"]);
         assert!(startup.needs_negotiation());
     }
 
     #[test]
     fn the_database_defaults_to_the_user() {
-        assert_eq!(parsed(b"user\0al\0\0").map(|s| s.database), Ok("al".to_owned()));
+        assert_eq!(
+            parsed(b"user\0al\0\0").map(|s| s.database),
+            Ok("al".to_owned())
+        );
     }
 
     #[test]
@@ -182,29 +207,55 @@ mod tests {
         assert_eq!(code(parsed(b"user\0al\0\0x")).as_deref(), Some("08P01"));
         assert_eq!(code(parsed(b"\0")).as_deref(), Some("28000"));
         assert_eq!(code(parsed(b"user\0\xff\0\0")).as_deref(), Some("22021"));
-        assert_eq!(first_packet(b"ab").err().map(|e| e.code).as_deref(), Some("08P01"));
-        assert_eq!(first_packet(&packet(2 << 16, b"")).err().map(|e| e.code).as_deref(), Some("0A000"));
+        assert_eq!(
+            first_packet(b"ab").err().map(|e| e.code).as_deref(),
+            Some("08P01")
+        );
+        assert_eq!(
+            first_packet(&packet(2 << 16, b""))
+                .err()
+                .map(|e| e.code)
+                .as_deref(),
+            Some("0A000")
+        );
     }
 
     #[test]
     fn requests_are_told_from_startup_messages() {
         assert_eq!(first_packet(&SSL_CODE.to_be_bytes()), Ok(FirstPacket::Ssl));
-        assert_eq!(first_packet(&GSSENC_CODE.to_be_bytes()), Ok(FirstPacket::GssEnc));
+        assert_eq!(
+            first_packet(&GSSENC_CODE.to_be_bytes()),
+            Ok(FirstPacket::GssEnc)
+        );
         assert_eq!(
             first_packet(&packet(CANCEL_CODE, &[0, 0, 0, 9, 1, 2, 3, 4])),
-            Ok(FirstPacket::Cancel { pid: 9, secret: vec![1, 2, 3, 4] })
+            Ok(FirstPacket::Cancel {
+                pid: 9,
+                secret: vec![1, 2, 3, 4]
+            })
         );
         assert_eq!(
             first_packet(&packet(CANCEL_CODE, &[0, 0, 0, 9, 1, 2, 3])),
-            Ok(FirstPacket::Cancel { pid: 0, secret: Vec::new() })
+            Ok(FirstPacket::Cancel {
+                pid: 0,
+                secret: Vec::new()
+            })
         );
     }
 
     #[test]
     fn versions_are_negotiated_only_when_we_are_older() {
-        for (minor, agreed, negotiate) in [(0, 0, false), (2, 2, false), (3, 2, true), (9999, 2, true)] {
-            let startup = Startup { minor, ..Startup::default() };
-            assert_eq!((startup.agreed_minor(), startup.needs_negotiation()), (agreed, negotiate));
+        for (minor, agreed, negotiate) in
+            [(0, 0, false), (2, 2, false), (3, 2, true), (9999, 2, true)]
+        {
+            let startup = Startup {
+                minor,
+                ..Startup::default()
+            };
+            assert_eq!(
+                (startup.agreed_minor(), startup.needs_negotiation()),
+                (agreed, negotiate)
+            );
         }
     }
 }

@@ -16,7 +16,9 @@ fn a_method_that_we_do_not_have_is_named() {
         (b"\0\0\0\x0aSCRAM-SHA-256-PLUS\0\0", "SCRAM-SHA-256"),
         (b"\0\0\0\x0a", "SCRAM-SHA-256"),
     ] {
-        let error = login_with(password("pencil")).on_authentication(body).unwrap_err();
+        let error = login_with(password("pencil"))
+            .on_authentication(body)
+            .unwrap_err();
         assert_eq!(error.code, "0A000");
         assert!(error.message.contains(name), "{}", error.message);
     }
@@ -24,15 +26,29 @@ fn a_method_that_we_do_not_have_is_named() {
 
 #[test]
 fn truncated_messages_of_a_server_are_refused() {
-    for body in [&b""[..], b"\0\0\0", b"\0\0\0\x05abc", b"\0\0\0\x05abcde", b"\0\0\0\x0b", b"\0\0\0\x0c"] {
-        let error = login_with(password("pencil")).on_authentication(body).unwrap_err();
-        assert!(["08P01", "0A000"].contains(&error.code.as_str()), "{error:?}");
+    for body in [
+        &b""[..],
+        b"\0\0\0",
+        b"\0\0\0\x05abc",
+        b"\0\0\0\x05abcde",
+        b"\0\0\0\x0b",
+        b"\0\0\0\x0c",
+    ] {
+        let error = login_with(password("pencil"))
+            .on_authentication(body)
+            .unwrap_err();
+        assert!(
+            ["08P01", "0A000"].contains(&error.code.as_str()),
+            "{error:?}"
+        );
     }
 }
 
 #[test]
 fn a_password_too_long_for_a_frame_is_told() {
-    let error = login_with(password(&"x".repeat(20_000))).on_authentication(b"\0\0\0\x03").unwrap_err();
+    let error = login_with(password(&"x".repeat(20_000)))
+        .on_authentication(b"\0\0\0\x03")
+        .unwrap_err();
     assert_eq!(error.code, "54000");
 }
 
@@ -42,7 +58,9 @@ fn sasl_initial(data: &[u8]) -> Vec<u8> {
 }
 
 fn scram_answer(body: &[u8]) -> Step {
-    begin(Method::ScramSha256, Some(VERIFIER), &verifiers()).0.answer(body)
+    begin(Method::ScramSha256, Some(VERIFIER), &verifiers())
+        .0
+        .answer(body)
 }
 
 #[test]
@@ -59,9 +77,18 @@ fn malformed_messages_of_a_client_are_protocol_violations() {
         (Method::ScramSha256, b"SCRAM-SHA-256\0\0\0\0"),
         (Method::ScramSha256, b"SCRAM-SHA-256\0\0\0\0\x08n,,n=,r=x"),
         (Method::ScramSha256, b"SCRAM-SHA-256\0\xff\xff\xff\xfe"),
-        (Method::ScramSha256, b"SCRAM-SHA-256\0\x7f\xff\xff\xffn,,n=,r=x"),
-        (Method::ScramSha256, b"SCRAM-SHA-256\0\xff\xff\xff\xffn,,n=,r=x"),
-        (Method::ScramSha256, b"SCRAM-SHA-256-PLUS\0\0\0\0\x09n,,n=,r=x"),
+        (
+            Method::ScramSha256,
+            b"SCRAM-SHA-256\0\x7f\xff\xff\xffn,,n=,r=x",
+        ),
+        (
+            Method::ScramSha256,
+            b"SCRAM-SHA-256\0\xff\xff\xff\xffn,,n=,r=x",
+        ),
+        (
+            Method::ScramSha256,
+            b"SCRAM-SHA-256-PLUS\0\0\0\0\x09n,,n=,r=x",
+        ),
         (Method::ScramSha256, b"SCRAM-SHA-1\0\0\0\0\x09n,,n=,r=x"),
     ] {
         for stored in [Some("pencil"), None] {
@@ -74,9 +101,18 @@ fn malformed_messages_of_a_client_are_protocol_violations() {
 
 #[test]
 fn the_channel_binding_flags_are_judged_as_without_tls() {
-    assert!(matches!(scram_answer(&sasl_initial(b"n,,n=,r=abc")), Step::Send(_)));
-    assert!(matches!(scram_answer(&sasl_initial(b"y,,n=*,r=abc")), Step::Send(_)));
-    let error = refusal(scram_answer(&sasl_initial(b"p=tls-server-end-point,,n=,r=abc"))).unwrap();
+    assert!(matches!(
+        scram_answer(&sasl_initial(b"n,,n=,r=abc")),
+        Step::Send(_)
+    ));
+    assert!(matches!(
+        scram_answer(&sasl_initial(b"y,,n=*,r=abc")),
+        Step::Send(_)
+    ));
+    let error = refusal(scram_answer(&sasl_initial(
+        b"p=tls-server-end-point,,n=,r=abc",
+    )))
+    .unwrap();
     assert_eq!(error.code, "08P01");
     assert!(error.detail.unwrap().contains("channel binding"));
 }
@@ -98,20 +134,27 @@ fn bad_client_first_messages_are_protocol_violations() {
     for message in bad {
         refused_as("08P01", scram_answer(&sasl_initial(message)));
     }
-    refused_as("08P01", scram_answer(&sasl_initial(&vec![b'x'; MAX_ANSWER_BYTES])));
+    refused_as(
+        "08P01",
+        scram_answer(&sasl_initial(&vec![b'x'; MAX_ANSWER_BYTES])),
+    );
 }
 
 #[test]
 fn a_client_may_choose_scram_without_an_initial_response() {
     let (mut exchange, _) = begin(Method::ScramSha256, Some(VERIFIER), &verifiers());
-    let Step::Send(frame) = exchange.answer(b"SCRAM-SHA-256\0\xff\xff\xff\xff") else { panic!() };
+    let Step::Send(frame) = exchange.answer(b"SCRAM-SHA-256\0\xff\xff\xff\xff") else {
+        panic!()
+    };
     assert_eq!(bodies(&frame, b'R'), [b"\0\0\0\x0b"]);
     assert!(matches!(exchange.answer(b"n,,n=,r=abc"), Step::Send(_)));
 }
 
 #[test]
 fn no_secret_shows_in_debug() {
-    let reply = login_with(password("hunter2")).on_authentication(b"\0\0\0\x03").unwrap();
+    let reply = login_with(password("hunter2"))
+        .on_authentication(b"\0\0\0\x03")
+        .unwrap();
     let shown = format!("{reply:?} {:?} {:?}", password("hunter2"), verifiers());
     assert_eq!(shown, "Send(..) Plain(Secret(..)) Verifiers(..)");
 }
@@ -132,8 +175,13 @@ fn hostile() -> impl Strategy<Value = Vec<u8>> {
         b"\0\0\0\x0br=AwMDAwMDAwMDAwMDAwMDAwMDx,s=c2FsdA==,i=10".to_vec(),
         b"\0\0\0\x0cv=AAAA".to_vec(),
     ];
-    let damaged = (prop::sample::select(seeds), any::<prop::sample::Index>(), any::<u8>(), 0..4_u8).prop_map(
-        |(mut bytes, at, byte, damage)| {
+    let damaged = (
+        prop::sample::select(seeds),
+        any::<prop::sample::Index>(),
+        any::<u8>(),
+        0..4_u8,
+    )
+        .prop_map(|(mut bytes, at, byte, damage)| {
             let at = at.index(bytes.len());
             match damage {
                 0 => bytes.truncate(at),
@@ -142,8 +190,7 @@ fn hostile() -> impl Strategy<Value = Vec<u8>> {
                 _ => {}
             }
             bytes
-        },
-    );
+        });
     prop_oneof![1 => prop::collection::vec(any::<u8>(), 0..200), 3 => damaged]
 }
 

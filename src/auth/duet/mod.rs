@@ -1,5 +1,10 @@
 //! Tests: the two halves against each other; in `hostile`, each against noise.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
 
 mod hostile;
 
@@ -73,7 +78,12 @@ struct Played {
 fn play(method: Method, stored: Option<&str>, credential: Credential, env: &Verifiers) -> Played {
     let mut login = login_with(credential);
     let (mut exchange, mut step) = begin(method, stored, env);
-    let mut played = Played { outcome: Ok(()), requests: vec![], answers: vec![], derivations: 0 };
+    let mut played = Played {
+        outcome: Ok(()),
+        requests: vec![],
+        answers: vec![],
+        derivations: 0,
+    };
     loop {
         step = match step {
             Step::Send(frames) => {
@@ -121,8 +131,13 @@ fn refused_as(code: &str, step: Step) {
 #[test]
 fn trust_accepts_everybody_at_once() {
     let (mut exchange, step) = begin(Method::Trust, None, &verifiers());
-    let Step::Accepted(frames) = step else { panic!("{step:?}") };
-    assert!(matches!(deliver(&mut login_with(Credential::None), &frames), Ok(Reply::Done)));
+    let Step::Accepted(frames) = step else {
+        panic!("{step:?}")
+    };
+    assert!(matches!(
+        deliver(&mut login_with(Credential::None), &frames),
+        Ok(Reply::Done)
+    ));
     refused_as("08P01", exchange.answer(b"x\0"));
 }
 
@@ -146,7 +161,11 @@ fn a_wrong_or_empty_password_and_an_unknown_user_get_one_and_the_same_error() {
         for stored in STORED.map(Some).into_iter().chain([None, Some("")]) {
             for wrong in ["Pencil", "pencil ", "", "caf\u{e9}"] {
                 let outcome = play(method, stored, password(wrong), &verifiers()).outcome;
-                assert_eq!(outcome, Err(PgError::fatal("28P01", WRONG)), "{method:?} {stored:?}");
+                assert_eq!(
+                    outcome,
+                    Err(PgError::fatal("28P01", WRONG)),
+                    "{method:?} {stored:?}"
+                );
             }
         }
         let outcome = play(method, None, password("pencil"), &verifiers()).outcome;
@@ -157,13 +176,27 @@ fn a_wrong_or_empty_password_and_an_unknown_user_get_one_and_the_same_error() {
 #[test]
 fn an_md5_hash_is_enough_where_the_server_asks_for_md5() {
     let hash = || Credential::of(&StoredSecret::parse(MD5));
-    assert_eq!(play(Method::Md5, Some("pencil"), hash(), &verifiers()).outcome, Ok(()));
-    assert_eq!(play(Method::Md5, Some(MD5), hash(), &verifiers()).outcome, Ok(()));
-    assert_eq!(play(Method::Md5, Some("other"), hash(), &verifiers()).outcome, Err(PgError::fatal("28P01", WRONG)));
+    assert_eq!(
+        play(Method::Md5, Some("pencil"), hash(), &verifiers()).outcome,
+        Ok(())
+    );
+    assert_eq!(
+        play(Method::Md5, Some(MD5), hash(), &verifiers()).outcome,
+        Ok(())
+    );
+    assert_eq!(
+        play(Method::Md5, Some("other"), hash(), &verifiers()).outcome,
+        Err(PgError::fatal("28P01", WRONG))
+    );
     for method in [Method::Plain, Method::ScramSha256] {
-        let error = play(method, Some("pencil"), hash(), &verifiers()).outcome.unwrap_err();
+        let error = play(method, Some("pencil"), hash(), &verifiers())
+            .outcome
+            .unwrap_err();
         assert_eq!(error.code, "28P01");
-        assert!(error.message.contains("alice") && error.hint.is_some(), "{error:?}");
+        assert!(
+            error.message.contains("alice") && error.hint.is_some(),
+            "{error:?}"
+        );
     }
 }
 
@@ -172,7 +205,9 @@ fn a_missing_password_is_told_with_the_user_and_what_to_do() {
     for method in METHODS {
         let of = |text| Credential::of(&StoredSecret::parse(text));
         for nothing in [Credential::None, of(VERIFIER), of("")] {
-            let error = play(method, Some("pencil"), nothing, &verifiers()).outcome.unwrap_err();
+            let error = play(method, Some("pencil"), nothing, &verifiers())
+                .outcome
+                .unwrap_err();
             assert_eq!(error.code, "28P01");
             assert!(error.message.contains("alice"));
             assert!(error.hint.unwrap().contains("password"));
@@ -183,7 +218,9 @@ fn a_missing_password_is_told_with_the_user_and_what_to_do() {
 #[test]
 fn a_user_with_a_scram_verifier_logs_in_by_scram_under_md5() {
     let (_, step) = begin(Method::Md5, Some(VERIFIER), &verifiers());
-    let Step::Send(frame) = step else { panic!("{step:?}") };
+    let Step::Send(frame) = step else {
+        panic!("{step:?}")
+    };
     assert_eq!(bodies(&frame, b'R'), [b"\0\0\0\x0aSCRAM-SHA-256\0\0"]);
 }
 
@@ -215,9 +252,15 @@ fn an_unknown_user_sees_what_a_known_one_sees_at_each_attempt() {
 fn unknown_users_can_be_made_to_look_like_scram_users() {
     let env = verifiers().with_unknown_users_like_scram_users();
     let unknown = play(Method::Md5, None, password("pencil"), &env);
-    assert_eq!(unknown.requests[0], play(Method::Md5, Some(VERIFIER), password("pencil"), &env).requests[0]);
+    assert_eq!(
+        unknown.requests[0],
+        play(Method::Md5, Some(VERIFIER), password("pencil"), &env).requests[0]
+    );
     assert_eq!(unknown.outcome, Err(PgError::fatal("28P01", WRONG)));
-    assert_eq!(play(Method::Plain, None, password("pencil"), &env).derivations, 1);
+    assert_eq!(
+        play(Method::Plain, None, password("pencil"), &env).derivations,
+        1
+    );
 }
 
 #[test]
@@ -228,7 +271,8 @@ fn a_storm_of_logins_derives_once() {
         (Method::Plain, VERIFIER, [1, 0, 0]),
     ] {
         let env = verifiers();
-        let seen = derivations.map(|_| play(method, Some(stored), password("pencil"), &env).derivations);
+        let seen =
+            derivations.map(|_| play(method, Some(stored), password("pencil"), &env).derivations);
         assert_eq!(seen, derivations, "{method:?} {stored}");
     }
     // A wrong password in clear is not remembered.
@@ -247,42 +291,71 @@ fn a_caller_may_leave_the_derivation_to_resume() {
 #[test]
 fn a_replayed_proof_is_refused() {
     let env = verifiers();
-    let heard = play(Method::ScramSha256, Some(VERIFIER), password("pencil"), &env);
+    let heard = play(
+        Method::ScramSha256,
+        Some(VERIFIER),
+        password("pencil"),
+        &env,
+    );
     assert_eq!(heard.outcome, Ok(()));
     let (mut exchange, _) = begin(Method::ScramSha256, Some(VERIFIER), &env);
     assert!(matches!(exchange.answer(&heard.answers[0]), Step::Send(_)));
     refused_as("08P01", exchange.answer(&heard.answers[1]));
     // With the nonce of this exchange put in, the proof no longer fits.
     let (mut exchange, _) = begin(Method::ScramSha256, Some(VERIFIER), &env);
-    let Step::Send(frame) = exchange.answer(&heard.answers[0]) else { panic!() };
+    let Step::Send(frame) = exchange.answer(&heard.answers[0]) else {
+        panic!()
+    };
     let challenge = String::from_utf8(bodies(&frame, b'R')[0][4..].to_vec()).unwrap();
     let nonce = challenge.split(',').next().unwrap();
     let old = String::from_utf8(heard.answers[1].clone()).unwrap();
     let proof = old.split(",p=").nth(1).unwrap();
-    refused_as("28P01", exchange.answer(format!("c=biws,{nonce},p={proof}").as_bytes()));
+    refused_as(
+        "28P01",
+        exchange.answer(format!("c=biws,{nonce},p={proof}").as_bytes()),
+    );
 }
 
 #[test]
 fn a_server_that_cannot_sign_is_not_logged_in_to() {
     // It has a verifier of the right salt, and says yes to every proof.
     let mut login = login_with(password("pencil"));
-    assert!(matches!(login.on_authentication(b"\0\0\0\x0aSCRAM-SHA-256\0\0"), Ok(Reply::Send(_))));
+    assert!(matches!(
+        login.on_authentication(b"\0\0\0\x0aSCRAM-SHA-256\0\0"),
+        Ok(Reply::Send(_))
+    ));
     let nonce = base64::engine::general_purpose::STANDARD.encode(NONCE);
     let challenge = format!("\0\0\0\x0br={nonce}x,s=c2FsdA==,i=10");
-    assert!(matches!(login.on_authentication(challenge.as_bytes()), Ok(Reply::Derive(_))));
+    assert!(matches!(
+        login.on_authentication(challenge.as_bytes()),
+        Ok(Reply::Derive(_))
+    ));
     assert!(matches!(login.resume(), Ok(Reply::Send(_))));
     let error = login.on_authentication(b"\0\0\0\x0cv=AAAA").unwrap_err();
     assert_eq!(error.code, "28000");
-    assert_eq!(login.on_authentication(b"\0\0\0\0").unwrap_err().code, "08P01");
+    assert_eq!(
+        login.on_authentication(b"\0\0\0\0").unwrap_err().code,
+        "08P01"
+    );
 }
 
 #[test]
 fn authentication_ok_before_the_servers_proof_is_refused() {
     let mut login = login_with(password("pencil"));
-    login.on_authentication(b"\0\0\0\x0aSCRAM-SHA-256\0\0").unwrap();
-    assert_eq!(login.on_authentication(b"\0\0\0\0").unwrap_err().code, "28000");
+    login
+        .on_authentication(b"\0\0\0\x0aSCRAM-SHA-256\0\0")
+        .unwrap();
+    assert_eq!(
+        login.on_authentication(b"\0\0\0\0").unwrap_err().code,
+        "28000"
+    );
     // Nor may it turn to a weaker method in the middle.
     let mut login = login_with(password("pencil"));
-    login.on_authentication(b"\0\0\0\x0aSCRAM-SHA-256\0\0").unwrap();
-    assert_eq!(login.on_authentication(b"\0\0\0\x03").unwrap_err().code, "08P01");
+    login
+        .on_authentication(b"\0\0\0\x0aSCRAM-SHA-256\0\0")
+        .unwrap();
+    assert_eq!(
+        login.on_authentication(b"\0\0\0\x03").unwrap_err().code,
+        "08P01"
+    );
 }
