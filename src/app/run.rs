@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Parser;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout_at};
 
 use super::accept::accept;
 use super::cli::{Cli, Command, Origin, load};
@@ -21,8 +21,8 @@ use crate::proxy::House;
 /// How often deadlines of clients are looked at.
 const DEADLINE_TICK: Duration = Duration::from_millis(100);
 
-/// How often pools are brought up to `min_pool_size`.
-const WARM_UP_TICK: Duration = Duration::from_secs(1);
+/// How often pools are looked after.
+const POOLS_TICK: Duration = Duration::from_secs(1);
 
 /// The whole program. Exit codes: 0 orderly, 1 a wrong configuration or a
 /// failure to start, 2 wrong usage.
@@ -91,14 +91,16 @@ async fn run(config: Config) -> Result<(), String> {
         tracing::info!("listening on {}", listener.address());
         accepting.spawn(accept(Arc::clone(&house), Arc::new(listener)));
     }
-    let keeper = tokio::spawn(keep(Arc::clone(&house)));
+    let mut keepers = JoinSet::new();
+    keepers.spawn(watch_deadlines(Arc::clone(&house)));
+    keepers.spawn(keep_pools(Arc::clone(&house)));
     let stop = signals.next().await;
     accepting.shutdown().await;
     match stop {
         Stop::Orderly => drain(&house, &mut signals).await,
         Stop::AtOnce => {}
     }
-    keeper.abort();
+    keepers.shutdown().await;
     tracing::info!("pgweave ends");
     Ok(())
 }
@@ -123,19 +125,28 @@ async fn listeners(config: &Config) -> Result<Vec<Listener>, String> {
     Ok(listeners)
 }
 
-/// What must be done from time to time.
-async fn keep(house: Arc<House>) {
-    let mut deadlines = interval(DEADLINE_TICK);
-    let mut warm_up = interval(WARM_UP_TICK);
-    for ticks in [&mut deadlines, &mut warm_up] {
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    }
+/// Tells clients whose time is up.
+async fn watch_deadlines(house: Arc<House>) {
+    let mut ticks = ticks(DEADLINE_TICK);
     loop {
-        tokio::select! {
-            _ = deadlines.tick() => house.clients.enforce_deadlines(),
-            _ = warm_up.tick() => house.directory.warm_up().await,
-        }
+        ticks.tick().await;
+        house.clients.enforce_deadlines();
     }
+}
+
+/// Gives pools what they need from time to time.
+async fn keep_pools(house: Arc<House>) {
+    let mut ticks = ticks(POOLS_TICK);
+    loop {
+        ticks.tick().await;
+        house.directory.keep().await;
+    }
+}
+
+fn ticks(period: Duration) -> Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }
 
 /// Lets every client come to its boundary, within `shutdown_timeout`.

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -142,6 +142,8 @@ pub struct Clients {
     by_pid: Mutex<HashMap<i32, Arc<ClientHandle>>>,
     next_id: AtomicU64,
     epoch: Instant,
+    /// Some client has, or has had, a deadline.
+    deadlines: AtomicBool,
 }
 
 impl Default for Clients {
@@ -150,6 +152,7 @@ impl Default for Clients {
             by_pid: Mutex::default(),
             next_id: AtomicU64::new(1),
             epoch: Instant::now(),
+            deadlines: AtomicBool::new(false),
         }
     }
 }
@@ -235,8 +238,16 @@ impl Clients {
         }
     }
 
+    /// From now on clients set deadlines.
+    pub fn expect_deadlines(&self) {
+        self.deadlines.store(true, Ordering::Relaxed);
+    }
+
     /// Tells those whose deadline has passed.
     pub fn enforce_deadlines(&self) {
+        if !self.deadlines.load(Ordering::Relaxed) {
+            return;
+        }
         let now = self.now_ms();
         let late: Vec<_> = self
             .by_pid
@@ -323,6 +334,7 @@ mod tests {
         let Ok(client) = clients.register(false) else {
             return assert!(false, "no random bytes");
         };
+        clients.expect_deadlines();
         client.set_deadline(Some(clients.now_ms() + 60_000));
         clients.enforce_deadlines();
         assert_eq!(client.wish(), Wish::None);

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
@@ -75,9 +76,11 @@ impl Directory {
         self.pools.lock().values().cloned().collect()
     }
 
-    /// Brings every pool up to its `min_pool_size`. Called about once a second.
-    pub async fn warm_up(&self) {
+    /// What pools need from time to time: about once a second.
+    pub async fn keep(&self) {
+        let now = Instant::now();
         for pool in self.pools() {
+            pool.cool_down(now);
             if pool.settings.min_pool_size > 0 {
                 pool.warm_up().await;
             }

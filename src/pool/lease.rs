@@ -95,7 +95,7 @@ impl Lease {
             // Handed on with the permit.
             None => permit.forget(),
             // Onto the shelf, before the permit can bring somebody who looks there.
-            Some(taken) => drop(taken),
+            Some(taken) => self.shelf.shelve(taken),
         }
     }
 

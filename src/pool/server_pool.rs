@@ -148,6 +148,14 @@ impl ServerPool {
         elsewhere.is_some_and(|since| self.gate.waiting().1.is_none_or(|here| since < here))
     }
 
+    /// See [`Shelf::cool_down`].
+    pub(super) fn cool_down(&self, now: Instant) {
+        let shelves: Vec<_> = self.shelves.lock().values().cloned().collect();
+        for shelf in shelves {
+            shelf.cool_down(now);
+        }
+    }
+
     /// Opens connections up to `min_pool_size`, on the shelf used by most.
     pub(super) async fn warm_up(self: &Arc<Self>) {
         while self.open() < self.settings.min_pool_size

@@ -15,6 +15,9 @@ use crate::session::statements::Registry;
 /// How often bb8 looks for connections whose time has come.
 const REAPER_RATE: Duration = Duration::from_secs(1);
 
+/// A connection that is idle for longer is left to bb8.
+const COOL_AFTER: Duration = Duration::from_secs(1);
+
 /// A connection taken from a shelf.
 pub(super) type Taken = PooledConnection<'static, Keeper>;
 
@@ -35,6 +38,9 @@ pub struct Shelf {
     /// Prepared statements of this shelf's clients.
     pub statements: Registry,
     store: bb8::Pool<Keeper>,
+    /// Those given back within the last moment, the latest last: under load a
+    /// connection is taken again before bb8 need hear of it.
+    warm: Mutex<Vec<Taken>>,
     welcome: Mutex<Option<Welcome>>,
     pub(super) doomed: Mutex<Arc<AtomicBool>>,
 }
@@ -65,6 +71,7 @@ impl Shelf {
             class,
             statements: Registry::default(),
             store,
+            warm: Mutex::default(),
             welcome: Mutex::new(None),
             doomed: Mutex::default(),
         }
@@ -84,7 +91,30 @@ impl Shelf {
 
     /// Idle connections.
     pub(super) fn idle(&self) -> u32 {
-        self.store.state().idle_connections
+        let warm = u32::try_from(self.warm.lock().len()).unwrap_or(u32::MAX);
+        warm.saturating_add(self.store.state().idle_connections)
+    }
+
+    /// A clean connection becomes idle.
+    pub(super) fn shelve(&self, taken: Taken) {
+        if self.pool.settings.server_round_robin {
+            // Dropped, it goes to bb8, which hands out the oldest first.
+            drop(taken);
+        } else {
+            self.warm.lock().push(taken);
+        }
+    }
+
+    /// Leaves to bb8 what nobody has taken again at once: from then on it
+    /// ages. Called about once a second.
+    pub(super) fn cool_down(&self, now: Instant) {
+        let cold = {
+            let mut warm = self.warm.lock();
+            let is_cold = |taken: &Taken| now.duration_since(taken.idle_since) >= COOL_AFTER;
+            let count = warm.iter().take_while(|taken| is_cold(taken)).count();
+            warm.drain(..count).collect::<Vec<_>>()
+        };
+        drop(cold);
     }
 
     /// The idle connection whose turn it is, if there is one that is fit.
@@ -100,7 +130,12 @@ impl Shelf {
 
     /// Takes any idle connection.
     pub(super) fn pop_any(&self) -> Option<Taken> {
-        if self.idle() == 0 {
+        let warm = self.warm.lock().pop();
+        warm.or_else(|| self.pop_stored())
+    }
+
+    fn pop_stored(&self) -> Option<Taken> {
+        if self.store.state().idle_connections == 0 {
             return None;
         }
         let mut get = std::pin::pin!(self.store.get_owned());
@@ -119,9 +154,14 @@ impl Shelf {
         let _ = self.store.add(Box::new(connection));
     }
 
-    /// Closes one idle connection; false when there is none.
+    /// Closes one idle connection, rather one that has long been; false when
+    /// there is none.
     pub(super) fn close_one(&self) -> bool {
-        match self.pop_any() {
+        let oldest_warm = || {
+            let mut warm = self.warm.lock();
+            (!warm.is_empty()).then(|| warm.remove(0))
+        };
+        match self.pop_stored().or_else(oldest_warm) {
             Some(mut taken) => {
                 taken.clean = false;
                 true

@@ -72,6 +72,16 @@ pub(super) enum Refusal {
     UpToSync,
 }
 
+/// Has the client asked to drop prepared statements, so that names mean
+/// nothing until the server has answered?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Forgetting {
+    No,
+    Maybe,
+    /// As `Maybe`, and the server was asked to answer.
+    Flushed,
+}
+
 /// Counters of one client, added to the pool's when a lease ends.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
@@ -107,6 +117,9 @@ pub(super) struct Client {
     pub(super) unnamed: Unnamed,
     /// It may have state in the server connection's session, and keeps it.
     pub(super) pinned: bool,
+    /// What it sent may drop all prepared statements: what a name stands for is
+    /// known when everything is answered.
+    pub(super) forgetting: Forgetting,
     /// The scan of a Query that has not arrived to its end.
     pub(super) scan: Option<Box<Scan>>,
     pub(super) application_name: Arc<str>,
@@ -139,6 +152,7 @@ impl Client {
             names: None,
             unnamed: Unnamed::None,
             pinned: false,
+            forgetting: Forgetting::No,
             scan: None,
             application_name: with.application_name,
             counts: Counts::default(),
@@ -168,7 +182,7 @@ impl Client {
         let mid_frame = self.body_left > 0 && self.body_fate == Fate::Pass;
         if let Service::Leased(lease) = std::mem::replace(&mut self.service, Service::Idle) {
             let orderly = matches!(end, End::Terminated);
-            let reset = self.mode == PoolMode::Session || self.pinned;
+            let reset = self.mode == PoolMode::Session || self.is_pinned();
             let within = self.shelf.pool().settings.drain_timeout;
             if !matches!(end, End::ServerEnded) {
                 tokio::spawn(wrap_up(lease, !orderly, mid_frame, reset, within));
@@ -412,10 +426,16 @@ impl Client {
         self.mode != PoolMode::Session
             && self.body_left == 0
             && !self.inbox_waits
-            && !self.pinned
+            && !self.is_pinned()
             && self.unnamed != Unnamed::OnServer
             && lease.between_frames()
             && !matches!(lease.tracker.rest(), Rest::Busy)
+    }
+
+    /// Has it something in the session that it would not find elsewhere?
+    fn is_pinned(&self) -> bool {
+        let by_sql = |names: &ClientStatements| !names.prepared_by_sql.is_empty();
+        self.pinned || self.names.as_deref().is_some_and(by_sql)
     }
 
     /// Ends the turn if it is over; says whether it was.

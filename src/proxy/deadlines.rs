@@ -51,6 +51,7 @@ impl Deadlines {
         ];
         let [query, transaction, idle_transaction, idle] = limits;
         limits.iter().any(Option::is_some).then(|| {
+            house.clients.expect_deadlines();
             Box::new(Self {
                 house: Arc::clone(house),
                 query,

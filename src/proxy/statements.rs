@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
-use super::client::{Client, End};
+use super::client::{Client, End, Forgetting};
 use super::upstream::Act;
 use crate::config::PoolMode;
 use crate::pool::Lease;
 use crate::session::statements::{ClientStatements, Op, PREFIX, Statement, Unnamed};
 use crate::session::{Kind, Pay, Scan, TxStatus};
 use crate::wire::frame::{HEADER, Header};
-use crate::wire::frontend::{bind_names, frame_into, parse_parts, target};
+use crate::wire::frontend::{bind_names, flush, frame_into, parse_parts, target};
 use crate::wire::run::Run;
 use crate::wire::{PgError, sqlstate};
 
@@ -117,7 +117,7 @@ impl Client {
             return Ok(Act::Pass);
         };
         if unnamed {
-            self.pinned = self.pinned || Scan::leaves_state(rest);
+            self.note(Scan::of(rest));
             self.set_unnamed(lease, Unnamed::Kept(rest.into()));
             return Ok(Act::Pass);
         }
@@ -141,8 +141,13 @@ impl Client {
     ) -> Act {
         // What the name stands for, and whether a transaction has failed, is
         // known once everything before is answered.
-        if !lease.tracker.settled() {
+        if !lease.tracker.settled() || !self.knows_its_names(lease, run) {
             return Act::Hold;
+        }
+        if self.is_prepared_by_sql(name) {
+            // PostgreSQL itself says that the name is taken.
+            lease.tracker.owe(Kind::Parse, Pay::Forward);
+            return Act::Pass;
         }
         if let Some(taken) = self
             .names
@@ -176,8 +181,13 @@ impl Client {
         Act::Drop
     }
 
+    fn is_prepared_by_sql(&self, name: &[u8]) -> bool {
+        let by_sql = |names: &ClientStatements| names.prepared_by_sql.contains(name);
+        self.names.as_deref().is_some_and(by_sql)
+    }
+
     /// Gives a name, to be taken back if the message just owed fails.
-    fn set_name(&mut self, lease: &mut Lease, name: &[u8], to: Option<Arc<Statement>>) {
+    pub(super) fn set_name(&mut self, lease: &mut Lease, name: &[u8], to: Option<Arc<Statement>>) {
         let names = self.names.get_or_insert_with(Box::default);
         let before = names.set(name, to);
         names.changed_in = Some(lease.tracker.segment());
@@ -202,12 +212,12 @@ impl Client {
                 Ok(Act::More)
             };
         };
-        let Ok(known) = self.lookup(lease, name) else {
+        let Ok(known) = self.lookup(lease, name, run) else {
             return Ok(Act::Hold);
         };
-        self.pinned |= known
-            .as_ref()
-            .is_some_and(|statement| statement.leaves_state);
+        if let Some(statement) = &known {
+            self.note(statement.can);
+        }
         let server_name = if name.is_empty() {
             self.agree_on_unnamed(lease, run);
             None
@@ -231,18 +241,40 @@ impl Client {
 
     /// What a name stands for now; `Err`: not known until the server has
     /// answered.
-    fn lookup(&self, lease: &Lease, name: &[u8]) -> Result<Option<Arc<Statement>>, ()> {
+    pub(super) fn lookup(
+        &mut self,
+        lease: &mut Lease,
+        name: &[u8],
+        run: &mut Run<'_>,
+    ) -> Result<Option<Arc<Statement>>, ()> {
         let Some(names) = &self.names else {
             return Ok(None);
         };
-        match names.changed_in {
-            Some(segment)
-                if segment != lease.tracker.segment() && !lease.tracker.is_done(segment) =>
-            {
-                Err(())
-            }
-            _ => Ok(names.get(name).cloned()),
+        if let Some(segment) = names.changed_in
+            && segment != lease.tracker.segment()
+            && !lease.tracker.is_done(segment)
+        {
+            return Err(());
         }
+        let known = names.get(name).cloned();
+        self.knows_its_names(lease, run).then_some(known).ok_or(())
+    }
+
+    /// False while the server may be forgetting all statements: it is asked to
+    /// answer, and what comes next waits.
+    fn knows_its_names(&mut self, lease: &mut Lease, run: &mut Run<'_>) -> bool {
+        if self.forgetting == Forgetting::No {
+            return true;
+        }
+        if !lease.tracker.owes() {
+            self.forgetting = Forgetting::No;
+            return true;
+        }
+        if self.forgetting == Forgetting::Maybe && lease.tracker.unsynced() {
+            run.insert().extend_from_slice(&flush());
+            self.forgetting = Forgetting::Flushed;
+        }
+        false
     }
 
     /// The name to be used toward the server, with the statement prepared
@@ -286,7 +318,7 @@ impl Client {
             }
             return Ok(Act::Pass);
         }
-        let Ok(known) = self.lookup(lease, name) else {
+        let Ok(known) = self.lookup(lease, name, run) else {
             return Ok(Act::Hold);
         };
         if tag == b'C' {
@@ -373,6 +405,14 @@ impl Client {
             Op::Unnamed { before, .. } => {
                 self.unnamed = if failed_itself { Unnamed::None } else { before };
             }
+            Op::SqlName { name, before } => {
+                if let Some(names) = &mut self.names {
+                    let _ = match before {
+                        true => names.prepared_by_sql.insert(name),
+                        false => names.prepared_by_sql.remove(&name),
+                    };
+                }
+            }
             Op::ServerPrepares(_) | Op::ServerForgets(_) | Op::UnnamedAgrees => {}
         }
     }
@@ -380,7 +420,7 @@ impl Client {
 
 /// Prepares the statement on the server, unless it is there: its reply is
 /// swallowed, and the client's own message follows in the same write.
-fn ensure(lease: &mut Lease, statement: &Arc<Statement>, run: &mut Run<'_>) {
+pub(super) fn ensure(lease: &mut Lease, statement: &Arc<Statement>, run: &mut Run<'_>) {
     if lease.statements.touch(statement.id) {
         return;
     }

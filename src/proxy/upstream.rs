@@ -3,8 +3,9 @@
 use std::task::Context;
 
 use super::client::{Client, End, Fate};
+use crate::config::PoolMode;
 use crate::pool::Lease;
-use crate::session::{Kind, Pay, Scan, SyncFate};
+use crate::session::{Findings, Kind, Pay, Scan, SyncFate};
 use crate::wire::frame::{self, Header};
 use crate::wire::run::Run;
 use crate::wire::{PgError, sqlstate};
@@ -113,11 +114,7 @@ impl Client {
     ) -> Result<Act, End> {
         let tracker = &mut lease.tracker;
         match header.tag {
-            b'Q' => {
-                self.loses_unnamed(lease);
-                self.scan_query(frame, frame.len() == header.total);
-                return Ok(Act::Pass);
-            }
+            b'Q' => return Ok(self.query(lease, header, frame, run)),
             b'F' => tracker.owe(Kind::FunctionCall, Pay::Forward),
             b'E' => tracker.owe(Kind::Execute, Pay::Forward),
             b'S' => match tracker.client_sync() {
@@ -142,19 +139,31 @@ impl Client {
 }
 
 impl Client {
-    /// A client that may leave state in the session keeps its server
-    /// connection.
-    fn scan_query(&mut self, frame: &[u8], whole: bool) {
-        if self.pinned {
-            return;
+    /// A simple Query.
+    #[inline]
+    fn query(&mut self, lease: &mut Lease, header: Header, frame: &[u8], run: &mut Run<'_>) -> Act {
+        let text = frame.get(frame::HEADER..).unwrap_or_default();
+        if frame.len() == header.total {
+            return self.whole_query(lease, text, run);
         }
         let mut scan = Scan::default();
-        scan.feed(frame.get(frame::HEADER..).unwrap_or_default());
-        if whole {
-            self.pinned = scan.finish();
-        } else {
-            self.scan = Some(Box::new(scan));
+        scan.feed(text);
+        self.scan = Some(Box::new(scan));
+        self.loses_unnamed(lease);
+        Act::Pass
+    }
+
+    fn whole_query(&mut self, lease: &mut Lease, text: &[u8], run: &mut Run<'_>) -> Act {
+        if self.mode == PoolMode::Session {
+            self.loses_unnamed(lease);
+            return Act::Pass;
         }
+        let found = Scan::of(text);
+        if found == Findings::default() && !may_call_statement(text) {
+            self.loses_unnamed(lease);
+            return Act::Pass;
+        }
+        self.query_about_statements(lease, text, found, run)
     }
 
     fn scan_on(&mut self, part: &[u8]) {
@@ -163,11 +172,19 @@ impl Client {
         };
         scan.feed(part);
         if self.body_left == 0 {
-            self.pinned |= scan.finish();
+            self.note(scan.finish());
         } else {
             self.scan = Some(scan);
         }
     }
+}
+
+/// Can this be EXECUTE (the others are found by the scan)?
+fn may_call_statement(text: &[u8]) -> bool {
+    !matches!(
+        text.first(),
+        Some(b's' | b'S' | b'u' | b'U' | b'i' | b'I' | b'b' | b'B' | b'c' | b'C')
+    )
 }
 
 /// The header at the start of `bytes`, if it has arrived.

@@ -65,7 +65,7 @@ impl Server {
                     self.unnamed_of = 0;
                 }
             }
-            Op::ClientName { .. } => {}
+            Op::ClientName { .. } | Op::SqlName { .. } => {}
         }
     }
 

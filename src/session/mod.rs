@@ -6,9 +6,10 @@
 
 mod owed;
 mod scan;
+pub mod sql;
 pub mod statements;
 mod tracker;
 
 pub use owed::{Kind, Pay};
-pub use scan::Scan;
+pub use scan::{Findings, Scan};
 pub use tracker::{Boundary, Rest, SyncFate, Tracker, TxStatus, Violation};

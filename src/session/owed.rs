@@ -120,6 +120,16 @@ impl OwedQueue {
         }
     }
 
+    /// The statement changes of a head that failed but is still to be answered
+    /// to its end, the newest first.
+    pub fn take_head_ops(&mut self) -> Vec<(Op, bool)> {
+        let Some(head) = self.entries.front_mut() else {
+            return Vec::new();
+        };
+        let ops = usize::from(std::mem::take(&mut head.ops)).min(self.ops.len());
+        self.ops.drain(..ops).rev().map(|op| (op, true)).collect()
+    }
+
     /// Drops what the server will not answer after an error: every entry
     /// before the next Sync.
     pub fn drop_to_sync(&mut self) -> Dropped {

@@ -8,6 +8,17 @@
 /// Longest word that matters, in bytes.
 const WORD: usize = 40;
 
+/// What a text can do to the session.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// It can leave settings, objects, locks or the like behind.
+    pub keeps_state: bool,
+    /// It prepares a statement (SQL `PREPARE`).
+    pub prepares: bool,
+    /// It may drop prepared statements (`DEALLOCATE`, `DISCARD`).
+    pub deallocates: bool,
+}
+
 /// A scan of one text, which may arrive in parts.
 #[derive(Debug, Clone)]
 pub struct Scan {
@@ -21,8 +32,8 @@ pub struct Scan {
     last: Last,
     /// Open parentheses inside a call of `set_config`.
     set_config: Option<u32>,
-    keeps: bool,
     temporary: bool,
+    found: Findings,
 }
 
 /// What the previous word was, as far as it matters.
@@ -47,16 +58,16 @@ impl Default for Scan {
             before: 0,
             last: Last::Other,
             set_config: None,
-            keeps: false,
             temporary: false,
+            found: Findings::default(),
         }
     }
 }
 
 impl Scan {
-    /// Can this text leave state behind?
+    /// What can this text do?
     #[must_use]
-    pub fn leaves_state(text: &[u8]) -> bool {
+    pub fn of(text: &[u8]) -> Findings {
         let mut scan = Self::default();
         scan.feed(text);
         scan.finish()
@@ -82,10 +93,11 @@ impl Scan {
 
     /// The text is at its end.
     #[must_use]
-    pub fn finish(mut self) -> bool {
+    pub fn finish(mut self) -> Findings {
         self.end_word();
         // `SET` or `PREPARE` and nothing after: PostgreSQL refuses it.
-        self.keeps || self.temporary || self.set_config.is_some()
+        self.found.keeps_state |= self.temporary || self.set_config.is_some();
+        self.found
     }
 
     fn punctuation(&mut self, byte: u8) {
@@ -108,7 +120,7 @@ impl Scan {
     fn close_parenthesis(&mut self) {
         match self.set_config {
             Some(0 | 1) => {
-                self.keeps |= self.last != Last::True;
+                self.found.keeps_state |= self.last != Last::True;
                 self.set_config = None;
             }
             depth => self.set_config = depth.map(|depth| depth - 1),
@@ -125,9 +137,9 @@ impl Scan {
         let leads = std::mem::take(&mut self.at_start);
         match self.last {
             Last::Set if !matches!(word, b"local" | b"transaction" | b"constraints") => {
-                self.keeps = true
+                self.found.keeps_state = true
             }
-            Last::Prepare if word != b"transaction" => self.keeps = true,
+            Last::Prepare if word != b"transaction" => self.found.prepares = true,
             Last::Commit if word == b"drop" => self.temporary = false,
             _ => {}
         }
@@ -139,13 +151,14 @@ impl Scan {
             _ => Last::Other,
         };
         match word {
-            b"load" | b"listen" if leads => self.keeps = true,
+            b"load" | b"listen" if leads => self.found.keeps_state = true,
+            b"deallocate" | b"discard" if leads => self.found.deallocates = true,
             // PL/pgSQL: a statement follows.
             b"begin" | b"then" | b"else" | b"loop" => self.at_start = true,
             b"set_config" => self.set_config = Some(0),
             b"temp" | b"temporary" => self.temporary = true,
-            b"hold" | b"setseed" => self.keeps = true,
-            word => self.keeps |= is_keeping_function(word),
+            b"hold" | b"setseed" => self.found.keeps_state = true,
+            word => self.found.keeps_state |= is_keeping_function(word),
         }
     }
 }
@@ -193,7 +206,6 @@ mod tests {
             "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
             "LISTEN ch",
             "LOAD 'auto_explain'",
-            "PREPARE q AS SELECT 1",
             "select pg_advisory_lock(1)",
             "select pg_try_advisory_lock_shared(1, 2)",
             "select setseed(0.5)",
@@ -201,7 +213,7 @@ mod tests {
             "DO $$ BEGIN IF true THEN PERFORM set_config('a','b',false); END IF; END $$",
             "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
         ] {
-            assert!(Scan::leaves_state(text.as_bytes()), "{text}");
+            assert!(Scan::of(text.as_bytes()).keeps_state, "{text}");
         }
     }
 
@@ -226,8 +238,17 @@ mod tests {
             "select template, setting from temperature",
             "INSERT INTO t VALUES ('listen to this')",
         ] {
-            assert!(!Scan::leaves_state(text.as_bytes()), "{text}");
+            assert!(!Scan::of(text.as_bytes()).keeps_state, "{text}");
         }
+    }
+
+    #[test]
+    fn commands_about_statements_are_told_apart() {
+        assert!(Scan::of(b"PREPARE q AS SELECT 1").prepares);
+        assert!(!Scan::of(b"PREPARE TRANSACTION 'x'").prepares);
+        assert!(Scan::of(b"select 1; deallocate all").deallocates);
+        assert!(Scan::of(b"DISCARD ALL").deallocates);
+        assert_eq!(Scan::of(b"SELECT 1"), Findings::default());
     }
 
     #[test]
@@ -238,7 +259,7 @@ mod tests {
             let (head, tail) = text.split_at(cut);
             scan.feed(head);
             scan.feed(tail);
-            assert!(scan.finish(), "cut at {cut}");
+            assert!(scan.finish().keeps_state, "cut at {cut}");
         }
     }
 }

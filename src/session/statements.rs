@@ -6,13 +6,13 @@
 //! changed when a message is sent, and changed back when the server did not
 //! do what the message asked ([`Op`]).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::scan::Scan;
+use super::scan::{Findings, Scan};
 
 /// Every name that pgweave gives to a statement on a server begins so.
 pub const PREFIX: &str = "_pw";
@@ -24,8 +24,8 @@ pub struct Statement {
     pub id: u64,
     /// The Parse message's body after the name: text, NUL, parameter types.
     pub parse: Box<[u8]>,
-    /// Running it can leave state in the session.
-    pub leaves_state: bool,
+    /// What running it can do to the session.
+    pub can: Findings,
     /// How many client names stand for it.
     users: AtomicU64,
 }
@@ -100,7 +100,7 @@ impl Registry {
         let statement = Arc::new(Statement {
             id,
             parse: parse.into(),
-            leaves_state: Scan::leaves_state(parse),
+            can: Scan::of(parse),
             users: AtomicU64::new(0),
         });
         map.insert(parse.into(), Arc::clone(&statement));
@@ -139,6 +139,9 @@ pub struct ClientStatements {
     /// The segment in which the names last changed: until it is answered, the
     /// next segment cannot know what a name stands for.
     pub changed_in: Option<u64>,
+    /// Names of statements that the client prepared by SQL on the server
+    /// connection that it therefore keeps.
+    pub prepared_by_sql: HashSet<Box<[u8]>>,
 }
 
 impl ClientStatements {
@@ -187,6 +190,7 @@ impl ClientStatements {
 
     /// Forgets all names (DEALLOCATE ALL, DISCARD ALL).
     pub fn clear(&mut self) {
+        self.prepared_by_sql.clear();
         for (_, statement) in self.names.drain() {
             statement.users.fetch_sub(1, Ordering::Relaxed);
         }
@@ -316,6 +320,13 @@ pub enum Op {
         name: Box<[u8]>,
         /// What it stood for before.
         before: Option<Arc<Statement>>,
+    },
+    /// A name was prepared (or, if it was before, deallocated) by SQL.
+    SqlName {
+        /// The name.
+        name: Box<[u8]>,
+        /// Was it a prepared one before?
+        before: bool,
     },
     /// The server was told to prepare this.
     ServerPrepares(u64),

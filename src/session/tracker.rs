@@ -408,6 +408,7 @@ impl Tracker {
         if head.pay == Pay::Swallow {
             self.doubt = true;
         }
+        self.undone = self.owed.take_head_ops();
         head.pay
     }
 }

@@ -1,0 +1,115 @@
+//! PREPARE, EXECUTE and DEALLOCATE as SQL: one namespace with the statements
+//! of the protocol, as in PostgreSQL.
+//!
+//! A statement prepared by SQL lives on one server connection, so its client
+//! keeps that until the last of them is gone. A command about a statement of
+//! the protocol is sent under the name that the server knows.
+
+use std::sync::Arc;
+
+use super::client::{Client, Forgetting};
+use super::statements::ensure;
+use super::upstream::Act;
+use crate::pool::Lease;
+use crate::session::sql::{Call, Verb, statement_call};
+use crate::session::statements::{Op, Statement};
+use crate::session::{Findings, Kind, Pay};
+use crate::wire::frontend::frame_into;
+use crate::wire::run::Run;
+
+/// The statement that stands in, on a server, for one that a client
+/// deallocates: others may still use the real one.
+const STAND_IN: &[u8] = b"_pwd";
+
+impl Client {
+    /// What runs can do to the session.
+    pub(super) fn note(&mut self, can: Findings) {
+        self.pinned |= can.keeps_state || can.prepares;
+        if can.deallocates {
+            self.forgetting = Forgetting::Maybe;
+        }
+    }
+
+    /// A simple Query that may name a prepared statement.
+    pub(super) fn query_about_statements(
+        &mut self,
+        lease: &mut Lease,
+        text: &[u8],
+        found: Findings,
+        run: &mut Run<'_>,
+    ) -> Act {
+        let sql = text.strip_suffix(b"\0").unwrap_or(text);
+        let call = statement_call(sql).filter(|_| !lease.tracker.skipping());
+        let Some(call) = call else {
+            self.note(found);
+            self.loses_unnamed(lease);
+            return Act::Pass;
+        };
+        let Ok(known) = self.lookup(lease, &call.name, run) else {
+            return Act::Hold;
+        };
+        self.note(Findings {
+            prepares: false,
+            ..found
+        });
+        match known {
+            Some(statement) => self.call_by_sql(lease, &call, &statement, sql, run),
+            None => {
+                self.loses_unnamed(lease);
+                self.follow_sql_name(lease, &call);
+                Act::Pass
+            }
+        }
+    }
+
+    /// The name is, or becomes, one that only this server connection knows.
+    fn follow_sql_name(&mut self, lease: &mut Lease, call: &Call) {
+        let names = self.names.get_or_insert_with(Box::default);
+        let name: Box<[u8]> = call.name.as_slice().into();
+        let before = match call.verb {
+            Verb::Execute => return,
+            Verb::Prepare => !names.prepared_by_sql.insert(name.clone()),
+            Verb::Deallocate => names.prepared_by_sql.remove(&name),
+        };
+        lease.tracker.attach(Op::SqlName { name, before });
+    }
+
+    /// A command about a statement of the protocol.
+    fn call_by_sql(
+        &mut self,
+        lease: &mut Lease,
+        call: &Call,
+        statement: &Arc<Statement>,
+        sql: &[u8],
+        run: &mut Run<'_>,
+    ) -> Act {
+        let server_name = statement.server_name();
+        let name = match call.verb {
+            Verb::Deallocate => {
+                lease.tracker.owe(Kind::Close, Pay::Swallow);
+                frame_into(run.insert(), b'C', &[b"S", STAND_IN, b"\0"]);
+                lease.tracker.owe(Kind::Parse, Pay::Swallow);
+                frame_into(run.insert(), b'P', &[STAND_IN, b"\0\0\0\0"]);
+                STAND_IN
+            }
+            Verb::Execute | Verb::Prepare => {
+                self.note(statement.can);
+                ensure(lease, statement, run);
+                server_name.as_bytes()
+            }
+        };
+        self.loses_unnamed(lease);
+        if call.verb == Verb::Deallocate {
+            self.set_name(lease, &call.name, None);
+        }
+        let (head, tail) = (sql.get(..call.at.start), sql.get(call.at.end..));
+        let parts = [
+            head.unwrap_or_default(),
+            name,
+            tail.unwrap_or_default(),
+            b"\0",
+        ];
+        frame_into(run.insert(), b'Q', &parts);
+        Act::Drop
+    }
+}
