@@ -3,7 +3,6 @@
 //! The folders of `src` are rooms on floors. A room uses only rooms of lower
 //! floors; `tests/floors.rs` keeps it so. docs/ARCHITECTURE.md tells the rest.
 
-pub mod admin;
 pub mod app;
 pub mod auth;
 pub mod config;
@@ -12,6 +11,4 @@ pub mod pool;
 pub mod proxy;
 pub mod server;
 pub mod session;
-pub mod stats;
-pub mod telemetry;
 pub mod wire;

@@ -46,12 +46,6 @@ pub enum Command {
         /// The configuration file (TOML)
         config: PathBuf,
     },
-    /// Start a throwaway PostgreSQL and a pooler before it
-    Demo {
-        /// Stay up until interrupted
-        #[arg(long)]
-        keep: bool,
-    },
 }
 
 impl Cli {
@@ -209,8 +203,6 @@ mod tests {
                 config: "a.toml".into()
             })
         );
-        let cli = parse("pgweave demo --keep").unwrap();
-        assert_eq!(cli.command, Some(Command::Demo { keep: true }));
         let cli = parse("pgweave").unwrap();
         assert_eq!((cli.config, cli.command), (None, None));
     }

@@ -31,7 +31,6 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match &cli.command {
         Some(Command::Check { config }) => check(config),
-        Some(Command::Demo { .. }) => Err("use scripts/demo of the source tree".to_owned()),
         None => serve(&cli),
     };
     match outcome {

@@ -1,7 +1,5 @@
 //! A server connection as the pool keeps it, and bb8's view of it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::budget::Place;
@@ -17,8 +15,6 @@ pub(super) struct Connection {
     pub idle_since: Instant,
     /// A boundary was proven, and nothing has been sent since.
     pub clean: bool,
-    /// Set when its pool no longer wants it, whoever holds it.
-    pub doomed: Arc<AtomicBool>,
     /// Freed after the connection is closed.
     pub _places: [Place; 3],
 }
@@ -29,9 +25,9 @@ impl Connection {
         self.clean && !self.is_stale(now) && self.server.absorb()
     }
 
-    /// Has its time come, or was it given up?
+    /// Has its time come?
     pub fn is_stale(&self, now: Instant) -> bool {
-        self.deadline.is_some_and(|deadline| now >= deadline) || self.doomed.load(Ordering::Relaxed)
+        self.deadline.is_some_and(|deadline| now >= deadline)
     }
 }
 

@@ -213,7 +213,6 @@ impl ServerPool {
             deadline: self.lifetime().map(|lifetime| now + lifetime),
             idle_since: now,
             clean: true,
-            doomed: Arc::clone(&shelf.doomed.lock()),
             _places: places,
         });
         Ok(())

@@ -2,7 +2,7 @@
 //! parameters, and so have the same defaults to return to.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bb8::{PooledConnection, QueueStrategy};
@@ -42,7 +42,6 @@ pub struct Shelf {
     /// connection is taken again before bb8 need hear of it.
     warm: Mutex<Vec<Taken>>,
     welcome: Mutex<Option<Welcome>>,
-    pub(super) doomed: Mutex<Arc<AtomicBool>>,
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -73,7 +72,6 @@ impl Shelf {
             store,
             warm: Mutex::default(),
             welcome: Mutex::new(None),
-            doomed: Mutex::default(),
         }
     }
 

@@ -8,7 +8,6 @@
 //! ```
 
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
@@ -16,6 +15,7 @@ use std::task::{Context, Poll};
 use super::deadlines::Deadlines;
 use super::house::{Connected, House};
 use super::login::LoggedIn;
+use super::pin::{Forgetting, Pin};
 use super::wrap_up::wrap_up;
 use crate::config::PoolMode;
 use crate::net::{Outbox, Peer, Stream, scratch};
@@ -28,7 +28,7 @@ use crate::wire::{PgError, frontend, sqlstate};
 /// sends is read, so that its leaving is noticed.
 const READ_AHEAD: usize = 64 * 1024;
 
-type Waiting = Pin<Box<dyn Future<Output = Result<Lease, PgError>> + Send>>;
+type Waiting = std::pin::Pin<Box<dyn Future<Output = Result<Lease, PgError>> + Send>>;
 
 /// What serves the client now.
 pub(super) enum Service {
@@ -72,16 +72,6 @@ pub(super) enum Refusal {
     UpToSync,
 }
 
-/// Has the client asked to drop prepared statements, so that names mean
-/// nothing until the server has answered?
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Forgetting {
-    No,
-    Maybe,
-    /// As `Maybe`, and the server was asked to answer.
-    Flushed,
-}
-
 /// Counters of one client, added to the pool's when a lease ends.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
@@ -115,8 +105,8 @@ pub(super) struct Client {
     /// Its prepared statements; none has no memory.
     pub(super) names: Option<Box<ClientStatements>>,
     pub(super) unnamed: Unnamed,
-    /// It may have state in the server connection's session, and keeps it.
-    pub(super) pinned: bool,
+    /// What it may have left in the server connection's session.
+    pub(super) pin: Pin,
     /// What it sent may drop all prepared statements: what a name stands for is
     /// known when everything is answered.
     pub(super) forgetting: Forgetting,
@@ -151,7 +141,7 @@ impl Client {
             refusal: Refusal::None,
             names: None,
             unnamed: Unnamed::None,
-            pinned: false,
+            pin: Pin::No,
             forgetting: Forgetting::No,
             scan: None,
             application_name: with.application_name,
@@ -182,10 +172,10 @@ impl Client {
         let mid_frame = self.body_left > 0 && self.body_fate == Fate::Pass;
         if let Service::Leased(lease) = std::mem::replace(&mut self.service, Service::Idle) {
             let orderly = matches!(end, End::Terminated);
-            let reset = self.mode == PoolMode::Session || self.is_pinned();
             let within = self.shelf.pool().settings.drain_timeout;
             if !matches!(end, End::ServerEnded) {
-                tokio::spawn(wrap_up(lease, !orderly, mid_frame, reset, within));
+                let left = self.leaves_behind();
+                tokio::spawn(wrap_up(lease, !orderly, mid_frame, left, within));
             }
         }
         match end {
@@ -435,7 +425,18 @@ impl Client {
     /// Has it something in the session that it would not find elsewhere?
     fn is_pinned(&self) -> bool {
         let by_sql = |names: &ClientStatements| !names.prepared_by_sql.is_empty();
-        self.pinned || self.names.as_deref().is_some_and(by_sql)
+        self.pin != Pin::No || self.names.as_deref().is_some_and(by_sql)
+    }
+
+    /// What a client that leaves now leaves in the session.
+    fn leaves_behind(&self) -> Pin {
+        match self.mode {
+            PoolMode::Session => self.pin.max(Pin::Resettable),
+            PoolMode::Transaction | PoolMode::Statement if self.is_pinned() => {
+                self.pin.max(Pin::Resettable)
+            }
+            PoolMode::Transaction | PoolMode::Statement => Pin::No,
+        }
     }
 
     /// Ends the turn if it is over; says whether it was.

@@ -3,6 +3,7 @@
 use std::task::Context;
 
 use super::client::{Client, End, Service};
+use super::pin::Pin;
 use crate::config::PoolMode;
 use crate::server::Digest;
 use crate::session::TxStatus;
@@ -67,8 +68,8 @@ impl Client {
             }
         }
         // Nothing more is under way that could leave state behind it.
-        if digest.discarded_all && !lease.tracker.owes() {
-            self.pinned = false;
+        if digest.discarded_all && !lease.tracker.owes() && self.pin == Pin::Resettable {
+            self.pin = Pin::No;
         }
         if digest.stale_statement
             && let Some(names) = &self.names

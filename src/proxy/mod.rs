@@ -9,6 +9,7 @@ mod deadlines;
 mod downstream;
 mod house;
 mod login;
+mod pin;
 mod sql_statements;
 mod statements;
 mod unleased;

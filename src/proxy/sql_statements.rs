@@ -7,7 +7,8 @@
 
 use std::sync::Arc;
 
-use super::client::{Client, Forgetting};
+use super::client::Client;
+use super::pin::{Forgetting, Pin};
 use super::statements::ensure;
 use super::upstream::Act;
 use crate::pool::Lease;
@@ -22,11 +23,27 @@ use crate::wire::run::Run;
 const STAND_IN: &[u8] = b"_pwd";
 
 impl Client {
-    /// What runs can do to the session.
-    pub(super) fn note(&mut self, can: Findings) {
-        self.pinned |= can.keeps_state || can.prepares;
+    /// What is about to run can do this to the session.
+    pub(super) fn note(&mut self, lease: &mut Lease, can: Findings, run: &mut Run<'_>) {
         if can.deallocates {
             self.forgetting = Forgetting::Maybe;
+        }
+        let pin = Pin::of(can);
+        if self.pin == Pin::No && pin != Pin::No {
+            self.bring_statements(lease, run);
+        }
+        self.pin = self.pin.max(pin);
+    }
+
+    /// Statements mean what they meant when they were parsed: they are parsed
+    /// here before the settings change.
+    fn bring_statements(&mut self, lease: &mut Lease, run: &mut Run<'_>) {
+        let mut missing = Vec::new();
+        if let Some(names) = &self.names {
+            names.each(|statement| missing.push(Arc::clone(statement)));
+        }
+        for statement in missing {
+            ensure(lease, &statement, run);
         }
     }
 
@@ -41,17 +58,18 @@ impl Client {
         let sql = text.strip_suffix(b"\0").unwrap_or(text);
         let call = statement_call(sql).filter(|_| !lease.tracker.skipping());
         let Some(call) = call else {
-            self.note(found);
+            self.note(lease, found, run);
             self.loses_unnamed(lease);
             return Act::Pass;
         };
         let Ok(known) = self.lookup(lease, &call.name, run) else {
             return Act::Hold;
         };
-        self.note(Findings {
+        let found = Findings {
             prepares: false,
             ..found
-        });
+        };
+        self.note(lease, found, run);
         match known {
             Some(statement) => self.call_by_sql(lease, &call, &statement, sql, run),
             None => {
@@ -93,7 +111,7 @@ impl Client {
                 STAND_IN
             }
             Verb::Execute | Verb::Prepare => {
-                self.note(statement.can);
+                self.note(lease, statement.can, run);
                 ensure(lease, statement, run);
                 server_name.as_bytes()
             }

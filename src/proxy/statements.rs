@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
-use super::client::{Client, End, Forgetting};
+use super::client::{Client, End};
+use super::pin::{Forgetting, Pin};
 use super::upstream::Act;
 use crate::config::PoolMode;
 use crate::pool::Lease;
-use crate::session::statements::{ClientStatements, Op, PREFIX, Statement, Unnamed};
+use crate::session::statements::{ClientStatements, Op, PREFIX, Statement, Unnamed, private};
 use crate::session::{Kind, Pay, Scan, TxStatus};
 use crate::wire::frame::{HEADER, Header};
 use crate::wire::frontend::{bind_names, flush, frame_into, parse_parts, target};
@@ -117,7 +118,7 @@ impl Client {
             return Ok(Act::Pass);
         };
         if unnamed {
-            self.note(Scan::of(rest));
+            self.note(lease, Scan::of(rest), run);
             self.set_unnamed(lease, Unnamed::Kept(rest.into()));
             return Ok(Act::Pass);
         }
@@ -161,7 +162,12 @@ impl Client {
             parse_into(run.insert(), &taken, rest);
             return Act::Drop;
         }
-        let statement = self.shelf.statements.intern(rest);
+        // What a pinned client has set may change what a text means, so it
+        // shares no statement with others, nor with itself of before.
+        let statement = match self.pin {
+            Pin::No => self.shelf.statements.intern(rest),
+            Pin::Resettable | Pin::ForGood => private(rest),
+        };
         let held = lease.statements.touch(statement.id);
         if held && lease.tracker.status() != TxStatus::Failed {
             lease.tracker.owe(Kind::Parse, Pay::Answer);
@@ -216,7 +222,7 @@ impl Client {
             return Ok(Act::Hold);
         };
         if let Some(statement) = &known {
-            self.note(statement.can);
+            self.note(lease, statement.can, run);
         }
         let server_name = if name.is_empty() {
             self.agree_on_unnamed(lease, run);

@@ -3,6 +3,7 @@
 use std::task::Context;
 
 use super::client::{Client, End, Fate};
+use super::pin::Pin;
 use crate::config::PoolMode;
 use crate::pool::Lease;
 use crate::session::{Findings, Kind, Pay, Scan, SyncFate};
@@ -115,7 +116,15 @@ impl Client {
         let tracker = &mut lease.tracker;
         match header.tag {
             b'Q' => return Ok(self.query(lease, header, frame, run)),
-            b'F' => tracker.owe(Kind::FunctionCall, Pay::Forward),
+            b'F' => {
+                if header.total > frame.len() && frame.len() < 9 {
+                    return Ok(Act::More);
+                }
+                tracker.owe(Kind::FunctionCall, Pay::Forward);
+                if !is_large_object_function(frame) {
+                    self.pin = self.pin.max(Pin::Resettable);
+                }
+            }
             b'E' => tracker.owe(Kind::Execute, Pay::Forward),
             b'S' => match tracker.client_sync() {
                 SyncFate::Forward => {}
@@ -172,11 +181,22 @@ impl Client {
         };
         scan.feed(part);
         if self.body_left == 0 {
-            self.note(scan.finish());
+            // Its first part is on its way: statements cannot go ahead of it.
+            self.pin = self.pin.max(Pin::of(scan.finish()));
         } else {
             self.scan = Some(scan);
         }
     }
+}
+
+/// FunctionCall names a function by its OID. Those of large objects, which is
+/// what it is used for, leave nothing behind; of others nothing is known.
+fn is_large_object_function(frame: &[u8]) -> bool {
+    let oid = frame
+        .get(frame::HEADER..)
+        .and_then(|body| body.first_chunk::<4>());
+    let oid = oid.map_or(0, |oid| u32::from_be_bytes(*oid));
+    matches!(oid, 715 | 764 | 767 | 952..=958 | 964 | 1004 | 3170..=3172)
 }
 
 /// Can this be EXECUTE (the others are found by the scan)?

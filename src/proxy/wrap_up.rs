@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use super::pin::Pin;
 use crate::pool::Lease;
 use crate::session::Rest;
 
 /// Brings the server connection of a client that has left to a boundary and
 /// gives it back, or closes it. `cancel_first`: what still runs is cancelled
 /// at once. `mid_frame`: the client left in the middle of a message, which
-/// nobody can complete. `reset`: the session was the client's own (session
-/// mode), so its state is discarded.
+/// nobody can complete. `left`: what it may have left in the session, which
+/// is discarded with it.
 ///
 /// # Cancel safety
 /// Dropped before its end, the server connection is closed.
@@ -17,7 +18,7 @@ pub(super) async fn wrap_up(
     mut lease: Lease,
     cancel_first: bool,
     mid_frame: bool,
-    reset: bool,
+    left: Pin,
     within: Duration,
 ) {
     if mid_frame {
@@ -27,7 +28,8 @@ pub(super) async fn wrap_up(
     }
     let pid = lease.identity.pid;
     let settled = match lease.settle(cancel_first, within).await {
-        Ok(boundary) if !reset => Ok(boundary),
+        Ok(boundary) if left == Pin::No => Ok(boundary),
+        Ok(_) if left == Pin::ForGood => Err("its session cannot be cleaned".to_owned()),
         Ok(_) => discard_all(&mut lease, within).await,
         Err(why) => Err(why.to_string()),
     };

@@ -13,6 +13,8 @@ const WORD: usize = 40;
 pub struct Findings {
     /// It can leave settings, objects, locks or the like behind.
     pub keeps_state: bool,
+    /// It can leave behind what not even `DISCARD ALL` undoes.
+    pub taints: bool,
     /// It prepares a statement (SQL `PREPARE`).
     pub prepares: bool,
     /// It may drop prepared statements (`DEALLOCATE`, `DISCARD`).
@@ -30,10 +32,28 @@ pub struct Scan {
     line_comment: bool,
     before: u8,
     last: Last,
+    gap: Gap,
     /// Open parentheses inside a call of `set_config`.
     set_config: Option<u32>,
-    temporary: bool,
+    /// `TEMP`s without their `ON COMMIT DROP` so far.
+    temporary: u32,
+    /// In a DO block, whose literals may be statements.
+    opaque: bool,
+    updating: bool,
     found: Findings,
+}
+
+/// What stands between the previous word and here. What calls an alarm off
+/// must stand there plainly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gap {
+    Blank,
+    /// Whatever it is, a comma is its end.
+    Comma,
+    /// Quotes or comments.
+    Other,
+    /// What no SET or PREPARE has behind it.
+    Stop,
 }
 
 /// What the previous word was, as far as it matters.
@@ -42,10 +62,16 @@ enum Last {
     Other,
     /// A leading SET: what follows decides.
     Set,
+    /// A leading SET, and a word that makes it end with the transaction
+    /// unless it is the beginning of a name.
+    SetLocal,
     /// A leading PREPARE: what follows decides.
     Prepare,
+    /// PREPARE TRANSACTION, or a statement of that name.
+    PrepareTransaction,
     Commit,
-    True,
+    /// `, true`
+    LastArgumentTrue,
 }
 
 impl Default for Scan {
@@ -57,8 +83,11 @@ impl Default for Scan {
             line_comment: false,
             before: 0,
             last: Last::Other,
+            gap: Gap::Blank,
             set_config: None,
-            temporary: false,
+            temporary: 0,
+            opaque: false,
+            updating: false,
             found: Findings::default(),
         }
     }
@@ -94,25 +123,43 @@ impl Scan {
     /// The text is at its end.
     #[must_use]
     pub fn finish(mut self) -> Findings {
-        self.end_word();
+        if self.length > 0 {
+            self.end_word();
+        }
         // `SET` or `PREPARE` and nothing after: PostgreSQL refuses it.
-        self.found.keeps_state |= self.temporary || self.set_config.is_some();
+        self.found.keeps_state |= self.temporary > 0 || self.set_config.is_some();
         self.found
     }
 
+    #[inline]
     fn punctuation(&mut self, byte: u8) {
+        if byte == b' ' {
+            return;
+        }
+        match (self.last, byte) {
+            (Last::SetLocal, b'.' | b'=') => self.found.keeps_state = true,
+            (Last::PrepareTransaction, b'(') => self.found.prepares = true,
+            _ => {}
+        }
         match (self.before, byte) {
             (b'*', b'/') => self.at_start = true,
             (b'-', b'-') => self.line_comment = true,
-            (_, b'\n') if self.line_comment => {
+            (_, b'\n' | b'\r') if self.line_comment => {
                 self.line_comment = false;
                 self.at_start = true;
             }
+            (_, b'\'') if self.opaque => self.at_start = true,
             (_, b';') => self.at_start = true,
             (_, b'(') => self.set_config = self.set_config.map(|depth| depth + 1),
             (_, b')') => self.close_parenthesis(),
             _ => {}
         }
+        self.gap = match (self.gap, byte) {
+            (gap, b'\t' | b'\n' | b'\r' | 0) => gap,
+            (_, b',') => Gap::Comma,
+            (Gap::Blank | Gap::Other, b'"' | b'/' | b'*' | b'-') => Gap::Other,
+            _ => Gap::Stop,
+        };
     }
 
     /// The end of `set_config(name, value, is_local)`: a literal `true` keeps
@@ -120,7 +167,8 @@ impl Scan {
     fn close_parenthesis(&mut self) {
         match self.set_config {
             Some(0 | 1) => {
-                self.found.keeps_state |= self.last != Last::True;
+                let is_local = self.last == Last::LastArgumentTrue && self.gap == Gap::Blank;
+                self.found.keeps_state |= !is_local;
                 self.set_config = None;
             }
             depth => self.set_config = depth.map(|depth| depth - 1),
@@ -129,48 +177,82 @@ impl Scan {
 
     fn end_word(&mut self) {
         let length = std::mem::take(&mut self.length);
-        let Some(word) = self.word.get(..length).filter(|word| !word.is_empty()) else {
-            self.last = Last::Other;
-            self.at_start = false;
-            return;
-        };
+        let gap = std::mem::replace(&mut self.gap, Gap::Blank);
         let leads = std::mem::take(&mut self.at_start);
-        match self.last {
-            Last::Set if !matches!(word, b"local" | b"transaction" | b"constraints") => {
-                self.found.keeps_state = true
+        let last = std::mem::replace(&mut self.last, Last::Other);
+        // Longer words are none of ours, but may follow one.
+        let long = [0; WORD];
+        let word = self.word;
+        let word = word.get(..length).unwrap_or(&long);
+        self.after(last, gap, word);
+        self.last = match (last, word) {
+            (_, b"set") if leads => Last::Set,
+            (_, b"prepare") if leads => Last::Prepare,
+            (Last::Set, b"local" | b"transaction" | b"constraints") if gap == Gap::Blank => {
+                Last::SetLocal
             }
-            Last::Prepare if word != b"transaction" => self.found.prepares = true,
-            Last::Commit if word == b"drop" => self.temporary = false,
-            _ => {}
-        }
-        self.last = match word {
-            b"set" if leads => Last::Set,
-            b"prepare" if leads => Last::Prepare,
-            b"commit" => Last::Commit,
-            b"true" => Last::True,
+            (Last::Prepare, b"transaction") if gap == Gap::Blank => Last::PrepareTransaction,
+            (_, b"commit") => Last::Commit,
+            (_, b"true") if gap == Gap::Comma => Last::LastArgumentTrue,
             _ => Last::Other,
         };
+        self.meaning(word, leads);
+    }
+
+    /// What the word before meant, now that this one follows.
+    fn after(&mut self, last: Last, gap: Gap, word: &[u8]) {
+        match last {
+            Last::Set if matches!(gap, Gap::Stop | Gap::Comma) => {}
+            Last::Set
+                if gap == Gap::Blank
+                    && matches!(word, b"local" | b"transaction" | b"constraints") => {}
+            Last::Set => self.found.keeps_state = true,
+            Last::Prepare if gap == Gap::Blank && word == b"transaction" => {}
+            Last::Prepare if !matches!(gap, Gap::Stop | Gap::Comma) => self.found.prepares = true,
+            Last::PrepareTransaction if !matches!(gap, Gap::Stop | Gap::Comma) => {
+                self.found.prepares = true
+            }
+            Last::Commit if gap == Gap::Blank && word == b"drop" => {
+                self.temporary = self.temporary.saturating_sub(1);
+            }
+            _ => {}
+        }
+    }
+
+    fn meaning(&mut self, word: &[u8], leads: bool) {
+        let found = &mut self.found;
         match word {
-            b"load" | b"listen" if leads => self.found.keeps_state = true,
-            b"deallocate" | b"discard" if leads => self.found.deallocates = true,
+            b"listen" if leads => found.keeps_state = true,
+            b"load" if leads => (found.keeps_state, found.taints) = (true, true),
+            b"deallocate" | b"discard" if leads => found.deallocates = true,
+            b"do" if leads => self.opaque = true,
+            b"update" if leads => self.updating = true,
+            b"pg_settings" if self.updating => found.keeps_state = true,
             // PL/pgSQL: a statement follows.
             b"begin" | b"then" | b"else" | b"loop" => self.at_start = true,
             b"set_config" => self.set_config = Some(0),
-            b"temp" | b"temporary" => self.temporary = true,
-            b"hold" | b"setseed" => self.found.keeps_state = true,
-            word => self.found.keeps_state |= is_keeping_function(word),
+            b"temp" | b"temporary" => self.temporary += 1,
+            b"hold" => found.keeps_state = true,
+            b"setseed" => (found.keeps_state, found.taints) = (true, true),
+            word if is_tainting_function(word) => (found.keeps_state, found.taints) = (true, true),
+            word => found.keeps_state |= is_keeping_function(word),
         }
     }
 }
 
 /// Functions, and schemas, whose effect outlives the transaction.
 fn is_keeping_function(word: &[u8]) -> bool {
+    word.starts_with(b"pg_")
+        && (word.starts_with(b"pg_temp")
+            || word.starts_with(b"pg_advisory_lock")
+            || word.starts_with(b"pg_try_advisory_lock"))
+}
+
+/// Functions whose effect outlives `DISCARD ALL` as well.
+fn is_tainting_function(word: &[u8]) -> bool {
     match word.first() {
         Some(b'p') => {
-            word.starts_with(b"pg_temp")
-                || word.starts_with(b"pg_advisory_lock")
-                || word.starts_with(b"pg_try_advisory_lock")
-                || word.starts_with(b"pg_replication_origin_session")
+            word.starts_with(b"pg_replication_origin_session")
                 || matches!(word, b"pg_backup_start" | b"pg_start_backup")
                 || (word.starts_with(b"pg_create_") && word.ends_with(b"_replication_slot"))
         }
@@ -181,7 +263,7 @@ fn is_keeping_function(word: &[u8]) -> bool {
 
 #[inline]
 fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
 }
 
 #[cfg(test)]
@@ -212,6 +294,23 @@ mod tests {
             "DO $$ BEGIN SET x = 1; END $$",
             "DO $$ BEGIN IF true THEN PERFORM set_config('a','b',false); END IF; END $$",
             "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+            "SET /* local */ x = 1",
+            "SET -- transaction\n x = 1",
+            "SET local.x = 1",
+            "SET transaction.x = 1",
+            "SET LOCAL . x = 1",
+            "SET \"x\" = 1",
+            "-- x\rSET x = 1",
+            "CREATE TEMP TABLE a (); COMMIT; DROP TABLE b",
+            "CREATE TEMP TABLE a (x int); CREATE TEMP TABLE b (x int) ON COMMIT DROP",
+            "SELECT set_config('a', 'b', false /* true */)",
+            "SELECT set_config('a', 'b', not true)",
+            "SELECT set_config('a', 'b', false and true)",
+            "SELECT set_config('a', 'b', true and false)",
+            "DO $$begin set x = 1; end$$",
+            "DO $a$begin execute 'set x = 1'; end$a$",
+            "DO $$begin execute 'listen x'; end$$",
+            "UPDATE pg_settings SET setting = 'x' WHERE name = 'y'",
         ] {
             assert!(Scan::of(text.as_bytes()).keeps_state, "{text}");
         }
@@ -237,6 +336,10 @@ mod tests {
             "DEALLOCATE ALL",
             "select template, setting from temperature",
             "INSERT INTO t VALUES ('listen to this')",
+            "INSERT INTO t VALUES ('a', 'set', 'b')",
+            "SET LOCAL \"x\" TO 1",
+            "UPDATE t SET a = 1; UPDATE u SET b = 2",
+            "SELECT name FROM pg_settings",
         ] {
             assert!(!Scan::of(text.as_bytes()).keeps_state, "{text}");
         }
@@ -246,6 +349,11 @@ mod tests {
     fn commands_about_statements_are_told_apart() {
         assert!(Scan::of(b"PREPARE q AS SELECT 1").prepares);
         assert!(!Scan::of(b"PREPARE TRANSACTION 'x'").prepares);
+        assert!(Scan::of(b"PREPARE transaction AS SELECT 1").prepares);
+        assert!(Scan::of(b"PREPARE transaction (int) AS SELECT 1").prepares);
+        assert!(Scan::of(b"LOAD 'auto_explain'").taints);
+        assert!(Scan::of(b"SELECT setseed(0.5)").taints);
+        assert!(!Scan::of(b"SET x = 1").taints);
         assert!(Scan::of(b"select 1; deallocate all").deallocates);
         assert!(Scan::of(b"DISCARD ALL").deallocates);
         assert_eq!(Scan::of(b"SELECT 1"), Findings::default());

@@ -79,6 +79,17 @@ pub struct Registry {
     by_parse: Mutex<HashMap<Box<[u8]>, Arc<Statement>>>,
 }
 
+/// An identity that nobody shares.
+#[must_use]
+pub fn private(parse: &[u8]) -> Arc<Statement> {
+    Arc::new(Statement {
+        id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+        parse: parse.into(),
+        can: Scan::of(parse),
+        users: AtomicU64::new(0),
+    })
+}
+
 /// Identities are numbered over the whole process, so that no two pools'
 /// names can be confused in a log.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -96,13 +107,7 @@ impl Registry {
         if map.len() % SWEEP_EVERY == SWEEP_EVERY - 1 {
             map.retain(|_, statement| Arc::strong_count(statement) > 1);
         }
-        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        let statement = Arc::new(Statement {
-            id,
-            parse: parse.into(),
-            can: Scan::of(parse),
-            users: AtomicU64::new(0),
-        });
+        let statement = private(parse);
         map.insert(parse.into(), Arc::clone(&statement));
         statement
     }
