@@ -18,6 +18,7 @@ pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     quit: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
@@ -27,6 +28,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             quit: signal(SignalKind::quit())?,
+            hangup: signal(SignalKind::hangup())?,
         })
     }
 
@@ -35,10 +37,14 @@ impl Signals {
     /// # Cancel safety
     /// No signal is lost.
     pub async fn next(&mut self) -> Stop {
-        tokio::select! {
-            _ = self.terminate.recv() => Stop::Orderly,
-            _ = self.interrupt.recv() => Stop::Orderly,
-            _ = self.quit.recv() => Stop::AtOnce,
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return Stop::Orderly,
+                _ = self.interrupt.recv() => return Stop::Orderly,
+                _ = self.quit.recv() => return Stop::AtOnce,
+                // Whoever expects a reload must not lose the pooler instead.
+                _ = self.hangup.recv() => tracing::warn!("SIGHUP: the configuration is read at start only"),
+            }
         }
     }
 }

@@ -40,6 +40,7 @@ pub struct PoolSettings {
     pub client_idle_timeout: Duration,
     pub drain_timeout: Duration,
     pub cancel_wait_timeout: Duration,
+    pub tcp_keepalive: bool,
 }
 
 impl Config {
@@ -106,6 +107,7 @@ impl Config {
                 .unwrap_or(general.client_idle_timeout),
             drain_timeout: general.drain_timeout,
             cancel_wait_timeout: general.cancel_wait_timeout,
+            tcp_keepalive: general.tcp_keepalive,
         })
     }
 }

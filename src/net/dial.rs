@@ -53,20 +53,25 @@ pub enum DialError {
     Refused(io::Error),
 }
 
-/// Connects to a server: every address of the host in turn.
+/// Connects to a server: every address of the host in turn. `keepalive` lets
+/// the system notice a peer that is gone.
 ///
 /// # Errors
 /// [`DialError`]; the last address's error when all refuse.
 ///
 /// # Cancel safety
 /// Dropping it closes the half-open socket.
-pub async fn dial(target: &Target, within: Duration) -> Result<(Stream, Peer), DialError> {
-    timeout(within, connect(target))
+pub async fn dial(
+    target: &Target,
+    keepalive: bool,
+    within: Duration,
+) -> Result<(Stream, Peer), DialError> {
+    timeout(within, connect(target, keepalive))
         .await
         .unwrap_or(Err(DialError::TimedOut))
 }
 
-async fn connect(target: &Target) -> Result<(Stream, Peer), DialError> {
+async fn connect(target: &Target, keepalive: bool) -> Result<(Stream, Peer), DialError> {
     match target {
         Target::Unix(path) => {
             let stream = UnixStream::connect(path)
@@ -82,7 +87,7 @@ async fn connect(target: &Target) -> Result<(Stream, Peer), DialError> {
             for address in addresses {
                 match TcpStream::connect(address).await {
                     Ok(stream) => {
-                        tune(&stream);
+                        tune(&stream, keepalive);
                         return Ok((Stream::Tcp(stream), Peer::Tcp(address)));
                     }
                     Err(error) => last = DialError::Refused(error),
@@ -93,9 +98,9 @@ async fn connect(target: &Target) -> Result<(Stream, Peer), DialError> {
     }
 }
 
-/// Small messages leave at once; a dead peer is noticed. A socket that takes
+/// Small messages leave at once; a dead peer is noticed if wanted. A socket that takes
 /// neither option still works.
-pub(super) fn tune(stream: &TcpStream) {
+pub(super) fn tune(stream: &TcpStream, keepalive: bool) {
     let _ = stream.set_nodelay(true);
-    let _ = socket2::SockRef::from(stream).set_keepalive(true);
+    let _ = socket2::SockRef::from(stream).set_keepalive(keepalive);
 }

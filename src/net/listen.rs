@@ -13,6 +13,8 @@ use super::stream::{Peer, Stream};
 pub struct ListenOptions {
     /// Connections that the kernel queues before we accept them.
     pub backlog: i32,
+    /// Whether the system notices clients that are gone (`tcp_keepalive`).
+    pub keepalive: bool,
 }
 
 /// A socket that clients connect to.
@@ -20,6 +22,7 @@ pub struct ListenOptions {
 pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
+    keepalive: bool,
 }
 
 impl Listener {
@@ -41,7 +44,7 @@ impl Listener {
         let (stream, address) = self.socket.accept().await?;
         // Elsewhere an accepted socket does not take the listener's options on.
         if !cfg!(target_os = "linux") {
-            super::dial::tune(&stream);
+            super::dial::tune(&stream, self.keepalive);
         }
         Ok((Stream::Tcp(stream), Peer::Tcp(address)))
     }
@@ -84,9 +87,13 @@ fn bind(address: SocketAddr, options: ListenOptions) -> io::Result<Listener> {
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.set_tcp_nodelay(true)?;
-    socket.set_keepalive(true)?;
+    socket.set_keepalive(options.keepalive)?;
     socket.listen(options.backlog)?;
     let socket = TcpListener::from_std(socket.into())?;
     let address = socket.local_addr()?;
-    Ok(Listener { socket, address })
+    Ok(Listener {
+        socket,
+        address,
+        keepalive: options.keepalive,
+    })
 }

@@ -55,6 +55,7 @@ pub struct ClientHandle {
     /// Unique over the life of this process.
     pub id: u64,
     secret: Box<[u8]>,
+    since: Instant,
     wish: AtomicU8,
     /// Milliseconds after the registry's epoch; 0: none.
     deadline: AtomicU64,
@@ -82,6 +83,12 @@ impl ClientHandle {
     #[must_use]
     pub fn secret(&self) -> &[u8] {
         &self.secret
+    }
+
+    /// Seconds since it logged in.
+    #[must_use]
+    pub fn age_s(&self) -> u64 {
+        self.since.elapsed().as_secs()
     }
 
     /// The task that is to be woken by a wish.
@@ -219,6 +226,7 @@ impl Clients {
             pid,
             id: self.next_id.fetch_add(1, Ordering::Relaxed),
             secret: secret.into(),
+            since: Instant::now(),
             wish: AtomicU8::new(0),
             deadline: AtomicU64::new(0),
             state: Mutex::default(),

@@ -13,6 +13,8 @@ pub(super) struct Connection {
     pub deadline: Option<Instant>,
     /// When it was last given back.
     pub idle_since: Instant,
+    /// When it was opened.
+    pub opened: Instant,
     /// A boundary was proven, and nothing has been sent since.
     pub clean: bool,
     /// Freed after the connection is closed.
@@ -28,6 +30,19 @@ impl Connection {
     /// Has its time come?
     pub fn is_stale(&self, now: Instant) -> bool {
         self.deadline.is_some_and(|deadline| now >= deadline)
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let reason = match self.clean {
+            // Only bb8 lets go of a clean one.
+            true => "server idle timeout",
+            false if self.is_stale(Instant::now()) => "server lifetime over",
+            false => "not fit for another client, or in its way",
+        };
+        let (pid, age) = (self.server.identity.pid, self.opened.elapsed().as_secs());
+        tracing::info!(pid, "closing because: {reason} (age={age}s)");
     }
 }
 

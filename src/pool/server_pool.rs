@@ -200,6 +200,7 @@ impl ServerPool {
             credential: self.credential.clone(),
             settings: shelf.class.clone(),
             keys: self.keys.clone(),
+            keepalive: self.settings.tcp_keepalive,
             within: self.settings.server_connect_timeout,
         };
         let server = connect(&spec).await?;
@@ -212,6 +213,7 @@ impl ServerPool {
             server,
             deadline: self.lifetime().map(|lifetime| now + lifetime),
             idle_since: now,
+            opened: now,
             clean: true,
             _places: places,
         });

@@ -16,6 +16,7 @@ use super::deadlines::Deadlines;
 use super::house::{Connected, House};
 use super::login::LoggedIn;
 use super::pin::{Forgetting, Pin};
+use super::upstream::MAX_FRAME;
 use super::wrap_up::wrap_up;
 use crate::config::PoolMode;
 use crate::net::{Outbox, Peer, Stream, scratch};
@@ -101,6 +102,8 @@ pub(super) struct Client {
     /// Bytes of the frame under way that are still to come.
     pub(super) body_left: usize,
     pub(super) body_fate: Fate,
+    /// `max_packet_size`, in bytes.
+    pub(super) max_frame: u32,
     pub(super) refusal: Refusal,
     /// Its prepared statements; none has no memory.
     pub(super) names: Option<Box<ClientStatements>>,
@@ -138,6 +141,7 @@ impl Client {
             inbox: with.ahead,
             body_left: 0,
             body_fate: Fate::Drop,
+            max_frame: house.config().general.max_packet_size.min(MAX_FRAME),
             refusal: Refusal::None,
             names: None,
             unnamed: Unnamed::None,
@@ -180,14 +184,14 @@ impl Client {
         }
         match end {
             End::Terminated | End::Gone => {
-                tracing::debug!(%client, "closing because: client close request")
+                tracing::debug!(%client, "closing because: client close request (age={}s)", self.handle.age_s())
             }
             End::ServerEnded => {
-                tracing::info!(%client, "closing because: the server ended the connection");
+                tracing::info!(%client, "closing because: the server ended the connection (age={}s)", self.handle.age_s());
                 self.last_words(&[]).await;
             }
             End::Told(error) => {
-                tracing::info!(%client, sqlstate = %error.code, "closing because: {}", error.message);
+                tracing::info!(%client, sqlstate = %error.code, "closing because: {} (age={}s)", error.message, self.handle.age_s());
                 self.last_words(&error.to_frame()).await;
             }
         }

@@ -1,7 +1,7 @@
 //! What a client says while no server connection serves it.
 
 use super::client::{Client, End, Fate, Refusal};
-use super::upstream::{header_of, is_frontend};
+use super::upstream::is_frontend;
 use crate::wire::backend;
 
 impl Client {
@@ -18,7 +18,7 @@ impl Client {
                 continue;
             }
             let rest = bytes.get(at..).unwrap_or_default();
-            let Some(header) = header_of(rest)? else {
+            let Some(header) = self.header_of(rest)? else {
                 break;
             };
             if !self.settles_alone(header.tag)? {

@@ -12,7 +12,7 @@ use crate::wire::run::Run;
 use crate::wire::{PgError, sqlstate};
 
 /// Longest frame that a client may send: PostgreSQL's own bound, 1 GiB.
-const MAX_FRAME: usize = 0x3fff_ffff;
+pub(super) const MAX_FRAME: u32 = 0x3fff_ffff;
 
 /// What is done with a frame.
 pub(super) enum Act {
@@ -75,7 +75,7 @@ impl Client {
                 continue;
             }
             let rest = bytes.get(at..).unwrap_or_default();
-            let Some(header) = header_of(rest)? else {
+            let Some(header) = self.header_of(rest)? else {
                 break;
             };
             if !lease.tracker.may_send() {
@@ -207,14 +207,18 @@ fn may_call_statement(text: &[u8]) -> bool {
     )
 }
 
-/// The header at the start of `bytes`, if it has arrived.
-pub(super) fn header_of(bytes: &[u8]) -> Result<Option<Header>, End> {
-    frame::header(bytes, MAX_FRAME).map_err(|_| {
-        End::Told(PgError::fatal(
-            sqlstate::PROTOCOL_VIOLATION,
-            "invalid message length",
-        ))
-    })
+impl Client {
+    /// The header at the start of `bytes`, if it has arrived.
+    #[inline]
+    pub(super) fn header_of(&self, bytes: &[u8]) -> Result<Option<Header>, End> {
+        let longest = usize::try_from(self.max_frame).unwrap_or(usize::MAX);
+        frame::header(bytes, longest).map_err(|_| {
+            End::Told(PgError::fatal(
+                sqlstate::PROTOCOL_VIOLATION,
+                "invalid message length",
+            ))
+        })
+    }
 }
 
 /// Is this a message that a client may send to a server at all?

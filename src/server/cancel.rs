@@ -19,7 +19,7 @@ use crate::wire::frontend::cancel_request;
 pub async fn cancel(under_way: &CancelUnderWay, within: Duration) -> bool {
     let identity = under_way.identity();
     let sent = async {
-        let (mut stream, _) = dial(&identity.target, within).await.ok()?;
+        let (mut stream, _) = dial(&identity.target, false, within).await.ok()?;
         stream
             .write_all(&cancel_request(identity.pid, &identity.secret))
             .await

@@ -28,6 +28,8 @@ pub struct LoginSpec {
     pub settings: Vec<(String, String)>,
     /// Keys derived so far.
     pub keys: KeyCache,
+    /// `tcp_keepalive`.
+    pub keepalive: bool,
     /// Connecting and logging in may take this long.
     pub within: Duration,
 }
@@ -48,7 +50,7 @@ pub async fn connect(spec: &LoginSpec) -> Result<Server, PgError> {
 }
 
 async fn open(spec: &LoginSpec) -> Result<Server, PgError> {
-    let (stream, _) = dial(&spec.target, spec.within)
+    let (stream, _) = dial(&spec.target, spec.keepalive, spec.within)
         .await
         .map_err(|error: DialError| unreachable(&spec.target, &error.to_string()))?;
     let login = Login::run(stream, spec).await?;
