@@ -121,9 +121,7 @@ impl Client {
                     return Ok(Act::More);
                 }
                 tracker.owe(Kind::FunctionCall, Pay::Forward);
-                if !is_large_object_function(frame) {
-                    self.pin = self.pin.max(Pin::Resettable);
-                }
+                self.pin = self.pin.max(pin_of_function(frame));
             }
             b'E' => tracker.owe(Kind::Execute, Pay::Forward),
             b'S' => match tracker.client_sync() {
@@ -189,14 +187,19 @@ impl Client {
     }
 }
 
-/// FunctionCall names a function by its OID. Those of large objects, which is
-/// what it is used for, leave nothing behind; of others nothing is known.
-fn is_large_object_function(frame: &[u8]) -> bool {
+/// FunctionCall names a function by its OID: those that the scan knows by
+/// name, and PostgreSQL by the same numbers in every version.
+fn pin_of_function(frame: &[u8]) -> Pin {
     let oid = frame
         .get(frame::HEADER..)
         .and_then(|body| body.first_chunk::<4>());
-    let oid = oid.map_or(0, |oid| u32::from_be_bytes(*oid));
-    matches!(oid, 715 | 764 | 767 | 952..=958 | 964 | 1004 | 3170..=3172)
+    match oid.map_or(0, |oid| u32::from_be_bytes(*oid)) {
+        // set_config, pg_advisory_lock and its kin
+        2078 | 2880..=2883 | 2886..=2889 => Pin::Resettable,
+        // setseed, replication origin and slots, backup
+        1599 | 2172 | 3779 | 3786 | 6006 => Pin::ForGood,
+        _ => Pin::No,
+    }
 }
 
 /// Can this be EXECUTE (the others are found by the scan)?
