@@ -22,5 +22,6 @@ mod modes;
 mod process;
 mod same_as_direct;
 mod server_gone;
+mod statements;
 mod support;
 mod timeouts;

@@ -1,0 +1,171 @@
+//! A script played on direct connections and through a pool, turn by turn.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use super::message::{Message, Script, Turn, Unanswered};
+use crate::support::frames::{Frame, take_frame};
+use crate::support::pooler::{Plan, Pooler};
+use crate::support::postgres::Database;
+use crate::support::raw::Connection;
+use crate::support::transcript::render;
+
+const CLIENTS: usize = 3;
+const SERVERS: usize = 2;
+
+/// No answer for so long is no answer.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// Where scripts are played.
+pub struct Stage<'a> {
+    database: &'a Database<'a>,
+}
+
+impl<'a> Stage<'a> {
+    pub fn new(database: &'a Database<'a>) -> Self {
+        Self { database }
+    }
+
+    /// Plays a script before a pooler of its own; gives how many turns were
+    /// played, or what differed.
+    pub fn play(&self, script: &Script) -> Result<u64, String> {
+        let pooler = Plan::before(self.database)
+            .pool_size(SERVERS)
+            .setting("server_round_robin", "true")
+            .start();
+        let mut clients: Vec<Pair> = (0..CLIENTS).map(|_| self.pair(&pooler)).collect();
+        let mut played = 0;
+        for (number, turn) in script.0.iter().enumerate() {
+            let others = |(who, pair): &(usize, &Pair)| *who != turn.who && pair.holds();
+            let held = clients.iter().enumerate().filter(others).count();
+            // The pool would let it wait for ever.
+            if held >= SERVERS && !clients[turn.who].holds() {
+                continue;
+            }
+            if turn.anew {
+                clients[turn.who] = self.pair(&pooler);
+            }
+            clients[turn.who]
+                .turn(turn)
+                .map_err(|what| format!("in turn {}, client {}: {what}", number + 1, turn.who))?;
+            played += 1;
+        }
+        Ok(played)
+    }
+
+    fn pair(&self, pooler: &Pooler) -> Pair {
+        Pair {
+            direct: Line::of(self.database.direct()),
+            pooled: Line::of(pooler.client()),
+            unanswered: Unanswered::default(),
+            status: b'I',
+            pinned: false,
+        }
+    }
+}
+
+/// One client: what it says goes both ways.
+struct Pair {
+    direct: Line,
+    pooled: Line,
+    unanswered: Unanswered,
+    status: u8,
+    /// It keeps its server connection, whatever its status.
+    pinned: bool,
+}
+
+impl Pair {
+    /// Does it keep a server connection from the others?
+    fn holds(&self) -> bool {
+        self.status != b'I' || !self.unanswered.is_empty() || self.pinned
+    }
+
+    fn turn(&mut self, turn: &Turn) -> Result<(), String> {
+        self.unanswered.sent(&turn.messages);
+        self.pinned |= turn
+            .messages
+            .iter()
+            .filter_map(Message::text)
+            .any(|text| text.starts_with("PREPARE"));
+        for piece in turn.pieces() {
+            self.direct.send(&piece);
+            self.pooled.send(&piece);
+        }
+        if turn.ends_synced() {
+            return self.compare();
+        }
+        Ok(())
+    }
+
+    fn compare(&mut self) -> Result<(), String> {
+        let mut wanted = Vec::new();
+        while !self.unanswered.is_empty() {
+            let frame = self.direct.read().expect("PostgreSQL itself answers");
+            self.unanswered.received(&frame);
+            wanted.push(frame);
+        }
+        for (at, frame) in wanted.iter().enumerate() {
+            let got = self.pooled.read();
+            if got.as_ref().map(render) != Some(render(frame)) {
+                return Err(told(&wanted[..at], frame, got.as_ref()));
+            }
+            if frame.tag == b'Z' {
+                self.status = frame.body[0];
+            }
+        }
+        Ok(())
+    }
+}
+
+fn told(equal: &[Frame], wanted: &Frame, got: Option<&Frame>) -> String {
+    let equal: Vec<String> = equal
+        .iter()
+        .map(|frame| format!("      equal: {}\n", render(frame)))
+        .collect();
+    let got = got.map_or("nothing".into(), render);
+    format!(
+        "\n{}     direct: {}\n     pooled: {got}",
+        equal.concat(),
+        render(wanted)
+    )
+}
+
+/// A connection on which silence is a value, not a failure.
+struct Line {
+    stream: TcpStream,
+    inbox: Vec<u8>,
+    _open: Connection,
+}
+
+impl Line {
+    fn of(connection: Connection) -> Self {
+        let stream = connection.writer();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self {
+            stream,
+            inbox: Vec::new(),
+            _open: connection,
+        }
+    }
+
+    /// Whoever does not take it will not answer either.
+    fn send(&mut self, bytes: &[u8]) {
+        let _ = self.stream.write_all(bytes);
+    }
+
+    fn read(&mut self) -> Option<Frame> {
+        loop {
+            if let Some(frame) = take_frame(&mut self.inbox) {
+                return Some(frame);
+            }
+            let mut buffer = [0; 8192];
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return None,
+                Ok(count) => self.inbox.extend(&buffer[..count]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return None,
+            }
+        }
+    }
+}
