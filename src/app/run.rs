@@ -155,7 +155,7 @@ async fn drain(house: &Arc<House>, signals: &mut Signals) {
     tracing::info!(clients = house.connected(), "shutting down");
     house.clients.want_of_all(Wish::EndAtBoundary);
     let all_gone = async {
-        while house.connected() > 0 {
+        while house.clients.count() > 0 {
             sleep(DEADLINE_TICK).await;
             house.clients.want_of_all(Wish::EndAtBoundary);
         }

@@ -31,8 +31,8 @@ thread_local! {
 #[inline]
 pub fn with<R>(then: impl FnOnce(&mut Scratch) -> R) -> R {
     SCRATCH.with_borrow_mut(|scratch| {
-        let result = then(scratch);
         scratch.write.clear();
+        let result = then(scratch);
         if scratch.write.capacity() > 4 * SIZE {
             scratch.write = Vec::new();
         }

@@ -65,7 +65,7 @@ impl<C> Gate<C> {
     #[inline]
     pub fn try_enter(&self) -> bool {
         let mut inner = self.inner.lock();
-        let free = inner.has_room() && inner.queue.is_empty() && inner.short.is_empty();
+        let free = inner.has_room() && inner.is_nobody(Line::Queue) && inner.is_nobody(Line::Short);
         inner.used += u32::from(free);
         free
     }
@@ -100,13 +100,21 @@ impl<C> Gate<C> {
     pub fn leave(&self) {
         let mut inner = self.inner.lock();
         inner.used = inner.used.saturating_sub(1);
-        let short = inner.next(Line::Short);
         drop(inner);
-        if let Some(waiter) = short {
-            // One who is inside already looks again.
-            let _ = waiter.hand.send(Ok(None));
-        }
+        self.nudge();
         self.pump();
+    }
+
+    /// One who is inside and short of a connection looks again.
+    pub fn nudge(&self) {
+        loop {
+            let short = self.inner.lock().next(Line::Short);
+            // One who leaves in this very moment hands the nudge on.
+            let reached = short.is_none_or(|waiter| waiter.hand.send(Ok(None)).is_ok());
+            if reached {
+                return;
+            }
+        }
     }
 
     /// Offers a clean connection of the given shelf, and the permit with it, to
@@ -118,7 +126,8 @@ impl<C> Gate<C> {
             let over = inner.used > inner.limit;
             let inside = inner.head_fits(Line::Short, shelf);
             let line = if inside { Line::Short } else { Line::Queue };
-            if !inside && (over || !inner.short.is_empty() || !inner.head_fits(Line::Queue, shelf))
+            if !inside
+                && (over || !inner.is_nobody(Line::Short) || !inner.head_fits(Line::Queue, shelf))
             {
                 return Some(connection);
             }
@@ -155,7 +164,7 @@ impl<C> Gate<C> {
     pub fn pump_up_to(&self, reserve: u32) {
         loop {
             let mut inner = self.inner.lock();
-            if inner.used >= inner.limit.saturating_add(reserve) || !inner.short.is_empty() {
+            if inner.used >= inner.limit.saturating_add(reserve) || !inner.is_nobody(Line::Short) {
                 return;
             }
             let Some(waiter) = inner.next(Line::Queue) else {
@@ -231,6 +240,11 @@ impl<C> Inner<C> {
         self.line(line)
             .front()
             .is_some_and(|waiter| waiter.shelf == shelf)
+    }
+
+    fn is_nobody(&mut self, line: Line) -> bool {
+        self.drop_the_gone(line);
+        self.line(line).is_empty()
     }
 
     fn drop_the_gone(&mut self, line: Line) {
@@ -343,6 +357,14 @@ mod tests {
         assert_eq!(gate.offer(7, 1), Some(7));
         gate.leave();
         assert_eq!(handed(&mut next), None);
+    }
+
+    #[test]
+    fn one_who_was_short_and_left_bars_nobody() {
+        let gate = Numbers::new(2);
+        assert!(gate.try_enter());
+        drop(gate.wait_for_connection(1, Instant::now()));
+        assert!(gate.try_enter());
     }
 
     #[test]

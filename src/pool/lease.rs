@@ -83,10 +83,10 @@ impl Lease {
         if taken.is_stale(now)
             || pool.settings.server_lifetime.is_zero()
             || taken.server.identity.is_doomed()
+            || pool.owes_a_place()
         {
-            return;
-        }
-        if pool.owes_a_place() {
+            // Closed before the permit brings somebody who wants its place.
+            drop(taken);
             return;
         }
         taken.clean = true;

@@ -148,6 +148,14 @@ impl ServerPool {
         elsewhere.is_some_and(|since| self.gate.waiting().1.is_none_or(|here| since < here))
     }
 
+    /// The catalog has changed: every text is to be parsed anew when it is
+    /// next prepared.
+    pub fn forget_statements(&self) {
+        for shelf in self.shelves.lock().values() {
+            shelf.statements.forget_all();
+        }
+    }
+
     /// See [`Shelf::cool_down`].
     pub(super) fn cool_down(&self, now: Instant) {
         let shelves: Vec<_> = self.shelves.lock().values().cloned().collect();
@@ -173,6 +181,7 @@ impl ServerPool {
             if self.open_onto(&shelf, places).await.is_err() {
                 return;
             }
+            self.gate.nudge();
         }
     }
 
@@ -263,12 +272,16 @@ impl Shelf {
         };
         let deadline = TokioInstant::now() + patience;
         let (permit, handed) = self.enter(deadline).await?;
-        match handed {
-            Some(taken) => Ok(Lease::new(taken, permit, self)),
-            None => match timeout_at(deadline, self.obtain()).await {
-                Ok(taken) => Ok(Lease::new(taken?, permit, Arc::clone(&self))),
-                Err(_) => Err(waited_too_long()),
-            },
+        if let Some(mut taken) = handed {
+            if taken.is_fit(Instant::now()) {
+                return Ok(Lease::new(taken, permit, self));
+            }
+            // It broke on its way here.
+            taken.clean = false;
+        }
+        match timeout_at(deadline, self.obtain()).await {
+            Ok(taken) => Ok(Lease::new(taken?, permit, Arc::clone(&self))),
+            Err(_) => Err(waited_too_long()),
         }
     }
 
@@ -375,7 +388,7 @@ impl Shelf {
         since: Instant,
         until: Option<Instant>,
     ) -> Result<Option<Taken>, PgError> {
-        let mut turn = self.pool.gate.wait_for_connection(self.id, Instant::now());
+        let mut turn = self.pool.gate.wait_for_connection(self.id, since);
         // One may have come back between the last look and the line.
         if let Some(taken) = self.pop(Instant::now()) {
             turn.close();

@@ -21,8 +21,8 @@ use super::wrap_up::wrap_up;
 use crate::config::PoolMode;
 use crate::net::{Outbox, Peer, Stream, scratch};
 use crate::pool::{Lease, Registered, Shelf, Wish};
-use crate::session::statements::{ClientStatements, Unnamed};
-use crate::session::{Kind, Pay, Rest, Scan};
+use crate::session::statements::{ClientStatements, UNNAMED_NONE, Unnamed};
+use crate::session::{Kind, Pay, Rest, Scan, TxStatus};
 use crate::wire::{PgError, frontend, sqlstate};
 
 /// While a client waits for a server connection, this much more of what it
@@ -102,12 +102,20 @@ pub(super) struct Client {
     /// Bytes of the frame under way that are still to come.
     pub(super) body_left: usize,
     pub(super) body_fate: Fate,
+    /// A Flush was sent to make room for more owed replies.
+    pub(super) flushed_for_room: bool,
     /// `max_packet_size`, in bytes.
     pub(super) max_frame: u32,
     pub(super) refusal: Refusal,
     /// Its prepared statements; none has no memory.
     pub(super) names: Option<Box<ClientStatements>>,
     pub(super) unnamed: Unnamed,
+    /// The segment in which that last changed.
+    pub(super) unnamed_changed_in: Option<u64>,
+    /// It has changed the catalog in the transaction under way.
+    pub(super) changed_catalog: bool,
+    /// It has settings that end with the transaction under way.
+    pub(super) has_local_settings: bool,
     /// What it may have left in the server connection's session.
     pub(super) pin: Pin,
     /// What it sent may drop all prepared statements: what a name stands for is
@@ -141,10 +149,14 @@ impl Client {
             inbox: with.ahead,
             body_left: 0,
             body_fate: Fate::Drop,
+            flushed_for_room: false,
             max_frame: house.config().general.max_packet_size.min(MAX_FRAME),
             refusal: Refusal::None,
             names: None,
             unnamed: Unnamed::None,
+            unnamed_changed_in: None,
+            changed_catalog: false,
+            has_local_settings: false,
             pin: Pin::No,
             forgetting: Forgetting::No,
             scan: None,
@@ -174,8 +186,11 @@ impl Client {
         self.handle.served_by_nobody();
         self.flush_counts();
         let mid_frame = self.body_left > 0 && self.body_fate == Fate::Pass;
+        let mid_reply = matches!(&self.service, Service::Leased(lease) if lease.mid_reply());
         if let Service::Leased(lease) = std::mem::replace(&mut self.service, Service::Idle) {
-            let orderly = matches!(end, End::Terminated);
+            // What runs outside of a transaction block would be done to its end.
+            let orderly =
+                matches!(end, End::Terminated) && lease.tracker.status() == TxStatus::Idle;
             let within = self.shelf.pool().settings.drain_timeout;
             if !matches!(end, End::ServerEnded) {
                 let left = self.leaves_behind();
@@ -192,7 +207,10 @@ impl Client {
             }
             End::Told(error) => {
                 tracing::info!(%client, sqlstate = %error.code, "closing because: {} (age={}s)", error.message, self.handle.age_s());
-                self.last_words(&error.to_frame()).await;
+                // In the middle of a row it would be taken for a part of that.
+                if !mid_reply {
+                    self.last_words(&error.to_frame()).await;
+                }
             }
         }
     }
@@ -302,7 +320,7 @@ impl Client {
     /// client itself, has not taken what it should.
     fn may_take_from_client(&mut self) -> bool {
         match &self.service {
-            Service::Leased(lease) => lease.outbox.is_empty() && lease.tracker.may_send(),
+            Service::Leased(lease) => lease.outbox.is_empty() && self.outbox.len() < READ_AHEAD,
             Service::Idle => self.outbox.is_empty(),
             Service::Waiting(_) => false,
         }
@@ -369,7 +387,7 @@ impl Client {
         self.handle.served_by(&lease.identity);
         if lease.application_name != self.application_name {
             lease.tracker.owe(Kind::Query, Pay::Swallow);
-            lease.unnamed_of = 0;
+            lease.unnamed = UNNAMED_NONE;
             lease.application_name = Arc::clone(&self.application_name);
             out.extend_from_slice(&frontend::query(&set_application_name(
                 &self.application_name,
@@ -388,7 +406,14 @@ impl Client {
             let server = &mut **lease;
             let was_stuck = !server.outbox.is_empty();
             // A broken connection shows when it is read.
-            let flushed = server.outbox.poll_flush(&mut server.stream, cx).is_ready();
+            let flushed = match server.outbox.poll_flush(&mut server.stream, cx) {
+                Poll::Ready(Ok(())) => true,
+                Poll::Ready(Err(_)) => {
+                    server.give_up_sending();
+                    true
+                }
+                Poll::Pending => false,
+            };
             if !may_read {
                 return Ok(was_stuck && flushed);
             }
@@ -460,13 +485,24 @@ impl Client {
         self.handle.served_by_nobody();
         self.flush_counts();
         self.mark_idle();
+        // Everything is answered; the next server connection counts anew.
+        self.unnamed_changed_in = None;
         if let Some(names) = &mut self.names {
-            // Everything is answered; the next server connection counts anew.
             names.changed_in = None;
         }
+        self.transaction_ended();
         // In doubt the lease is dropped, which closes the server connection.
         if let Rest::Boundary(boundary) = lease.tracker.rest() {
             lease.give_back(boundary);
+        }
+    }
+
+    /// What held for one transaction is over.
+    pub(super) fn transaction_ended(&mut self) {
+        self.has_local_settings = false;
+        if std::mem::take(&mut self.changed_catalog) {
+            // Texts prepared meanwhile may have been about what was rolled back.
+            self.shelf.pool().forget_statements();
         }
     }
 

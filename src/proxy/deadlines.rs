@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::client::{Client, End, Service};
 use super::house::House;
 use crate::config::PoolSettings;
-use crate::session::TxStatus;
+use crate::session::Rest;
 use crate::wire::{PgError, sqlstate};
 
 /// The limits that hold for one client, and since when it does what it does.
@@ -120,7 +120,7 @@ impl Client {
     /// Everything is answered; it may still be in a transaction.
     pub(super) fn mark_answered(&mut self) {
         let in_transaction = match &self.service {
-            Service::Leased(lease) => lease.tracker.status() != TxStatus::Idle,
+            Service::Leased(lease) => matches!(lease.tracker.rest(), Rest::Busy),
             Service::Idle | Service::Waiting(_) => false,
         };
         self.mark(if in_transaction {

@@ -58,8 +58,8 @@ impl Client {
             return;
         };
         let undone = lease.tracker.take_undone();
-        for (op, _) in &undone {
-            lease.undo(op);
+        for (op, failed_itself) in &undone {
+            lease.undo(op, *failed_itself);
         }
         if digest.deallocated_all {
             lease.statements.clear();
@@ -70,6 +70,10 @@ impl Client {
         // Nothing more is under way that could leave state behind it.
         if digest.discarded_all && !lease.tracker.owes() && self.pin == Pin::Resettable {
             self.pin = Pin::No;
+        }
+        if digest.catalog_changed {
+            self.changed_catalog = true;
+            self.shelf.pool().forget_statements();
         }
         if digest.stale_statement
             && let Some(names) = &self.names

@@ -30,6 +30,8 @@ impl House {
     /// A house for this configuration; `secret` is random.
     #[must_use]
     pub fn new(config: Config, secret: [u8; 32]) -> Arc<Self> {
+        let (start, _) = secret.split_first_chunk::<8>().unwrap_or((&[0; 8], &[]));
+        crate::session::statements::number_from(u64::from_be_bytes(*start));
         let verifiers = Verifiers::new(secret, config.general.scram_iterations);
         Arc::new(Self {
             config: RwLock::new(Arc::new(config)),

@@ -14,8 +14,8 @@ use super::upstream::Act;
 use crate::pool::Lease;
 use crate::session::sql::{Call, Verb, statement_call};
 use crate::session::statements::{Op, Statement};
-use crate::session::{Findings, Kind, Pay};
-use crate::wire::frontend::frame_into;
+use crate::session::{Findings, Kind, Pay, TxStatus};
+use crate::wire::frontend::{frame_into, sync};
 use crate::wire::run::Run;
 
 /// The statement that stands in, on a server, for one that a client
@@ -29,19 +29,34 @@ impl Client {
             self.forgetting = Forgetting::Maybe;
         }
         let pin = Pin::of(can);
-        if self.pin == Pin::No && pin != Pin::No {
+        let first_local = can.local_settings && !self.has_local_settings;
+        if first_local || (self.pin == Pin::No && pin != Pin::No) {
             self.bring_statements(lease, run);
         }
+        self.has_local_settings |= can.local_settings;
         self.pin = self.pin.max(pin);
+    }
+
+    /// What we have sent ahead ends with a Sync of ours: should it fail, the
+    /// client's Query, which no Sync follows, runs all the same.
+    fn end_own_segment(&mut self, lease: &mut Lease, run: &mut Run<'_>) {
+        if lease.tracker.only_own_unsynced() {
+            lease.tracker.owe(Kind::Sync, Pay::Swallow);
+            run.insert().extend_from_slice(&sync());
+        }
     }
 
     /// Statements mean what they meant when they were parsed: they are parsed
     /// here before the settings change.
     fn bring_statements(&mut self, lease: &mut Lease, run: &mut Run<'_>) {
+        if lease.tracker.skipping() || lease.tracker.status() == TxStatus::Failed {
+            return;
+        }
         let mut missing = Vec::new();
         if let Some(names) = &self.names {
             names.each(|statement| missing.push(Arc::clone(statement)));
         }
+        missing.retain(|statement| !lease.statements.touch(statement.id));
         for statement in missing {
             ensure(lease, &statement, run);
         }
@@ -58,8 +73,11 @@ impl Client {
         let sql = text.strip_suffix(b"\0").unwrap_or(text);
         let call = statement_call(sql).filter(|_| !lease.tracker.skipping());
         let Some(call) = call else {
-            self.note(lease, found, run);
-            self.loses_unnamed(lease);
+            if !lease.tracker.skipping() {
+                self.note(lease, found, run);
+                self.end_own_segment(lease, run);
+            }
+            self.loses_unnamed(lease, 0);
             return Act::Pass;
         };
         let Ok(known) = self.lookup(lease, &call.name, run) else {
@@ -73,7 +91,8 @@ impl Client {
         match known {
             Some(statement) => self.call_by_sql(lease, &call, &statement, sql, run),
             None => {
-                self.loses_unnamed(lease);
+                self.end_own_segment(lease, run);
+                self.loses_unnamed(lease, 0);
                 self.follow_sql_name(lease, &call);
                 Act::Pass
             }
@@ -116,7 +135,8 @@ impl Client {
                 server_name.as_bytes()
             }
         };
-        self.loses_unnamed(lease);
+        self.end_own_segment(lease, run);
+        self.loses_unnamed(lease, statement.id);
         if call.verb == Verb::Deallocate {
             self.set_name(lease, &call.name, None);
         }

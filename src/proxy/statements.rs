@@ -8,7 +8,7 @@ use super::pin::{Forgetting, Pin};
 use super::upstream::Act;
 use crate::config::PoolMode;
 use crate::pool::Lease;
-use crate::session::statements::{ClientStatements, Op, PREFIX, Statement, Unnamed, private};
+use crate::session::statements::{ClientStatements, Op, Statement, UNNAMED_NONE, Unnamed, private};
 use crate::session::{Kind, Pay, Scan, TxStatus};
 use crate::wire::frame::{HEADER, Header};
 use crate::wire::frontend::{bind_names, flush, frame_into, parse_parts, target};
@@ -20,7 +20,7 @@ const MAX_NAMED_PARSE: usize = 16 << 20;
 
 /// Longest Parse of an unnamed statement that is remembered for its client. A
 /// longer one ties the client to its server connection until it is replaced.
-const MAX_UNNAMED_PARSE: usize = 1 << 20;
+const MAX_UNNAMED_PARSE: usize = 256 << 10;
 
 /// Longest pair of names at the head of a Bind, or name in a Describe or
 /// Close, that is waited for.
@@ -33,18 +33,24 @@ const MAX_HELD_BYTES: usize = 8 << 20;
 impl Client {
     /// A simple Query: the unnamed statement is lost, even if it fails.
     #[inline]
-    pub(super) fn loses_unnamed(&mut self, lease: &mut Lease) {
+    pub(super) fn loses_unnamed(&mut self, lease: &mut Lease, about: u64) {
         if lease.tracker.skipping() {
             return;
         }
         let may_be_skipped = lease.tracker.unsynced();
-        lease.tracker.owe(Kind::Query, Pay::Forward);
+        lease.tracker.owe_about(Kind::Query, Pay::Forward, about);
         let before = std::mem::take(&mut self.unnamed);
         if may_be_skipped {
-            let agreed = lease.unnamed_of == self.handle.id;
-            lease.tracker.attach(Op::Unnamed { before, agreed });
+            self.unnamed_changes(lease, before);
         }
-        lease.unnamed_of = self.handle.id;
+        lease.unnamed = UNNAMED_NONE;
+    }
+
+    /// Hangs the change of the unnamed statement on the message just owed.
+    fn unnamed_changes(&mut self, lease: &mut Lease, before: Unnamed) {
+        let mark = lease.unnamed;
+        lease.tracker.attach(Op::Unnamed { before, mark });
+        self.unnamed_changed_in = Some(segment_of_newest(lease));
     }
 
     /// Decides about a Parse, Bind, Describe or Close.
@@ -99,8 +105,13 @@ impl Client {
             first => first == Some(&0),
         };
         if unnamed && header.total > MAX_UNNAMED_PARSE {
-            self.scan = Some(Box::default());
+            let mut scan = Scan::default();
+            scan.feed(body);
             self.set_unnamed(lease, Unnamed::OnServer);
+            match whole {
+                true => self.pin = self.pin.max(Pin::of(scan.finish())),
+                false => self.scan = Some(Box::new(scan)),
+            }
             return Ok(Act::Pass);
         }
         if !unnamed && header.total > MAX_NAMED_PARSE {
@@ -119,7 +130,7 @@ impl Client {
         };
         if unnamed {
             self.note(lease, Scan::of(rest), run);
-            self.set_unnamed(lease, Unnamed::Kept(rest.into()));
+            self.set_unnamed(lease, Unnamed::keep(rest));
             return Ok(Act::Pass);
         }
         Ok(self.parse_named(lease, name, rest, run))
@@ -128,9 +139,8 @@ impl Client {
     fn set_unnamed(&mut self, lease: &mut Lease, to: Unnamed) {
         lease.tracker.owe(Kind::Parse, Pay::Forward);
         let before = std::mem::replace(&mut self.unnamed, to);
-        let agreed = lease.unnamed_of == self.handle.id;
-        lease.tracker.attach(Op::Unnamed { before, agreed });
-        lease.unnamed_of = self.handle.id;
+        self.unnamed_changes(lease, before);
+        lease.unnamed = self.unnamed.mark();
     }
 
     fn parse_named(
@@ -158,29 +168,29 @@ impl Client {
         {
             // PostgreSQL itself says that the name is taken.
             ensure(lease, &taken, run);
-            lease.tracker.owe(Kind::Parse, Pay::Forward);
+            lease.tracker.owe_about(Kind::Parse, Pay::Forward, taken.id);
             parse_into(run.insert(), &taken, rest);
             return Act::Drop;
         }
-        // What a pinned client has set may change what a text means, so it
-        // shares no statement with others, nor with itself of before.
+        // What a client has set may change what a text means: it then shares no
+        // statement with others, nor with itself of before.
+        if self.has_local_settings {
+            self.pin = self.pin.max(Pin::Resettable);
+        }
+        let failed = lease.tracker.status() == TxStatus::Failed;
         let statement = match self.pin {
-            Pin::No => self.shelf.statements.intern(rest),
-            Pin::Resettable | Pin::ForGood => private(rest),
+            // In a failed transaction only PostgreSQL can tell what may be parsed.
+            Pin::No if !failed => self.shelf.statements.intern(rest),
+            Pin::No | Pin::Resettable | Pin::ForGood => private(rest),
         };
-        let held = lease.statements.touch(statement.id);
-        if held && lease.tracker.status() != TxStatus::Failed {
+        if lease.statements.touch(statement.id) {
             lease.tracker.owe(Kind::Parse, Pay::Answer);
         } else {
-            if held {
-                // In a failed transaction only PostgreSQL can tell what may be
-                // parsed, so it is asked afresh.
-                forget(lease, statement.id, run);
-            }
             make_room(lease, run);
-            lease.tracker.owe(Kind::Parse, Pay::Forward);
-            lease.tracker.attach(Op::ServerPrepares(statement.id));
-            lease.statements.insert(Arc::clone(&statement));
+            lease
+                .tracker
+                .owe_about(Kind::Parse, Pay::Forward, statement.id);
+            prepares(lease, &statement);
             parse_into(run.insert(), &statement, &statement.parse);
         }
         self.set_name(lease, name, Some(statement));
@@ -196,7 +206,7 @@ impl Client {
     pub(super) fn set_name(&mut self, lease: &mut Lease, name: &[u8], to: Option<Arc<Statement>>) {
         let names = self.names.get_or_insert_with(Box::default);
         let before = names.set(name, to);
-        names.changed_in = Some(lease.tracker.segment());
+        names.changed_in = Some(segment_of_newest(lease));
         lease.tracker.attach(Op::ClientName {
             name: name.into(),
             before,
@@ -224,22 +234,26 @@ impl Client {
         if let Some(statement) = &known {
             self.note(lease, statement.can, run);
         }
-        let server_name = if name.is_empty() {
-            self.agree_on_unnamed(lease, run);
-            None
-        } else {
-            self.on_server(lease, known, name, run)
-        };
-        lease.tracker.owe(Kind::Bind, Pay::Forward);
-        let Some(server_name) = server_name else {
+        if name.is_empty() && !self.agree_on_unnamed(lease, run) {
+            return Ok(Act::Hold);
+        }
+        let Some(statement) = known else {
+            // Nothing of that name: PostgreSQL says so itself.
+            lease.tracker.owe(Kind::Bind, Pay::Forward);
             return Ok(Act::Pass);
         };
+        ensure(lease, &statement, run);
+        lease
+            .tracker
+            .owe_about(Kind::Bind, Pay::Forward, statement.id);
+        let server_name = statement.server_name();
+        let server_name = server_name.as_bytes();
         // Only the name is replaced; what follows it streams.
         let length = header.total - 1 - name.len() + server_name.len();
         let out = run.insert();
         out.push(b'B');
         out.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
-        for part in [portal, b"\0", &server_name, b"\0"] {
+        for part in [portal, b"\0", server_name, b"\0"] {
             out.extend_from_slice(part);
         }
         Ok(Act::Replaced(HEADER + body.len() - rest.len()))
@@ -253,13 +267,13 @@ impl Client {
         name: &[u8],
         run: &mut Run<'_>,
     ) -> Result<Option<Arc<Statement>>, ()> {
+        if is_open(lease, lease.statements.last_change()) {
+            return Err(());
+        }
         let Some(names) = &self.names else {
             return Ok(None);
         };
-        if let Some(segment) = names.changed_in
-            && segment != lease.tracker.segment()
-            && !lease.tracker.is_done(segment)
-        {
+        if is_open(lease, names.changed_in) {
             return Err(());
         }
         let known = names.get(name).cloned();
@@ -283,26 +297,6 @@ impl Client {
         false
     }
 
-    /// The name to be used toward the server, with the statement prepared
-    /// there; `None`: the client's own, which the server will not know.
-    fn on_server(
-        &self,
-        lease: &mut Lease,
-        known: Option<Arc<Statement>>,
-        name: &[u8],
-        run: &mut Run<'_>,
-    ) -> Option<Vec<u8>> {
-        match known {
-            Some(statement) => {
-                ensure(lease, &statement, run);
-                Some(statement.server_name().as_bytes().to_vec())
-            }
-            // A name of ours in a client's mouth must not reach what is ours.
-            None if name.starts_with(PREFIX.as_bytes()) => Some([b"_client", name].concat()),
-            None => None,
-        }
-    }
-
     fn describe_or_close(
         &mut self,
         lease: &mut Lease,
@@ -310,18 +304,18 @@ impl Client {
         name: &[u8],
         run: &mut Run<'_>,
     ) -> Result<Act, End> {
+        if name.is_empty() && tag == b'C' {
+            lease.tracker.owe(Kind::Close, Pay::Forward);
+            let before = std::mem::take(&mut self.unnamed);
+            self.unnamed_changes(lease, before);
+            lease.unnamed = UNNAMED_NONE;
+            return Ok(Act::Pass);
+        }
         if name.is_empty() {
-            self.agree_on_unnamed(lease, run);
-            if tag == b'C' {
-                lease.tracker.owe(Kind::Close, Pay::Forward);
-                let before = std::mem::take(&mut self.unnamed);
-                lease.tracker.attach(Op::Unnamed {
-                    before,
-                    agreed: true,
-                });
-            } else {
-                lease.tracker.owe(Kind::DescribeStatement, Pay::Forward);
+            if !self.agree_on_unnamed(lease, run) {
+                return Ok(Act::Hold);
             }
+            lease.tracker.owe(Kind::DescribeStatement, Pay::Forward);
             return Ok(Act::Pass);
         }
         let Ok(known) = self.lookup(lease, name, run) else {
@@ -330,17 +324,16 @@ impl Client {
         if tag == b'C' {
             return Ok(self.close(lease, known, name, run));
         }
-        match self.on_server(lease, known, name, run) {
-            Some(server_name) => {
-                lease.tracker.owe(Kind::DescribeStatement, Pay::Forward);
-                frame_into(run.insert(), b'D', &[b"S", &server_name, b"\0"]);
-                Ok(Act::Drop)
-            }
-            None => {
-                lease.tracker.owe(Kind::DescribeStatement, Pay::Forward);
-                Ok(Act::Pass)
-            }
-        }
+        let Some(statement) = known else {
+            lease.tracker.owe(Kind::DescribeStatement, Pay::Forward);
+            return Ok(Act::Pass);
+        };
+        ensure(lease, &statement, run);
+        let kind = Kind::DescribeStatement;
+        lease.tracker.owe_about(kind, Pay::Forward, statement.id);
+        let server_name = statement.server_name();
+        frame_into(run.insert(), b'D', &[b"S", server_name.as_bytes(), b"\0"]);
+        Ok(Act::Drop)
     }
 
     /// Close of a named statement. The last user's reaches the server, so that
@@ -353,8 +346,14 @@ impl Client {
         run: &mut Run<'_>,
     ) -> Act {
         let Some(statement) = known else {
-            lease.tracker.owe(Kind::Close, Pay::Answer);
-            return Act::Drop;
+            // Prepared by SQL, or nothing: the server's own affair.
+            lease.tracker.owe(Kind::Close, Pay::Forward);
+            if let Some(names) = &mut self.names {
+                let before = names.prepared_by_sql.remove(name);
+                let name = name.into();
+                lease.tracker.attach(Op::SqlName { name, before });
+            }
+            return Act::Pass;
         };
         let is_last = self
             .names
@@ -365,9 +364,7 @@ impl Client {
         }
         if is_last && lease.statements.remove(statement.id).is_some() {
             lease.tracker.owe(Kind::Close, Pay::Forward);
-            lease
-                .tracker
-                .attach(Op::ServerForgets(Arc::clone(&statement)));
+            forgets(lease, &statement);
             frame_into(
                 run.insert(),
                 b'C',
@@ -380,23 +377,32 @@ impl Client {
         Act::Drop
     }
 
-    /// The server's unnamed statement becomes this client's.
-    fn agree_on_unnamed(&mut self, lease: &mut Lease, run: &mut Run<'_>) {
-        if lease.unnamed_of == self.handle.id {
-            return;
+    /// The server's unnamed statement becomes this client's; false: what that
+    /// is, is not known until the server has answered.
+    pub(super) fn agree_on_unnamed(&mut self, lease: &mut Lease, run: &mut Run<'_>) -> bool {
+        if is_open(lease, self.unnamed_changed_in) {
+            return false;
+        }
+        let mark = self.unnamed.mark();
+        if lease.unnamed == mark {
+            return true;
         }
         match &self.unnamed {
-            Unnamed::Kept(rest) => {
+            Unnamed::Kept { parse, .. } => {
                 lease.tracker.owe(Kind::Parse, Pay::Swallow);
-                frame_into(run.insert(), b'P', &[b"\0", rest]);
+                frame_into(run.insert(), b'P', &[b"\0", parse]);
             }
-            Unnamed::None | Unnamed::OnServer => {
+            Unnamed::None => {
                 lease.tracker.owe(Kind::Close, Pay::Swallow);
                 frame_into(run.insert(), b'C', &[b"S\0"]);
             }
+            // It is there: the client has kept the server connection for it.
+            Unnamed::OnServer => return true,
         }
         lease.tracker.attach(Op::UnnamedAgrees);
-        lease.unnamed_of = self.handle.id;
+        self.unnamed_changed_in = Some(segment_of_newest(lease));
+        lease.unnamed = mark;
+        true
     }
 
     /// Takes back what the server did not do.
@@ -431,29 +437,59 @@ pub(super) fn ensure(lease: &mut Lease, statement: &Arc<Statement>, run: &mut Ru
         return;
     }
     make_room(lease, run);
-    lease.tracker.owe(Kind::Parse, Pay::Swallow);
-    lease.tracker.attach(Op::ServerPrepares(statement.id));
-    lease.statements.insert(Arc::clone(statement));
+    lease
+        .tracker
+        .owe_about(Kind::Parse, Pay::Swallow, statement.id);
+    prepares(lease, statement);
     parse_into(run.insert(), statement, &statement.parse);
 }
 
 /// Makes room for one more statement on the server.
 fn make_room(lease: &mut Lease, run: &mut Run<'_>) {
     while let Some(id) = lease.statements.over(MAX_HELD - 1, MAX_HELD_BYTES) {
-        forget(lease, id, run);
+        let Some(statement) = lease.statements.remove(id) else {
+            return;
+        };
+        lease.tracker.owe(Kind::Close, Pay::Swallow);
+        let name = statement.server_name();
+        frame_into(run.insert(), b'C', &[b"S", name.as_bytes(), b"\0"]);
+        forgets(lease, &statement);
     }
 }
 
-fn forget(lease: &mut Lease, id: u64, run: &mut Run<'_>) {
-    if let Some(statement) = lease.statements.remove(id) {
-        lease.tracker.owe(Kind::Close, Pay::Swallow);
-        frame_into(
-            run.insert(),
-            b'C',
-            &[b"S", statement.server_name().as_bytes(), b"\0"],
-        );
-        lease.tracker.attach(Op::ServerForgets(statement));
+/// Notes what the message just owed does to the server's set.
+fn prepares(lease: &mut Lease, statement: &Arc<Statement>) {
+    lease.tracker.attach(Op::ServerPrepares(statement.id));
+    lease.statements.insert(Arc::clone(statement));
+    let segment = segment_of_newest(lease);
+    lease.statements.changed_in(segment);
+}
+
+fn forgets(lease: &mut Lease, statement: &Arc<Statement>) {
+    lease
+        .tracker
+        .attach(Op::ServerForgets(Arc::clone(statement)));
+    let segment = segment_of_newest(lease);
+    lease.statements.changed_in(segment);
+}
+
+/// The segment of the message owed last.
+fn segment_of_newest(lease: &Lease) -> u64 {
+    let next = lease.tracker.segment();
+    // A Query ends its own segment.
+    if lease.tracker.unsynced() {
+        next
+    } else {
+        next.saturating_sub(1)
     }
+}
+
+/// Is what changed in this segment not settled yet, and not of the segment
+/// under way, whose own messages follow each other?
+fn is_open(lease: &Lease, segment: Option<u64>) -> bool {
+    segment.is_some_and(|segment| {
+        segment != lease.tracker.segment() && !lease.tracker.is_done(segment)
+    })
 }
 
 fn parse_into(out: &mut Vec<u8>, statement: &Statement, rest: &[u8]) {

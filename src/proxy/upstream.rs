@@ -8,6 +8,7 @@ use crate::config::PoolMode;
 use crate::pool::Lease;
 use crate::session::{Findings, Kind, Pay, Scan, SyncFate};
 use crate::wire::frame::{self, Header};
+use crate::wire::frontend::flush;
 use crate::wire::run::Run;
 use crate::wire::{PgError, sqlstate};
 
@@ -46,11 +47,12 @@ impl Client {
         let ready = forward.bytes(bytes, out);
         if !ready.is_empty() && server.outbox.write(&mut server.stream, cx, ready).is_err() {
             // The server has closed; what it said last is still to be read.
-            server.outbox = Default::default();
+            server.give_up_sending();
         }
+        server.mid_frame |= self.body_left > 0 && self.body_fate == Fate::Pass;
         let at = walked?;
         self.inbox = bytes.get(at..).unwrap_or_default().to_vec();
-        if lease.tracker.has_answers() {
+        if lease.tracker.has_answers() && !lease.mid_reply() {
             let mut answers = Vec::new();
             lease.tracker.answers(&mut answers);
             self.send(cx, &answers)?;
@@ -79,9 +81,14 @@ impl Client {
                 break;
             };
             if !lease.tracker.may_send() {
+                // Without a Flush the server may keep its replies to itself.
+                if !std::mem::replace(&mut self.flushed_for_room, true) {
+                    run.insert().extend_from_slice(&flush());
+                }
                 self.inbox_waits = true;
                 break;
             }
+            self.flushed_for_room = false;
             let here = header.total.min(rest.len());
             let frame = rest.get(..here).unwrap_or_default();
             let (from, fate) = match self.act(lease, header, frame, run)? {
@@ -156,18 +163,18 @@ impl Client {
         let mut scan = Scan::default();
         scan.feed(text);
         self.scan = Some(Box::new(scan));
-        self.loses_unnamed(lease);
+        self.loses_unnamed(lease, 0);
         Act::Pass
     }
 
     fn whole_query(&mut self, lease: &mut Lease, text: &[u8], run: &mut Run<'_>) -> Act {
         if self.mode == PoolMode::Session {
-            self.loses_unnamed(lease);
+            self.loses_unnamed(lease, 0);
             return Act::Pass;
         }
         let found = Scan::of(text);
         if found == Findings::default() && !may_call_statement(text) {
-            self.loses_unnamed(lease);
+            self.loses_unnamed(lease, 0);
             return Act::Pass;
         }
         self.query_about_statements(lease, text, found, run)

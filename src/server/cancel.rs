@@ -30,8 +30,8 @@ pub async fn cancel(under_way: &CancelUnderWay, within: Duration) -> bool {
         Some(())
     };
     let delivered = matches!(timeout(within, sent).await, Ok(Some(())));
-    if !delivered {
-        identity.doom();
+    if delivered {
+        under_way.is_delivered();
     }
     delivered
 }

@@ -67,9 +67,10 @@ fn logged_in(login: Login, spec: &LoginSpec) -> Server {
     Server {
         stream,
         outbox: Outbox::default(),
+        mid_frame: false,
         tracker: Tracker::default(),
         statements: ServerStatements::default(),
-        unnamed_of: 0,
+        unnamed: crate::session::statements::UNNAMED_NONE,
         application_name,
         identity: Arc::new(Identity::new(login.pid, login.secret, spec.target.clone())),
         parameters: login.parameters,

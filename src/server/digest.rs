@@ -1,9 +1,7 @@
 //! Judging what a server said: which bytes are the client's, what they change.
 
-use std::ops::Range;
-
 use super::Server;
-use crate::session::statements::{ClientStatements, PREFIX};
+use crate::session::statements::{ClientStatements, ServerName};
 use crate::session::{Pay, TxStatus, Violation};
 use crate::wire::run::{Forward, Run};
 use crate::wire::{backend, frame};
@@ -32,6 +30,8 @@ pub struct Digest {
     pub discarded_all: bool,
     /// `application_name` as it was reported to the client.
     pub application_name: Option<String>,
+    /// A command was among them that changes what texts mean.
+    pub catalog_changed: bool,
     /// A shared statement no longer fits the catalog (SQLSTATE 0A000).
     pub stale_statement: bool,
     /// The server broke the protocol while it owed something.
@@ -79,6 +79,7 @@ impl Server {
             deallocated_all: false,
             discarded_all: false,
             application_name: None,
+            catalog_changed: false,
             stale_statement: false,
             violation: None,
         };
@@ -110,6 +111,7 @@ impl Server {
                 }
                 self.body_left -= part;
                 at += part;
+                self.answer(run);
                 continue;
             }
             let rest = read.get(at..).unwrap_or_default();
@@ -127,22 +129,28 @@ impl Server {
             }
             let here = header.total.min(rest.len());
             let bytes = rest.get(..here).unwrap_or_default();
+            let about = self.tracker.statement_of_head();
             let forwarded = self.judge(header.tag, bytes, digest)?;
             if forwarded {
-                if header.tag == b'E' && whole && names.is_some() {
-                    self.pass_error(bytes, at, run, names);
-                } else {
-                    run.pass(at..at + here);
+                match self.in_clients_words(header.tag, about, bytes, names) {
+                    Some(renamed) if whole => run.insert().extend_from_slice(&renamed),
+                    _ => run.pass(at..at + here),
                 }
             }
             self.body_left = header.total - here;
             self.body_is_forwarded = forwarded;
             at += here;
-            if self.tracker.has_answers() {
-                self.tracker.answers(run.insert());
-            }
+            self.answer(run);
         }
         Ok(())
+    }
+
+    /// Answers of ours whose turn has come, between two frames.
+    #[inline]
+    fn answer(&mut self, run: &mut Run<'_>) {
+        if self.body_left == 0 && self.tracker.has_answers() {
+            self.tracker.answers(run.insert());
+        }
     }
 
     /// Judges one frame; true when it goes to the client.
@@ -163,18 +171,10 @@ impl Server {
             }
             b'E' => {
                 digest.fatal |= backend::is_fatal(body);
-                match backend::sqlstate_of(body) {
-                    Some(b"0A000") => digest.stale_statement = true,
-                    // A statement that we believed to be there is not.
-                    Some(b"26000") => {
-                        if let Some((_, id)) = quoted_name(bytes) {
-                            self.statements.remove(id);
-                        }
-                    }
-                    _ => {}
-                }
+                digest.stale_statement |= backend::sqlstate_of(body) == Some(b"0A000");
             }
             b'C' => match body {
+                tag if changes_catalog(tag) => digest.catalog_changed = true,
                 b"DEALLOCATE ALL\0" => digest.deallocated_all = true,
                 b"DISCARD ALL\0" => {
                     digest.deallocated_all = true;
@@ -198,20 +198,30 @@ impl Server {
         }
     }
 
-    /// Forwards an error, with the client's own names for what we renamed.
-    fn pass_error(
+    /// An error about a message that named statement `about` under its name
+    /// on the server, with the client's own name for it.
+    fn in_clients_words(
         &self,
+        tag: u8,
+        about: u64,
         bytes: &[u8],
-        at: usize,
-        run: &mut Run<'_>,
         names: Option<&ClientStatements>,
-    ) {
-        match names.and_then(|names| with_client_names(bytes, names)) {
-            Some(renamed) => {
-                run.insert().extend_from_slice(&renamed);
-            }
-            None => run.pass(at..at + bytes.len()),
+    ) -> Option<Vec<u8>> {
+        if tag != b'E' || about == 0 {
+            return None;
         }
+        let name = names
+            .and_then(|names| names.name_of(about))
+            .or_else(|| self.tracker.undone_name_of(about))?;
+        let ours = [b"\"", ServerName::of(about).as_bytes(), b"\""].concat();
+        let at = bytes
+            .windows(ours.len())
+            .position(|window| window == ours)?;
+        let head = bytes.get(frame::HEADER..at + 1)?;
+        let tail = bytes.get(at + ours.len() - 1..)?;
+        let mut renamed = Vec::with_capacity(bytes.len() + name.len());
+        crate::wire::frontend::frame_into(&mut renamed, b'E', &[head, name, tail]);
+        Some(renamed)
     }
 }
 
@@ -228,44 +238,13 @@ fn longest(tag: u8) -> usize {
     }
 }
 
+/// Does a command of this tag change what a text can mean?
+fn changes_catalog(tag: &[u8]) -> bool {
+    tag.starts_with(b"CREATE ") || tag.starts_with(b"ALTER ") || tag.starts_with(b"DROP ")
+}
+
 /// DataRow and CopyData.
 #[inline]
 fn is_bulk(tag: u8) -> bool {
     matches!(tag, b'D' | b'd')
-}
-
-/// The same ErrorResponse where it quotes statement names of ours; `None`
-/// when it does not.
-fn with_client_names(bytes: &[u8], names: &ClientStatements) -> Option<Vec<u8>> {
-    let (quoted, id) = quoted_name(bytes)?;
-    let name = names.name_of(id)?;
-    let mut renamed = Vec::with_capacity(bytes.len() + name.len());
-    let body = [
-        bytes.get(frame::HEADER..quoted.start)?,
-        name,
-        bytes.get(quoted.end..)?,
-    ];
-    crate::wire::frontend::frame_into(&mut renamed, b'E', &body);
-    Some(renamed)
-}
-
-/// Where an error quotes a statement name of ours, without the quotes, and
-/// whose name it is.
-fn quoted_name(bytes: &[u8]) -> Option<(Range<usize>, u64)> {
-    let quoted = [b"\"", PREFIX.as_bytes()].concat();
-    let start = bytes
-        .windows(quoted.len())
-        .position(|window| window == quoted)?
-        + 1;
-    let digits_at = start + PREFIX.len();
-    let digits = bytes
-        .get(digits_at..)?
-        .iter()
-        .take_while(|byte| byte.is_ascii_digit())
-        .count();
-    let id = std::str::from_utf8(bytes.get(digits_at..digits_at + digits)?)
-        .ok()?
-        .parse()
-        .ok()?;
-    Some((start..digits_at + digits, id))
 }

@@ -24,7 +24,10 @@ pub struct Identity {
 /// A cancel under way: as long as it lives, the server connection is not
 /// handed on.
 #[derive(Debug)]
-pub struct CancelUnderWay(std::sync::Arc<Identity>);
+pub struct CancelUnderWay {
+    identity: std::sync::Arc<Identity>,
+    delivered: AtomicBool,
+}
 
 impl Identity {
     /// A connection that nobody cancels yet.
@@ -45,7 +48,10 @@ impl Identity {
     #[must_use]
     pub fn begin_cancel(self: &std::sync::Arc<Self>) -> CancelUnderWay {
         self.cancels.fetch_add(1, Ordering::AcqRel);
-        CancelUnderWay(std::sync::Arc::clone(self))
+        CancelUnderWay {
+            identity: std::sync::Arc::clone(self),
+            delivered: AtomicBool::new(false),
+        }
     }
 
     /// Is a cancel under way?
@@ -84,14 +90,23 @@ impl CancelUnderWay {
     /// Whose query is being cancelled.
     #[must_use]
     pub fn identity(&self) -> &Identity {
-        &self.0
+        &self.identity
+    }
+
+    /// PostgreSQL has acted on it: it can hit nothing that starts later.
+    pub(super) fn is_delivered(&self) {
+        self.delivered.store(true, Ordering::Release);
     }
 }
 
 impl Drop for CancelUnderWay {
     fn drop(&mut self) {
-        if self.0.cancels.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.finished.notify_waiters();
+        // One that was given up may still be on its way.
+        if !self.delivered.load(Ordering::Acquire) {
+            self.identity.doom();
+        }
+        if self.identity.cancels.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.identity.finished.notify_waiters();
         }
     }
 }

@@ -20,7 +20,7 @@ pub use settle::Unsettled;
 
 use crate::net::{Outbox, Stream};
 use crate::session::Tracker;
-use crate::session::statements::{Op, ServerStatements};
+use crate::session::statements::{Op, ServerStatements, UNNAMED_NONE, UNNAMED_UNKNOWN};
 
 /// A logged-in server connection.
 ///
@@ -35,8 +35,10 @@ pub struct Server {
     pub tracker: Tracker,
     /// The prepared statements that it holds under names of ours.
     pub statements: ServerStatements,
-    /// The client whose unnamed statement (or lack of one) it has; 0: nobody's.
-    pub unnamed_of: u64,
+    /// The last frame sent, or to be sent, is not sent to its end.
+    pub mid_frame: bool,
+    /// Which unnamed statement it has ([`crate::session::statements::Unnamed::mark`]).
+    pub unnamed: u64,
     /// `application_name` as last set here.
     pub application_name: Arc<str>,
     /// What cancels it, and who it is.
@@ -52,19 +54,17 @@ pub struct Server {
 }
 
 impl Server {
-    /// Takes back statement changes on this side that did not come to pass.
-    pub fn undo(&mut self, op: &Op) {
+    /// Takes back a statement change on this side that did not come to pass;
+    /// `failed_itself`: the very message failed, it was not skipped.
+    pub fn undo(&mut self, op: &Op, failed_itself: bool) {
         match op {
             Op::ServerPrepares(id) => {
                 self.statements.remove(*id);
             }
             Op::ServerForgets(statement) => self.statements.insert(Arc::clone(statement)),
-            Op::UnnamedAgrees => self.unnamed_of = 0,
-            Op::Unnamed { agreed, .. } => {
-                if !agreed {
-                    self.unnamed_of = 0;
-                }
-            }
+            Op::UnnamedAgrees => self.unnamed = UNNAMED_UNKNOWN,
+            Op::Unnamed { .. } if failed_itself => self.unnamed = UNNAMED_NONE,
+            Op::Unnamed { mark, .. } => self.unnamed = *mark,
             Op::ClientName { .. } | Op::SqlName { .. } => {}
         }
     }
@@ -89,6 +89,18 @@ impl Server {
         self.between_frames() && matches!(self.tracker.rest(), crate::session::Rest::Boundary(_))
     }
 
+    /// Is a frame that the client gets under way?
+    #[must_use]
+    pub fn mid_reply(&self) -> bool {
+        self.body_left > 0 && self.body_is_forwarded
+    }
+
+    /// What was to be sent cannot be sent any more.
+    pub fn give_up_sending(&mut self) {
+        self.outbox = Outbox::default();
+        self.mid_frame = true;
+    }
+
     /// Has the last frame arrived to its end, and everything been sent?
     #[inline]
     #[must_use]
@@ -101,7 +113,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         // A frame cut short must not be followed by something that looks like
         // its rest.
-        if self.outbox.is_empty() {
+        if self.outbox.is_empty() && !self.mid_frame {
             self.stream.write_last(&crate::wire::frontend::terminate());
         }
     }

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::{Digest, Server, cancel};
 use crate::net::scratch;
+use crate::session::statements::UNNAMED_NONE;
 use crate::session::{Boundary, Kind, Pay, Rest, TxStatus};
 use crate::wire::frontend;
 
@@ -111,7 +112,7 @@ impl Server {
     /// [`Unsettled`]; there is no time limit here.
     pub async fn query(&mut self, text: &str) -> Result<(), Unsettled> {
         self.tracker.owe(Kind::Query, Pay::Swallow);
-        self.unnamed_of = 0;
+        self.unnamed = UNNAMED_NONE;
         self.outbox.push(&frontend::query(text));
         self.quiesce().await
     }
@@ -140,7 +141,7 @@ impl Server {
             // A Sync would commit what a direct connection would have lost
             // with the client; this takes it back and settles it as well.
             self.tracker.owe(Kind::Query, Pay::Swallow);
-            self.unnamed_of = 0;
+            self.unnamed = UNNAMED_NONE;
             self.outbox.push(&frontend::query("ROLLBACK"));
         }
     }
@@ -181,8 +182,8 @@ impl Server {
             Poll::Ready(Ok(self.digest(bytes, &mut scratch.write, None)))
         });
         let digest = ready!(digest)?;
-        for (op, _) in self.tracker.take_undone() {
-            self.undo(&op);
+        for (op, failed_itself) in self.tracker.take_undone() {
+            self.undo(&op, failed_itself);
         }
         if digest.deallocated_all {
             self.statements.clear();

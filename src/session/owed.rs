@@ -55,6 +55,9 @@ pub enum Pay {
 pub(super) struct Owed {
     pub kind: Kind,
     pub pay: Pay,
+    /// The statement that it names on the server in place of the client's
+    /// name for it; 0: none.
+    pub statement: u64,
     /// How many entries of the ops queue belong to this one.
     ops: u8,
 }
@@ -83,6 +86,12 @@ impl OwedQueue {
         self.entries.len()
     }
 
+    /// Statement changes that hang on the entries.
+    #[inline]
+    pub fn changes(&self) -> usize {
+        self.ops.len()
+    }
+
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
@@ -94,8 +103,13 @@ impl OwedQueue {
     }
 
     #[inline]
-    pub fn push(&mut self, kind: Kind, pay: Pay) {
-        self.entries.push_back(Owed { kind, pay, ops: 0 });
+    pub fn push(&mut self, kind: Kind, pay: Pay, statement: u64) {
+        self.entries.push_back(Owed {
+            kind,
+            pay,
+            statement,
+            ops: 0,
+        });
     }
 
     /// Hangs a statement change on the newest entry.

@@ -15,6 +15,8 @@ pub struct Findings {
     pub keeps_state: bool,
     /// It can leave behind what not even `DISCARD ALL` undoes.
     pub taints: bool,
+    /// It can change settings for the rest of the transaction.
+    pub local_settings: bool,
     /// It prepares a statement (SQL `PREPARE`).
     pub prepares: bool,
     /// It may drop prepared statements (`DEALLOCATE`, `DISCARD`).
@@ -71,7 +73,7 @@ enum Last {
     PrepareTransaction,
     Commit,
     /// `, true`
-    LastArgumentTrue,
+    CommaTrue,
 }
 
 impl Default for Scan {
@@ -167,8 +169,9 @@ impl Scan {
     fn close_parenthesis(&mut self) {
         match self.set_config {
             Some(0 | 1) => {
-                let is_local = self.last == Last::LastArgumentTrue && self.gap == Gap::Blank;
+                let is_local = self.last == Last::CommaTrue && self.gap == Gap::Blank;
                 self.found.keeps_state |= !is_local;
+                self.found.local_settings |= is_local;
                 self.set_config = None;
             }
             depth => self.set_config = depth.map(|depth| depth - 1),
@@ -189,11 +192,12 @@ impl Scan {
             (_, b"set") if leads => Last::Set,
             (_, b"prepare") if leads => Last::Prepare,
             (Last::Set, b"local" | b"transaction" | b"constraints") if gap == Gap::Blank => {
+                self.found.local_settings |= word == b"local";
                 Last::SetLocal
             }
             (Last::Prepare, b"transaction") if gap == Gap::Blank => Last::PrepareTransaction,
             (_, b"commit") => Last::Commit,
-            (_, b"true") if gap == Gap::Comma => Last::LastArgumentTrue,
+            (_, b"true") if gap == Gap::Comma => Last::CommaTrue,
             _ => Last::Other,
         };
         self.meaning(word, leads);

@@ -46,7 +46,9 @@ pub struct ServerName {
 }
 
 impl ServerName {
-    fn of(mut id: u64) -> Self {
+    /// The name of the statement with this id.
+    #[must_use]
+    pub fn of(mut id: u64) -> Self {
         let mut bytes = [0; 24];
         let mut from = bytes.len();
         let mut put = |byte: u8| {
@@ -94,6 +96,12 @@ pub fn private(parse: &[u8]) -> Arc<Statement> {
 /// names can be confused in a log.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
+/// From now on identities are numbered from here: from a number that clients
+/// cannot guess, so that nobody names another's statement.
+pub fn number_from(start: u64) {
+    NEXT_ID.store(start >> 2, Ordering::Relaxed);
+}
+
 /// The registry is swept of forgotten identities when it has grown by this.
 const SWEEP_EVERY: usize = 1024;
 
@@ -124,6 +132,12 @@ impl Registry {
         }
     }
 
+    /// Forgets all identities: the catalog has changed, and with it what texts
+    /// mean.
+    pub fn forget_all(&self) {
+        self.by_parse.lock().clear();
+    }
+
     /// Identities known now.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -135,6 +149,11 @@ impl Registry {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+/// PostgreSQL tells names apart by so many bytes.
+fn significant(name: &[u8]) -> &[u8] {
+    name.get(..63).unwrap_or(name)
 }
 
 /// One client's names.
@@ -154,7 +173,7 @@ impl ClientStatements {
     #[inline]
     #[must_use]
     pub fn get(&self, name: &[u8]) -> Option<&Arc<Statement>> {
-        self.names.get(name)
+        self.names.get(significant(name))
     }
 
     /// Gives a name to a statement, or takes it away; returns what it stood
@@ -164,8 +183,8 @@ impl ClientStatements {
             statement.users.fetch_add(1, Ordering::Relaxed);
         }
         let before = match to {
-            Some(statement) => self.names.insert(name.into(), statement),
-            None => self.names.remove(name),
+            Some(statement) => self.names.insert(significant(name).into(), statement),
+            None => self.names.remove(significant(name)),
         };
         if let Some(statement) = &before {
             statement.users.fetch_sub(1, Ordering::Relaxed);
@@ -226,6 +245,7 @@ pub struct ServerStatements {
     held: HashMap<u64, Held, rustc_hash::FxBuildHasher>,
     bytes: usize,
     tick: u64,
+    changed_in: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -276,6 +296,18 @@ impl ServerStatements {
         self.bytes = 0;
     }
 
+    /// The segment in which the set last changed: until it is answered, the
+    /// next segment cannot know what is held.
+    pub fn changed_in(&mut self, segment: u64) {
+        self.changed_in = Some(segment);
+    }
+
+    /// See [`ServerStatements::changed_in`].
+    #[must_use]
+    pub fn last_change(&self) -> Option<u64> {
+        self.changed_in
+    }
+
     /// The least recently used identity while there are more than `max`, or
     /// their texts take more than `max_bytes`.
     #[must_use]
@@ -310,11 +342,45 @@ pub enum Unnamed {
     None,
     /// Its Parse body after the (empty) name, to be sent again to a server
     /// that does not have it.
-    Kept(Box<[u8]>),
+    Kept {
+        /// Unique; a server connection has this very one, or not.
+        version: u64,
+        /// Text, NUL, parameter types.
+        parse: Box<[u8]>,
+    },
     /// Too long to be kept: only the server connection in use has it, and the
     /// client keeps that.
     OnServer,
 }
+
+/// A server connection's unnamed statement is not known.
+pub const UNNAMED_UNKNOWN: u64 = 0;
+
+/// A server connection has no unnamed statement.
+pub const UNNAMED_NONE: u64 = 1;
+
+impl Unnamed {
+    /// One that can be sent again.
+    #[must_use]
+    pub fn keep(parse: &[u8]) -> Self {
+        Self::Kept {
+            version: NEXT_VERSION.fetch_add(1, Ordering::Relaxed),
+            parse: parse.into(),
+        }
+    }
+
+    /// What a server connection that has it is marked with.
+    #[must_use]
+    pub fn mark(&self) -> u64 {
+        match self {
+            Unnamed::None => UNNAMED_NONE,
+            Unnamed::Kept { version, .. } => *version,
+            Unnamed::OnServer => UNNAMED_UNKNOWN,
+        }
+    }
+}
+
+static NEXT_VERSION: AtomicU64 = AtomicU64::new(UNNAMED_NONE + 1);
 
 /// A change made ahead of the server's confirmation, with what takes it back.
 #[derive(Debug)]
@@ -341,8 +407,8 @@ pub enum Op {
     Unnamed {
         /// What it was before.
         before: Unnamed,
-        /// Did the server's unnamed statement agree with it?
-        agreed: bool,
+        /// What the server connection was marked with.
+        mark: u64,
     },
     /// The server's unnamed statement was made to agree with the client's.
     UnnamedAgrees,

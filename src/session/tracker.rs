@@ -22,6 +22,9 @@ use crate::wire::backend;
 /// wait for us while we wait for it.
 const MAX_OWED: usize = 32_768;
 
+/// Most statement changes that may hang on them: each can keep a text.
+const MAX_CHANGES: usize = 256;
+
 /// Proof that a server connection stands at a clean transaction boundary:
 /// everything owed is paid and the server reported ReadyForQuery `I`. Only
 /// the tracker makes one.
@@ -72,6 +75,8 @@ pub struct Tracker {
     status: TxStatus,
     /// Extended messages were sent after the last Sync or Query.
     unsynced: bool,
+    /// Some of them are the client's.
+    client_unsynced: bool,
     /// An error was reported; the server reads on to the next Sync.
     skipping: bool,
     /// The server reads CopyData from the client.
@@ -96,6 +101,7 @@ impl Default for Tracker {
             owed: OwedQueue::default(),
             status: TxStatus::Idle,
             unsynced: false,
+            client_unsynced: false,
             skipping: false,
             copy_in: false,
             held_sync: false,
@@ -135,7 +141,7 @@ impl Tracker {
     #[inline]
     #[must_use]
     pub fn may_send(&self) -> bool {
-        self.owed.len() < MAX_OWED
+        self.owed.len() < MAX_OWED && self.owed.changes() < MAX_CHANGES
     }
 
     /// Is any reply owed?
@@ -157,6 +163,12 @@ impl Tracker {
     #[must_use]
     pub fn unsynced(&self) -> bool {
         self.unsynced
+    }
+
+    /// Are all unsynced messages the pooler's own?
+    #[must_use]
+    pub fn only_own_unsynced(&self) -> bool {
+        self.unsynced && !self.client_unsynced
     }
 
     /// Is the server reading CopyData?
@@ -195,15 +207,27 @@ impl Tracker {
     /// without being sent). While the server skips to Sync it owes nothing.
     #[inline]
     pub fn owe(&mut self, kind: Kind, pay: Pay) {
-        if self.skipping && kind != Kind::Sync {
+        self.owe_about(kind, pay, 0);
+    }
+
+    /// The same for a message that names this statement under its name on the
+    /// server.
+    #[inline]
+    pub fn owe_about(&mut self, kind: Kind, pay: Pay, statement: u64) {
+        if kind == Kind::Sync {
+            self.skipping = false;
+        }
+        if self.skipping {
             return;
         }
-        self.owed.push(kind, pay);
+        self.owed.push(kind, pay, statement);
         if kind.ends_with_ready() {
             self.unsynced = false;
+            self.client_unsynced = false;
             self.segments_sent += 1;
         } else {
             self.unsynced = true;
+            self.client_unsynced |= pay != Pay::Swallow;
         }
     }
 
@@ -235,7 +259,7 @@ impl Tracker {
         if self.owed.is_empty() || self.skipping {
             return false;
         }
-        self.owed.push(Kind::CopyEnd, Pay::Swallow);
+        self.owed.push(Kind::CopyEnd, Pay::Swallow, 0);
         true
     }
 
@@ -267,6 +291,26 @@ impl Tracker {
     /// served has lost nothing, but nobody else may be.
     pub fn spoil(&mut self) {
         self.doubt = true;
+    }
+
+    /// The statement that the message whose reply is next named on the server;
+    /// 0: none.
+    #[must_use]
+    pub fn statement_of_head(&self) -> u64 {
+        self.owed.head().map_or(0, |head| head.statement)
+    }
+
+    /// The name by which a client knew a statement before changes that did not
+    /// come to pass.
+    #[must_use]
+    pub fn undone_name_of(&self, id: u64) -> Option<&[u8]> {
+        self.undone.iter().find_map(|(op, _)| match op {
+            Op::ClientName {
+                name,
+                before: Some(before),
+            } if before.id == id => Some(&**name),
+            _ => None,
+        })
     }
 
     /// Who gets rows and copy data that arrive now.
@@ -369,7 +413,7 @@ impl Tracker {
                 head.pay
             }
             // A Sync that was believed swallowed counted after all.
-            None if self.early_syncs > 0 && self.skipping => {
+            None if self.early_syncs > 0 => {
                 self.unsynced = false;
                 Pay::Forward
             }
@@ -382,41 +426,48 @@ impl Tracker {
         Ok(pay)
     }
 
+    /// Changes that did not come to pass go before those of earlier errors.
+    fn put_back(&mut self, mut newest: Vec<(Op, bool)>) {
+        newest.append(&mut self.undone);
+        self.undone = newest;
+    }
+
     fn error(&mut self, body: &[u8]) -> Pay {
+        let is_fatal = backend::is_fatal(body);
         let Some(head) = self.owed.head() else {
             // Out of turn: a FATAL to an idle connection, or worse.
             self.doubt = true;
             return Pay::Forward;
         };
-        if self.copy_in && self.early_syncs > 0 && interrupted(body) {
-            // The copy ended before its first data may have been read, so
-            // nobody knows on which side of the error the early Sync fell.
-            self.doubt = true;
-        }
+        // The copy may have failed before its first data was read: nobody knows
+        // on which side of the error the early Sync fell.
+        self.doubt |= self.early_syncs > 0;
         self.copy_in = false;
         if !head.kind.ends_with_ready() {
             let dropped = self.owed.drop_to_sync();
             self.segments_done += dropped.segments;
-            self.undone = dropped.undone;
+            self.put_back(dropped.undone);
             if !dropped.sync_follows {
                 self.skipping = true;
                 self.unsynced = true;
             }
+            // Ours alone, up to a Sync of ours: nobody's business.
+            if head.pay == Pay::Swallow && self.body_pay() == Some(Pay::Swallow) && !is_fatal {
+                return Pay::Swallow;
+            }
             // Ours or the client's, the error stands for what the client sent.
+            return Pay::Forward;
+        }
+        if is_fatal {
             return Pay::Forward;
         }
         if head.pay == Pay::Swallow {
             self.doubt = true;
         }
-        self.undone = self.owed.take_head_ops();
+        let failed = self.owed.take_head_ops();
+        self.put_back(failed);
         head.pay
     }
-}
-
-/// Errors from outside the statement: cancel, timeout, shutdown, lock waits.
-fn interrupted(body: &[u8]) -> bool {
-    !backend::sqlstate_of(body)
-        .is_some_and(|code| !code.starts_with(b"57") && !code.starts_with(b"55"))
 }
 
 #[cfg(test)]
@@ -524,6 +575,61 @@ mod tests {
         assert_eq!(tracker.client_sync(), SyncFate::Forward);
         assert_eq!(tracker.received(b'Z', b"I"), Ok(Pay::Forward));
         assert!(at_boundary(&tracker));
+    }
+
+    #[test]
+    fn what_follows_a_sync_after_an_error_is_owed() {
+        let mut tracker = Tracker::default();
+        tracker.owe(Kind::Parse, Pay::Forward);
+        let _ = tracker.received(b'E', ERROR);
+        tracker.client_sync();
+        tracker.owe(Kind::Query, Pay::Forward);
+        assert_eq!(tracker.received(b'Z', b"I"), Ok(Pay::Forward));
+        assert!(matches!(tracker.rest(), Rest::Busy));
+        assert_eq!(tracker.received(b'Z', b"I"), Ok(Pay::Forward));
+        assert!(at_boundary(&tracker));
+    }
+
+    #[test]
+    fn changes_of_two_errors_in_a_row_both_come_back() {
+        let mut tracker = Tracker::default();
+        for id in [1, 2] {
+            tracker.owe(Kind::Parse, Pay::Forward);
+            tracker.attach(Op::ServerPrepares(id));
+            tracker.client_sync();
+        }
+        let _ = pays(&mut tracker, &[(b'E', ERROR), (b'Z', b"I"), (b'E', ERROR)]);
+        assert_eq!(tracker.take_undone().len(), 2);
+    }
+
+    #[test]
+    fn an_error_of_a_batch_of_our_own_is_nobodys_business() {
+        let mut tracker = Tracker::default();
+        tracker.owe(Kind::Parse, Pay::Swallow);
+        assert!(tracker.only_own_unsynced());
+        tracker.owe(Kind::Sync, Pay::Swallow);
+        tracker.owe(Kind::Query, Pay::Forward);
+        let got = pays(
+            &mut tracker,
+            &[(b'E', ERROR), (b'Z', b"I"), (b'C', b""), (b'Z', b"I")],
+        );
+        let expected = [
+            Ok(Pay::Swallow),
+            Ok(Pay::Swallow),
+            Ok(Pay::Forward),
+            Ok(Pay::Forward),
+        ];
+        assert_eq!(got, expected);
+    }
+
+    #[test]
+    fn a_fatal_error_is_always_the_clients() {
+        let mut tracker = Tracker::default();
+        tracker.owe(Kind::Query, Pay::Swallow);
+        assert_eq!(
+            tracker.received(b'E', b"SFATAL\0VFATAL\0C57P01\0\0"),
+            Ok(Pay::Forward)
+        );
     }
 
     #[test]
@@ -648,7 +754,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cancelled_copy_with_an_early_sync_leaves_doubt() {
+    fn a_failed_copy_with_an_early_sync_leaves_doubt() {
         let mut tracker = Tracker::default();
         tracker.owe(Kind::Execute, Pay::Forward);
         tracker.client_sync();
