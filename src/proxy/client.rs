@@ -15,7 +15,7 @@ use std::task::{Context, Poll};
 use super::deadlines::Deadlines;
 use super::house::{Connected, House};
 use super::login::LoggedIn;
-use super::pin::{Forgetting, Pin};
+use super::pin::Pin;
 use super::upstream::MAX_FRAME;
 use super::wrap_up::wrap_up;
 use crate::config::PoolMode;
@@ -120,7 +120,9 @@ pub(super) struct Client {
     pub(super) pin: Pin,
     /// What it sent may drop all prepared statements: what a name stands for is
     /// known when everything is answered.
-    pub(super) forgetting: Forgetting,
+    pub(super) forgetting: bool,
+    /// What it has prepared or bound may do so when it is executed.
+    pub(super) may_forget: bool,
     /// The scan of a Query that has not arrived to its end.
     pub(super) scan: Option<Box<Scan>>,
     pub(super) application_name: Arc<str>,
@@ -158,7 +160,8 @@ impl Client {
             changed_catalog: false,
             has_local_settings: false,
             pin: Pin::No,
-            forgetting: Forgetting::No,
+            forgetting: false,
+            may_forget: false,
             scan: None,
             application_name: with.application_name,
             counts: Counts::default(),
@@ -500,6 +503,8 @@ impl Client {
     /// What held for one transaction is over.
     pub(super) fn transaction_ended(&mut self) {
         self.has_local_settings = false;
+        self.may_forget = false;
+        self.forgetting = false;
         if std::mem::take(&mut self.changed_catalog) {
             // Texts prepared meanwhile may have been about what was rolled back.
             self.shelf.pool().forget_statements();

@@ -27,13 +27,3 @@ impl Pin {
         }
     }
 }
-
-/// Has the client asked to drop prepared statements, so that names mean
-/// nothing until the server has answered?
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Forgetting {
-    No,
-    Maybe,
-    /// As `Maybe`, and the server was asked to answer.
-    Flushed,
-}

@@ -8,13 +8,13 @@
 use std::sync::Arc;
 
 use super::client::Client;
-use super::pin::{Forgetting, Pin};
+use super::pin::Pin;
 use super::statements::ensure;
 use super::upstream::Act;
 use crate::pool::Lease;
 use crate::session::sql::{Call, Verb, statement_call};
 use crate::session::statements::{Op, Statement};
-use crate::session::{Findings, Kind, Pay, TxStatus};
+use crate::session::{About, Findings, Kind, Pay, TxStatus};
 use crate::wire::frontend::{frame_into, sync};
 use crate::wire::run::Run;
 
@@ -25,9 +25,7 @@ const STAND_IN: &[u8] = b"_pwd";
 impl Client {
     /// What is about to run can do this to the session.
     pub(super) fn note(&mut self, lease: &mut Lease, can: Findings, run: &mut Run<'_>) {
-        if can.deallocates {
-            self.forgetting = Forgetting::Maybe;
-        }
+        self.may_forget |= can.deallocates;
         let pin = Pin::of(can);
         let first_local = can.local_settings && !self.has_local_settings;
         if first_local || (self.pin == Pin::No && pin != Pin::No) {
@@ -35,6 +33,14 @@ impl Client {
         }
         self.has_local_settings |= can.local_settings;
         self.pin = self.pin.max(pin);
+    }
+
+    /// Something is executed that may have been found to drop statements.
+    #[inline]
+    pub(super) fn executes(&mut self) {
+        if self.may_forget {
+            self.forgetting = true;
+        }
     }
 
     /// What we have sent ahead ends with a Sync of ours: should it fail, the
@@ -58,7 +64,7 @@ impl Client {
         }
         missing.retain(|statement| !lease.statements.touch(statement.id));
         for statement in missing {
-            ensure(lease, &statement, run);
+            ensure(lease, &statement, b"", run);
         }
     }
 
@@ -75,9 +81,10 @@ impl Client {
         let Some(call) = call else {
             if !lease.tracker.skipping() {
                 self.note(lease, found, run);
+                self.executes();
                 self.end_own_segment(lease, run);
             }
-            self.loses_unnamed(lease, 0);
+            self.loses_unnamed(lease, About::default());
             return Act::Pass;
         };
         let Ok(known) = self.lookup(lease, &call.name, run) else {
@@ -88,11 +95,12 @@ impl Client {
             ..found
         };
         self.note(lease, found, run);
+        self.executes();
         match known {
             Some(statement) => self.call_by_sql(lease, &call, &statement, sql, run),
             None => {
                 self.end_own_segment(lease, run);
-                self.loses_unnamed(lease, 0);
+                self.loses_unnamed(lease, About::default());
                 self.follow_sql_name(lease, &call);
                 Act::Pass
             }
@@ -131,12 +139,12 @@ impl Client {
             }
             Verb::Execute | Verb::Prepare => {
                 self.note(lease, statement.can, run);
-                ensure(lease, statement, run);
+                ensure(lease, statement, &call.name, run);
                 server_name.as_bytes()
             }
         };
         self.end_own_segment(lease, run);
-        self.loses_unnamed(lease, statement.id);
+        self.loses_unnamed(lease, About::new(statement.id, &call.name));
         if call.verb == Verb::Deallocate {
             self.set_name(lease, &call.name, None);
         }

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use super::client::{Client, End};
-use super::pin::{Forgetting, Pin};
+use super::pin::Pin;
 use super::upstream::Act;
 use crate::config::PoolMode;
 use crate::pool::Lease;
 use crate::session::statements::{ClientStatements, Op, Statement, UNNAMED_NONE, Unnamed, private};
-use crate::session::{Kind, Pay, Scan, TxStatus};
+use crate::session::{About, Kind, Pay, Scan, TxStatus};
 use crate::wire::frame::{HEADER, Header};
 use crate::wire::frontend::{bind_names, flush, frame_into, parse_parts, target};
 use crate::wire::run::Run;
@@ -33,7 +33,7 @@ const MAX_HELD_BYTES: usize = 8 << 20;
 impl Client {
     /// A simple Query: the unnamed statement is lost, even if it fails.
     #[inline]
-    pub(super) fn loses_unnamed(&mut self, lease: &mut Lease, about: u64) {
+    pub(super) fn loses_unnamed(&mut self, lease: &mut Lease, about: About) {
         if lease.tracker.skipping() {
             return;
         }
@@ -167,8 +167,10 @@ impl Client {
             .cloned()
         {
             // PostgreSQL itself says that the name is taken.
-            ensure(lease, &taken, run);
-            lease.tracker.owe_about(Kind::Parse, Pay::Forward, taken.id);
+            ensure(lease, &taken, name, run);
+            lease
+                .tracker
+                .owe_about(Kind::Parse, Pay::Forward, About::new(taken.id, name));
             parse_into(run.insert(), &taken, rest);
             return Act::Drop;
         }
@@ -189,7 +191,7 @@ impl Client {
             make_room(lease, run);
             lease
                 .tracker
-                .owe_about(Kind::Parse, Pay::Forward, statement.id);
+                .owe_about(Kind::Parse, Pay::Forward, About::new(statement.id, name));
             prepares(lease, &statement);
             parse_into(run.insert(), &statement, &statement.parse);
         }
@@ -242,10 +244,10 @@ impl Client {
             lease.tracker.owe(Kind::Bind, Pay::Forward);
             return Ok(Act::Pass);
         };
-        ensure(lease, &statement, run);
+        ensure(lease, &statement, name, run);
         lease
             .tracker
-            .owe_about(Kind::Bind, Pay::Forward, statement.id);
+            .owe_about(Kind::Bind, Pay::Forward, About::new(statement.id, name));
         let server_name = statement.server_name();
         let server_name = server_name.as_bytes();
         // Only the name is replaced; what follows it streams.
@@ -283,16 +285,15 @@ impl Client {
     /// False while the server may be forgetting all statements: it is asked to
     /// answer, and what comes next waits.
     fn knows_its_names(&mut self, lease: &mut Lease, run: &mut Run<'_>) -> bool {
-        if self.forgetting == Forgetting::No {
+        if !self.forgetting {
             return true;
         }
         if !lease.tracker.owes() {
-            self.forgetting = Forgetting::No;
+            self.forgetting = false;
             return true;
         }
-        if self.forgetting == Forgetting::Maybe && lease.tracker.unsynced() {
+        if lease.tracker.unsynced() {
             run.insert().extend_from_slice(&flush());
-            self.forgetting = Forgetting::Flushed;
         }
         false
     }
@@ -328,9 +329,11 @@ impl Client {
             lease.tracker.owe(Kind::DescribeStatement, Pay::Forward);
             return Ok(Act::Pass);
         };
-        ensure(lease, &statement, run);
+        ensure(lease, &statement, name, run);
         let kind = Kind::DescribeStatement;
-        lease.tracker.owe_about(kind, Pay::Forward, statement.id);
+        lease
+            .tracker
+            .owe_about(kind, Pay::Forward, About::new(statement.id, name));
         let server_name = statement.server_name();
         frame_into(run.insert(), b'D', &[b"S", server_name.as_bytes(), b"\0"]);
         Ok(Act::Drop)
@@ -432,14 +435,19 @@ impl Client {
 
 /// Prepares the statement on the server, unless it is there: its reply is
 /// swallowed, and the client's own message follows in the same write.
-pub(super) fn ensure(lease: &mut Lease, statement: &Arc<Statement>, run: &mut Run<'_>) {
+pub(super) fn ensure(
+    lease: &mut Lease,
+    statement: &Arc<Statement>,
+    name: &[u8],
+    run: &mut Run<'_>,
+) {
     if lease.statements.touch(statement.id) {
         return;
     }
     make_room(lease, run);
     lease
         .tracker
-        .owe_about(Kind::Parse, Pay::Swallow, statement.id);
+        .owe_about(Kind::Parse, Pay::Swallow, About::new(statement.id, name));
     prepares(lease, statement);
     parse_into(run.insert(), statement, &statement.parse);
 }

@@ -6,7 +6,7 @@ use super::client::{Client, End, Fate};
 use super::pin::Pin;
 use crate::config::PoolMode;
 use crate::pool::Lease;
-use crate::session::{Findings, Kind, Pay, Scan, SyncFate};
+use crate::session::{About, Findings, Kind, Pay, Scan, SyncFate};
 use crate::wire::frame::{self, Header};
 use crate::wire::frontend::flush;
 use crate::wire::run::Run;
@@ -130,7 +130,10 @@ impl Client {
                 tracker.owe(Kind::FunctionCall, Pay::Forward);
                 self.pin = self.pin.max(pin_of_function(frame));
             }
-            b'E' => tracker.owe(Kind::Execute, Pay::Forward),
+            b'E' => {
+                tracker.owe(Kind::Execute, Pay::Forward);
+                self.executes();
+            }
             b'S' => match tracker.client_sync() {
                 SyncFate::Forward => {}
                 SyncFate::Hold => return Ok(Act::Drop),
@@ -163,18 +166,18 @@ impl Client {
         let mut scan = Scan::default();
         scan.feed(text);
         self.scan = Some(Box::new(scan));
-        self.loses_unnamed(lease, 0);
+        self.loses_unnamed(lease, About::default());
         Act::Pass
     }
 
     fn whole_query(&mut self, lease: &mut Lease, text: &[u8], run: &mut Run<'_>) -> Act {
         if self.mode == PoolMode::Session {
-            self.loses_unnamed(lease, 0);
+            self.loses_unnamed(lease, About::default());
             return Act::Pass;
         }
         let found = Scan::of(text);
         if found == Findings::default() && !may_call_statement(text) {
-            self.loses_unnamed(lease, 0);
+            self.loses_unnamed(lease, About::default());
             return Act::Pass;
         }
         self.query_about_statements(lease, text, found, run)

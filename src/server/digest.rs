@@ -2,7 +2,7 @@
 
 use super::Server;
 use crate::session::statements::{ClientStatements, ServerName};
-use crate::session::{Pay, TxStatus, Violation};
+use crate::session::{About, Pay, TxStatus, Violation};
 use crate::wire::run::{Forward, Run};
 use crate::wire::{backend, frame};
 
@@ -129,8 +129,11 @@ impl Server {
             }
             let here = header.total.min(rest.len());
             let bytes = rest.get(..here).unwrap_or_default();
-            let about = self.tracker.statement_of_head();
+            let about = self.tracker.head_is_about();
             let forwarded = self.judge(header.tag, bytes, digest)?;
+            if header.tag == b'E' && about.id != 0 {
+                self.forget_if_unknown(about.id, bytes);
+            }
             if forwarded {
                 match self.in_clients_words(header.tag, about, bytes, names) {
                     Some(renamed) if whole => run.insert().extend_from_slice(&renamed),
@@ -198,22 +201,31 @@ impl Server {
         }
     }
 
+    /// A statement that was believed to be there is not: a function has dropped
+    /// it, say.
+    fn forget_if_unknown(&mut self, id: u64, bytes: &[u8]) {
+        let body = bytes.get(frame::HEADER..).unwrap_or_default();
+        if backend::sqlstate_of(body) == Some(b"26000") {
+            self.statements.remove(id);
+        }
+    }
+
     /// An error about a message that named statement `about` under its name
     /// on the server, with the client's own name for it.
     fn in_clients_words(
         &self,
         tag: u8,
-        about: u64,
+        about: About,
         bytes: &[u8],
         names: Option<&ClientStatements>,
     ) -> Option<Vec<u8>> {
-        if tag != b'E' || about == 0 {
+        if tag != b'E' || about.id == 0 {
             return None;
         }
         let name = names
             .and_then(|names| names.name_of(about))
             .or_else(|| self.tracker.undone_name_of(about))?;
-        let ours = [b"\"", ServerName::of(about).as_bytes(), b"\""].concat();
+        let ours = [b"\"", ServerName::of(about.id).as_bytes(), b"\""].concat();
         let at = bytes
             .windows(ours.len())
             .position(|window| window == ours)?;

@@ -51,13 +51,42 @@ pub enum Pay {
     Answer,
 }
 
+/// The statement that a message names under its name on the server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct About {
+    /// Its identity; 0: the message names none.
+    pub id: u64,
+    /// A hash of the name that the client has for it.
+    pub name: u32,
+}
+
+impl About {
+    /// Statement `id`, which the client calls `name`.
+    #[must_use]
+    pub fn new(id: u64, name: &[u8]) -> Self {
+        Self {
+            id,
+            name: hash_of(name),
+        }
+    }
+
+    /// Is this the name that the client used?
+    #[must_use]
+    pub fn is_called(self, name: &[u8]) -> bool {
+        self.name == hash_of(name)
+    }
+}
+
+fn hash_of(name: &[u8]) -> u32 {
+    let fold = |hash: u32, byte: &u8| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
+    name.iter().fold(0x811c_9dc5, fold)
+}
+
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Owed {
     pub kind: Kind,
     pub pay: Pay,
-    /// The statement that it names on the server in place of the client's
-    /// name for it; 0: none.
-    pub statement: u64,
+    pub about: About,
     /// How many entries of the ops queue belong to this one.
     ops: u8,
 }
@@ -103,11 +132,11 @@ impl OwedQueue {
     }
 
     #[inline]
-    pub fn push(&mut self, kind: Kind, pay: Pay, statement: u64) {
+    pub fn push(&mut self, kind: Kind, pay: Pay, about: About) {
         self.entries.push_back(Owed {
             kind,
             pay,
-            statement,
+            about,
             ops: 0,
         });
     }

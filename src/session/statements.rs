@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use super::owed::About;
 use super::scan::{Findings, Scan};
 
 /// Every name that pgweave gives to a statement on a server begins so.
@@ -198,13 +199,16 @@ impl ClientStatements {
         statement.users.load(Ordering::Relaxed) <= 1
     }
 
-    /// The client's own name for what a server calls `id`.
+    /// The client's own name for the statement that a message was about.
     #[must_use]
-    pub fn name_of(&self, id: u64) -> Option<&[u8]> {
-        self.names
+    pub fn name_of(&self, about: About) -> Option<&[u8]> {
+        let is_it =
+            |name: &[u8], statement: &Statement| statement.id == about.id && about.is_called(name);
+        let found = self
+            .names
             .iter()
-            .find(|(_, statement)| statement.id == id)
-            .map(|(name, _)| &**name)
+            .find(|(name, statement)| is_it(name, statement));
+        found.map(|(name, _)| &**name)
     }
 
     /// Shows every statement that a name stands for.
@@ -474,7 +478,8 @@ mod tests {
         assert!(one.is_last_user(&statement));
         two.set(b"t", Some(Arc::clone(&statement)));
         assert!(!one.is_last_user(&statement));
-        assert_eq!(two.name_of(statement.id), Some(&b"t"[..]));
+        assert_eq!(two.name_of(About::new(statement.id, b"t")), Some(&b"t"[..]));
+        assert_eq!(two.name_of(About::new(statement.id, b"s")), None);
         drop(two);
         assert!(one.is_last_user(&statement));
     }

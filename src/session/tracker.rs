@@ -13,7 +13,7 @@
 //! Source: `protocol-flow.html#PROTOCOL-FLOW-EXT-QUERY` and
 //! `protocol-flow.html#PROTOCOL-COPY`.
 
-use super::owed::{Kind, OwedQueue, Pay};
+use super::owed::{About, Kind, OwedQueue, Pay};
 use super::statements::Op;
 use crate::wire::backend;
 
@@ -207,20 +207,20 @@ impl Tracker {
     /// without being sent). While the server skips to Sync it owes nothing.
     #[inline]
     pub fn owe(&mut self, kind: Kind, pay: Pay) {
-        self.owe_about(kind, pay, 0);
+        self.owe_about(kind, pay, About::default());
     }
 
     /// The same for a message that names this statement under its name on the
     /// server.
     #[inline]
-    pub fn owe_about(&mut self, kind: Kind, pay: Pay, statement: u64) {
+    pub fn owe_about(&mut self, kind: Kind, pay: Pay, about: About) {
         if kind == Kind::Sync {
             self.skipping = false;
         }
         if self.skipping {
             return;
         }
-        self.owed.push(kind, pay, statement);
+        self.owed.push(kind, pay, about);
         if kind.ends_with_ready() {
             self.unsynced = false;
             self.client_unsynced = false;
@@ -259,7 +259,8 @@ impl Tracker {
         if self.owed.is_empty() || self.skipping {
             return false;
         }
-        self.owed.push(Kind::CopyEnd, Pay::Swallow, 0);
+        self.owed
+            .push(Kind::CopyEnd, Pay::Swallow, About::default());
         true
     }
 
@@ -293,22 +294,22 @@ impl Tracker {
         self.doubt = true;
     }
 
-    /// The statement that the message whose reply is next named on the server;
-    /// 0: none.
+    /// The statement that the message whose reply comes next is about.
+    #[inline]
     #[must_use]
-    pub fn statement_of_head(&self) -> u64 {
-        self.owed.head().map_or(0, |head| head.statement)
+    pub fn head_is_about(&self) -> About {
+        self.owed.head().map_or(About::default(), |head| head.about)
     }
 
     /// The name by which a client knew a statement before changes that did not
     /// come to pass.
     #[must_use]
-    pub fn undone_name_of(&self, id: u64) -> Option<&[u8]> {
+    pub fn undone_name_of(&self, about: About) -> Option<&[u8]> {
         self.undone.iter().find_map(|(op, _)| match op {
             Op::ClientName {
                 name,
                 before: Some(before),
-            } if before.id == id => Some(&**name),
+            } if before.id == about.id && about.is_called(name) => Some(&**name),
             _ => None,
         })
     }

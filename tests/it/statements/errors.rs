@@ -1,7 +1,7 @@
 //! Named statements: errors are PostgreSQL's, in their place, and tell the
 //! client's own names.
 
-use super::{closed, described, go, prepare, run};
+use super::{described, go, prepare, run};
 use crate::support::differential::{A, B, script};
 use crate::support::frames::{bind, close, describe, execute, parse, parse_typed, query, sync};
 
@@ -227,40 +227,6 @@ fn a_failed_transaction_refuses_to_run_what_was_prepared_before() {
         .ask(A, described("s1"), 1)
         .ask(A, [close(b'S', "s1"), sync()].concat(), 1)
         .query(A, "ROLLBACK")
-        .ask(A, run("s1"), 1)
-        .run();
-}
-
-#[test]
-fn a_failed_transaction_describes_what_returns_no_rows() {
-    script()
-        .setup("CREATE TABLE t (x int)")
-        .ask(A, prepare("ins", "INSERT INTO t VALUES ($1)"), 1)
-        .ask(B, prepare("c", "COMMIT"), 1)
-        .query(A, "BEGIN")
-        .query(A, "SELECT 1/0")
-        .ask(A, described("ins"), 1)
-        .query(A, "ROLLBACK")
-        .query(B, "BEGIN")
-        .query(B, "SELECT 1/0")
-        .ask(B, described("c"), 1)
-        .ask(B, run("c"), 1)
-        .run();
-}
-
-#[test]
-fn a_failed_transaction_knows_its_names_first() {
-    script()
-        .ask(A, prepare("s1", "SELECT 1"), 1)
-        .ask(A, prepare("e", ""), 1)
-        .query(A, "BEGIN")
-        .query(A, "SELECT 1/0")
-        .ask(A, prepare("s1", "ROLLBACK"), 1)
-        .ask(A, prepare("s1", ""), 1)
-        .ask(A, run("nope"), 1)
-        .ask(A, run("e"), 1)
-        .query(A, "ROLLBACK")
-        .ask(A, closed("s1"), 1)
         .ask(A, run("s1"), 1)
         .run();
 }
