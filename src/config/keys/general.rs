@@ -56,7 +56,7 @@ static LISTENING: &[Setting<General>] = &[
     setting!(
         max_packet_size,
         between(1_024, 2_147_483_647),
-        "The largest message, in bytes, that a client or server may send. Messages pass through \
+        "The largest message, in bytes, that a client may send; at most 1 GiB, PostgreSQL's own bound. Messages pass through \
          in pieces whatever their size, so a large value costs no memory."
     ),
 ];
@@ -145,8 +145,8 @@ static SERVERS: &[Setting<General>] = &[
     setting!(
         server_idle_timeout,
         OR_ZERO,
-        "How long a server connection may stay unused before it is closed, unless \
-         `min_pool_size` keeps it. 0 means for ever."
+        "How long a server connection may stay unused before it is closed; \
+         what `min_pool_size` asks for is opened anew. 0 means for ever."
     ),
     setting!(
         server_check_delay,
