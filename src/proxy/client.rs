@@ -102,6 +102,8 @@ pub(super) struct Client {
     /// Bytes of the frame under way that are still to come.
     pub(super) body_left: usize,
     pub(super) body_fate: Fate,
+    /// A reply is owed for it.
+    pub(super) body_owes: bool,
     /// A Flush was sent to make room for more owed replies.
     pub(super) flushed_for_room: bool,
     /// `max_packet_size`, in bytes.
@@ -151,6 +153,7 @@ impl Client {
             inbox: with.ahead,
             body_left: 0,
             body_fate: Fate::Drop,
+            body_owes: false,
             flushed_for_room: false,
             max_frame: house.config().general.max_packet_size.min(MAX_FRAME),
             refusal: Refusal::None,
@@ -190,7 +193,10 @@ impl Client {
         self.flush_counts();
         let mid_frame = self.body_left > 0 && self.body_fate == Fate::Pass;
         let mid_reply = matches!(&self.service, Service::Leased(lease) if lease.mid_reply());
-        if let Service::Leased(lease) = std::mem::replace(&mut self.service, Service::Idle) {
+        if let Service::Leased(mut lease) = std::mem::replace(&mut self.service, Service::Idle) {
+            if mid_frame && self.body_owes {
+                lease.tracker.newest_is_cut_off();
+            }
             // What runs outside of a transaction block would be done to its end.
             let orderly =
                 matches!(end, End::Terminated) && lease.tracker.status() == TxStatus::Idle;

@@ -49,7 +49,7 @@ impl Client {
             // The server has closed; what it said last is still to be read.
             server.give_up_sending();
         }
-        server.mid_frame |= self.body_left > 0 && self.body_fate == Fate::Pass;
+        server.mid_frame = self.body_left > 0 && self.body_fate == Fate::Pass;
         let at = walked?;
         self.inbox = bytes.get(at..).unwrap_or_default().to_vec();
         if lease.tracker.has_answers() && !lease.mid_reply() {
@@ -106,6 +106,7 @@ impl Client {
             }
             self.body_left = header.total - here;
             self.body_fate = fate;
+            self.body_owes = matches!(header.tag, b'Q' | b'F' | b'P' | b'B' | b'D' | b'C' | b'E');
             at += here;
         }
         Ok(at)

@@ -163,6 +163,14 @@ impl OwedQueue {
         }
     }
 
+    /// The newest entry's message will never be sent to its end.
+    pub fn pop_newest(&mut self) -> Option<Kind> {
+        let entry = self.entries.pop_back()?;
+        let keep = self.ops.len().saturating_sub(usize::from(entry.ops));
+        self.ops.truncate(keep);
+        Some(entry.kind)
+    }
+
     /// The statement changes of a head that failed but is still to be answered
     /// to its end, the newest first.
     pub fn take_head_ops(&mut self) -> Vec<(Op, bool)> {

@@ -231,6 +231,12 @@ impl Tracker {
         }
     }
 
+    /// The message just owed will never be sent to its end: no reply comes.
+    pub fn newest_is_cut_off(&mut self) {
+        let ended = self.owed.pop_newest().is_some_and(Kind::ends_with_ready);
+        self.segments_sent -= u64::from(ended);
+    }
+
     /// Hangs a statement change on the message just owed: it holds when that
     /// is paid, and comes back from [`Tracker::take_undone`] when it is not.
     pub fn attach(&mut self, op: Op) {
@@ -631,6 +637,17 @@ mod tests {
             tracker.received(b'E', b"SFATAL\0VFATAL\0C57P01\0\0"),
             Ok(Pay::Forward)
         );
+    }
+
+    #[test]
+    fn a_message_cut_off_is_not_waited_for() {
+        let mut tracker = Tracker::default();
+        tracker.owe(Kind::Query, Pay::Forward);
+        tracker.owe(Kind::Query, Pay::Forward);
+        tracker.newest_is_cut_off();
+        assert!(tracker.owes() && tracker.in_last_segment());
+        assert_eq!(tracker.received(b'Z', b"I"), Ok(Pay::Forward));
+        assert!(!tracker.owes() && tracker.settled());
     }
 
     #[test]
