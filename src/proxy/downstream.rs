@@ -58,9 +58,16 @@ impl Client {
             return;
         };
         let undone = lease.tracker.take_undone();
-        for (op, failed_itself) in &undone {
-            lease.undo(op, *failed_itself);
+        // The newest first, each on both sides.
+        for (op, failed_itself) in undone {
+            if let Service::Leased(lease) = &mut self.service {
+                lease.undo(&op);
+            }
+            self.undo(op, failed_itself);
         }
+        let Service::Leased(lease) = &mut self.service else {
+            return;
+        };
         if digest.deallocated_all {
             lease.statements.clear();
             if let Some(names) = &mut self.names {
@@ -86,9 +93,6 @@ impl Client {
         }
         if lease.tracker.take_held_sync() {
             lease.outbox.push(&frontend::sync());
-        }
-        for (op, failed_itself) in undone {
-            self.undo(op, failed_itself);
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::client::{Client, End};
+use super::client::{Client, End, Service};
 use super::pin::Pin;
 use super::upstream::Act;
 use crate::config::PoolMode;
@@ -236,8 +236,11 @@ impl Client {
         if let Some(statement) = &known {
             self.note(lease, statement.can, run);
         }
-        if name.is_empty() && !self.agree_on_unnamed(lease, run) {
-            return Ok(Act::Hold);
+        if name.is_empty() {
+            if !self.agree_on_unnamed(lease, run) {
+                return Ok(Act::Hold);
+            }
+            self.may_forget |= self.unnamed.deallocates();
         }
         let Some(statement) = known else {
             // Nothing of that name: PostgreSQL says so itself.
@@ -408,6 +411,17 @@ impl Client {
         true
     }
 
+    /// The unnamed statement is what it was, unless it has been replaced since.
+    fn restore(&mut self, was: (Unnamed, u64)) {
+        let Service::Leased(lease) = &mut self.service else {
+            return;
+        };
+        if let Some((before, mark)) = lease.tracker.inherit_unnamed(was) {
+            self.unnamed = before;
+            lease.unnamed = mark;
+        }
+    }
+
     /// Takes back what the server did not do.
     pub(super) fn undo(&mut self, op: Op, failed_itself: bool) {
         match op {
@@ -417,9 +431,8 @@ impl Client {
                 }
             }
             // A failed Parse has destroyed what was there; a skipped one not.
-            Op::Unnamed { before, .. } => {
-                self.unnamed = if failed_itself { Unnamed::None } else { before };
-            }
+            Op::Unnamed { .. } if failed_itself => self.restore((Unnamed::None, UNNAMED_NONE)),
+            Op::Unnamed { before, mark } => self.restore((before, mark)),
             Op::SqlName { name, before } => {
                 if let Some(names) = &mut self.names {
                     let _ = match before {

@@ -224,7 +224,7 @@ impl Server {
         }
         let name = names
             .and_then(|names| names.name_of(about))
-            .or_else(|| self.tracker.undone_name_of(about))?;
+            .or_else(|| self.tracker.earlier_name_of(about))?;
         let ours = [b"\"", ServerName::of(about.id).as_bytes(), b"\""].concat();
         let at = bytes
             .windows(ours.len())

@@ -20,7 +20,7 @@ pub use settle::Unsettled;
 
 use crate::net::{Outbox, Stream};
 use crate::session::Tracker;
-use crate::session::statements::{Op, ServerStatements, UNNAMED_NONE, UNNAMED_UNKNOWN};
+use crate::session::statements::{Op, ServerStatements, UNNAMED_UNKNOWN};
 
 /// A logged-in server connection.
 ///
@@ -54,18 +54,16 @@ pub struct Server {
 }
 
 impl Server {
-    /// Takes back a statement change on this side that did not come to pass;
-    /// `failed_itself`: the very message failed, it was not skipped.
-    pub fn undo(&mut self, op: &Op, failed_itself: bool) {
+    /// Takes back a statement change on this side that did not come to pass.
+    pub fn undo(&mut self, op: &Op) {
         match op {
             Op::ServerPrepares(id) => {
                 self.statements.remove(*id);
             }
             Op::ServerForgets(statement) => self.statements.insert(Arc::clone(statement)),
             Op::UnnamedAgrees => self.unnamed = UNNAMED_UNKNOWN,
-            Op::Unnamed { .. } if failed_itself => self.unnamed = UNNAMED_NONE,
-            Op::Unnamed { mark, .. } => self.unnamed = *mark,
-            Op::ClientName { .. } | Op::SqlName { .. } => {}
+            // Undone where the client's side of it is.
+            Op::ClientName { .. } | Op::SqlName { .. } | Op::Unnamed { .. } => {}
         }
     }
 

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use super::statements::Op;
+use super::statements::{Op, Unnamed};
 
 /// The message whose reply is owed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,7 +115,25 @@ impl OwedQueue {
         self.entries.len()
     }
 
-    /// Statement changes that hang on the entries.
+    /// An unnamed statement was not replaced after all. If it has been replaced
+    /// again since, that is what the next change now replaces; else the state
+    /// to go back to comes back.
+    pub fn inherit_unnamed(&mut self, was: (Unnamed, u64)) -> Option<(Unnamed, u64)> {
+        for op in &mut self.ops {
+            if let Op::Unnamed { before, mark } = op {
+                (*before, *mark) = was;
+                return None;
+            }
+        }
+        Some(was)
+    }
+
+    /// The changes themselves, the oldest first.
+    pub fn pending(&self) -> impl Iterator<Item = &Op> {
+        self.ops.iter()
+    }
+
+    /// How many statement changes hang on the entries.
     #[inline]
     pub fn changes(&self) -> usize {
         self.ops.len()

@@ -351,6 +351,8 @@ pub enum Unnamed {
         version: u64,
         /// Text, NUL, parameter types.
         parse: Box<[u8]>,
+        /// It may drop prepared statements when it is executed.
+        deallocates: bool,
     },
     /// Too long to be kept: only the server connection in use has it, and the
     /// client keeps that.
@@ -370,7 +372,21 @@ impl Unnamed {
         Self::Kept {
             version: NEXT_VERSION.fetch_add(1, Ordering::Relaxed),
             parse: parse.into(),
+            deallocates: Scan::of(parse).deallocates,
         }
+    }
+
+    /// May it drop prepared statements when it is executed?
+    #[must_use]
+    pub fn deallocates(&self) -> bool {
+        matches!(
+            self,
+            Unnamed::OnServer
+                | Unnamed::Kept {
+                    deallocates: true,
+                    ..
+                }
+        )
     }
 
     /// What a server connection that has it is marked with.

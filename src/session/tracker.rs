@@ -14,7 +14,7 @@
 //! `protocol-flow.html#PROTOCOL-COPY`.
 
 use super::owed::{About, Kind, OwedQueue, Pay};
-use super::statements::Op;
+use super::statements::{Op, Unnamed};
 use crate::wire::backend;
 
 /// Most replies that may be owed at once. A client that sends more waits:
@@ -307,11 +307,18 @@ impl Tracker {
         self.owed.head().map_or(About::default(), |head| head.about)
     }
 
+    /// An unnamed statement was not replaced after all: what it was before, to
+    /// be restored unless a later change, still unsettled, takes it over.
+    pub fn inherit_unnamed(&mut self, was: (Unnamed, u64)) -> Option<(Unnamed, u64)> {
+        self.owed.inherit_unnamed(was)
+    }
+
     /// The name by which a client knew a statement before changes that did not
-    /// come to pass.
+    /// come to pass, or are not settled yet.
     #[must_use]
-    pub fn undone_name_of(&self, about: About) -> Option<&[u8]> {
-        self.undone.iter().find_map(|(op, _)| match op {
+    pub fn earlier_name_of(&self, about: About) -> Option<&[u8]> {
+        let undone = self.undone.iter().map(|(op, _)| op);
+        undone.chain(self.owed.pending()).find_map(|op| match op {
             Op::ClientName {
                 name,
                 before: Some(before),
