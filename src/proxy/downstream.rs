@@ -59,11 +59,11 @@ impl Client {
         };
         let undone = lease.tracker.take_undone();
         // The newest first, each on both sides.
-        for (op, failed_itself) in undone {
+        for op in undone {
             if let Service::Leased(lease) = &mut self.service {
                 lease.undo(&op);
             }
-            self.undo(op, failed_itself);
+            self.undo(op);
         }
         let Service::Leased(lease) = &mut self.service else {
             return;

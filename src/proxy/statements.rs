@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::client::{Client, End, Service};
+use super::client::{Client, End};
 use super::pin::Pin;
 use super::upstream::Act;
 use crate::config::PoolMode;
@@ -411,28 +411,15 @@ impl Client {
         true
     }
 
-    /// The unnamed statement is what it was, unless it has been replaced since.
-    fn restore(&mut self, was: (Unnamed, u64)) {
-        let Service::Leased(lease) = &mut self.service else {
-            return;
-        };
-        if let Some((before, mark)) = lease.tracker.inherit_unnamed(was) {
-            self.unnamed = before;
-            lease.unnamed = mark;
-        }
-    }
-
     /// Takes back what the server did not do.
-    pub(super) fn undo(&mut self, op: Op, failed_itself: bool) {
+    pub(super) fn undo(&mut self, op: Op) {
         match op {
             Op::ClientName { name, before } => {
                 if let Some(names) = &mut self.names {
                     names.set(&name, before);
                 }
             }
-            // A failed Parse has destroyed what was there; a skipped one not.
-            Op::Unnamed { .. } if failed_itself => self.restore((Unnamed::None, UNNAMED_NONE)),
-            Op::Unnamed { before, mark } => self.restore((before, mark)),
+            Op::Unnamed { before, .. } => self.unnamed = before,
             Op::SqlName { name, before } => {
                 if let Some(names) = &mut self.names {
                     let _ = match before {

@@ -62,8 +62,8 @@ impl Server {
             }
             Op::ServerForgets(statement) => self.statements.insert(Arc::clone(statement)),
             Op::UnnamedAgrees => self.unnamed = UNNAMED_UNKNOWN,
-            // Undone where the client's side of it is.
-            Op::ClientName { .. } | Op::SqlName { .. } | Op::Unnamed { .. } => {}
+            Op::Unnamed { mark, .. } => self.unnamed = *mark,
+            Op::ClientName { .. } | Op::SqlName { .. } => {}
         }
     }
 

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::{Digest, Server, cancel};
 use crate::net::scratch;
-use crate::session::statements::{Op, UNNAMED_NONE, UNNAMED_UNKNOWN};
+use crate::session::statements::UNNAMED_NONE;
 use crate::session::{Boundary, Kind, Pay, Rest, TxStatus};
 use crate::wire::frontend;
 
@@ -182,11 +182,8 @@ impl Server {
             Poll::Ready(Ok(self.digest(bytes, &mut scratch.write, None)))
         });
         let digest = ready!(digest)?;
-        for (op, _) in self.tracker.take_undone() {
+        for op in self.tracker.take_undone() {
             self.undo(&op);
-            if matches!(op, Op::Unnamed { .. }) {
-                self.unnamed = UNNAMED_UNKNOWN;
-            }
         }
         if digest.deallocated_all {
             self.statements.clear();

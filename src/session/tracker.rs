@@ -14,7 +14,7 @@
 //! `protocol-flow.html#PROTOCOL-COPY`.
 
 use super::owed::{About, Kind, OwedQueue, Pay};
-use super::statements::{Op, Unnamed};
+use super::statements::{Op, UNNAMED_NONE, Unnamed};
 use crate::wire::backend;
 
 /// Most replies that may be owed at once. A client that sends more waits:
@@ -90,7 +90,7 @@ pub struct Tracker {
     /// Segments (up to Sync, Query or FunctionCall) sent and finished so far.
     segments_sent: u64,
     segments_done: u64,
-    undone: Vec<(Op, bool)>,
+    undone: Vec<Op>,
 }
 
 impl Default for Tracker {
@@ -287,10 +287,8 @@ impl Tracker {
         release
     }
 
-    /// Statement changes that did not come to pass, the newest first, each
-    /// with whether the failing message itself carried it (else it was
-    /// skipped).
-    pub fn take_undone(&mut self) -> Vec<(Op, bool)> {
+    /// Statement changes that did not come to pass, the newest first.
+    pub fn take_undone(&mut self) -> Vec<Op> {
         std::mem::take(&mut self.undone)
     }
 
@@ -307,17 +305,11 @@ impl Tracker {
         self.owed.head().map_or(About::default(), |head| head.about)
     }
 
-    /// An unnamed statement was not replaced after all: what it was before, to
-    /// be restored unless a later change, still unsettled, takes it over.
-    pub fn inherit_unnamed(&mut self, was: (Unnamed, u64)) -> Option<(Unnamed, u64)> {
-        self.owed.inherit_unnamed(was)
-    }
-
     /// The name by which a client knew a statement before changes that did not
     /// come to pass, or are not settled yet.
     #[must_use]
     pub fn earlier_name_of(&self, about: About) -> Option<&[u8]> {
-        let undone = self.undone.iter().map(|(op, _)| op);
+        let undone = self.undone.iter();
         undone.chain(self.owed.pending()).find_map(|op| match op {
             Op::ClientName {
                 name,
@@ -441,9 +433,26 @@ impl Tracker {
     }
 
     /// Changes that did not come to pass go before those of earlier errors.
-    fn put_back(&mut self, mut newest: Vec<(Op, bool)>) {
-        newest.append(&mut self.undone);
-        self.undone = newest;
+    fn put_back(&mut self, newest: Vec<(Op, bool)>) {
+        let mut undone = Vec::with_capacity(newest.len());
+        for (op, failed_itself) in newest {
+            undone.extend(self.still_to_undo(op, failed_itself));
+        }
+        undone.append(&mut self.undone);
+        self.undone = undone;
+    }
+
+    /// An unnamed statement that has been replaced again since is what that
+    /// change, still unsettled, now goes back to. A failed Parse has destroyed
+    /// what was there; a skipped one not.
+    fn still_to_undo(&mut self, op: Op, failed_itself: bool) -> Option<Op> {
+        let (before, mark) = match op {
+            Op::Unnamed { .. } if failed_itself => (Unnamed::None, UNNAMED_NONE),
+            Op::Unnamed { before, mark } => (before, mark),
+            op => return Some(op),
+        };
+        let (before, mark) = self.owed.inherit_unnamed((before, mark))?;
+        Some(Op::Unnamed { before, mark })
     }
 
     fn error(&mut self, body: &[u8]) -> Pay {
@@ -721,15 +730,9 @@ mod tests {
         let undone: Vec<_> = tracker
             .take_undone()
             .into_iter()
-            .map(|(op, own)| (format!("{op:?}"), own))
+            .map(|op| format!("{op:?}"))
             .collect();
-        assert_eq!(
-            undone,
-            [
-                ("ServerPrepares(3)".to_owned(), false),
-                ("ServerPrepares(2)".to_owned(), true)
-            ]
-        );
+        assert_eq!(undone, ["ServerPrepares(3)", "ServerPrepares(2)"]);
         let _ = pays(&mut tracker, &[(b'Z', b"I"), (b'1', b"")]);
         assert!(tracker.take_undone().is_empty());
     }
