@@ -474,6 +474,6 @@ fn once_more(opened: &mut u32) -> Result<(), PgError> {
 }
 
 fn waited_too_long() -> PgError {
-    PgError::fatal("08P01", "query_wait_timeout")
+    PgError::fatal(sqlstate::PROTOCOL_VIOLATION, "query_wait_timeout")
         .with_hint("all server connections were in use for longer than query_wait_timeout")
 }

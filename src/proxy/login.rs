@@ -64,7 +64,9 @@ async fn admit(house: Arc<House>, mut stream: Stream, peer: Peer) -> Option<Clie
         }
         Err(_) => {
             tracing::info!(client = %peer, "closing because: client_login_timeout");
-            stream.write_last(&PgError::fatal("08P01", "client_login_timeout").to_frame());
+            stream.write_last(
+                &PgError::fatal(sqlstate::PROTOCOL_VIOLATION, "client_login_timeout").to_frame(),
+            );
             None
         }
     }

@@ -4,7 +4,7 @@
 //! Source: `protocol-message-formats.html`.
 
 use pgwire::messages::startup::{
-    Authentication, BackendKeyData, NegotiateProtocolVersion, ParameterStatus, SecretKey,
+    BackendKeyData, NegotiateProtocolVersion, ParameterStatus, SecretKey,
 };
 
 use super::encode;
@@ -16,12 +16,6 @@ pub const PARSE_COMPLETE: [u8; 5] = *b"1\0\0\0\x04";
 pub const CLOSE_COMPLETE: [u8; 5] = *b"3\0\0\0\x04";
 /// ReadyForQuery outside a transaction block.
 pub const READY_IDLE: [u8; 6] = *b"Z\0\0\0\x05I";
-
-/// AuthenticationOk.
-#[must_use]
-pub fn authentication_ok() -> Vec<u8> {
-    encode(Authentication::Ok)
-}
 
 /// ParameterStatus.
 #[must_use]

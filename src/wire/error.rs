@@ -1,6 +1,6 @@
 //! An error as PostgreSQL reports it: severity, SQLSTATE, message.
 
-use pgwire::messages::response::{ErrorResponse, NoticeResponse};
+use pgwire::messages::response::ErrorResponse;
 
 use super::encode;
 
@@ -135,12 +135,6 @@ impl PgError {
     #[must_use]
     pub fn to_frame(&self) -> Vec<u8> {
         encode(ErrorResponse::new(self.fields(self.severity.as_str())))
-    }
-
-    /// The same content as a NoticeResponse frame of severity NOTICE.
-    #[must_use]
-    pub fn to_notice_frame(&self) -> Vec<u8> {
-        encode(NoticeResponse::new(self.fields("NOTICE")))
     }
 
     /// Reads the body of an ErrorResponse: every field is optional, since a

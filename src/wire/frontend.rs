@@ -3,9 +3,9 @@
 //!
 //! Source: `protocol-message-formats.html`.
 
-use pgwire::messages::extendedquery::{Close, Flush, Parse, Sync};
+use pgwire::messages::extendedquery::{Flush, Sync};
 use pgwire::messages::simplequery::Query;
-use pgwire::messages::startup::{SslRequest, Startup};
+use pgwire::messages::startup::Startup;
 use pgwire::messages::terminate::Terminate;
 
 use super::encode;
@@ -33,28 +33,6 @@ pub fn flush() -> Vec<u8> {
 #[must_use]
 pub fn terminate() -> Vec<u8> {
     encode(Terminate::new())
-}
-
-/// SSLRequest.
-#[must_use]
-pub fn ssl_request() -> Vec<u8> {
-    encode(SslRequest::new())
-}
-
-/// Close of a prepared statement; an empty name closes the unnamed one.
-#[must_use]
-pub fn close_statement(name: &str) -> Vec<u8> {
-    encode(Close::new(b'S', Some(name.to_owned())))
-}
-
-/// Parse without parameter types; an empty name makes the unnamed statement.
-#[must_use]
-pub fn parse(name: &str, text: &str) -> Vec<u8> {
-    encode(Parse::new(
-        Some(name.to_owned()),
-        text.to_owned(),
-        Vec::new(),
-    ))
 }
 
 /// CopyFail with a reason.
