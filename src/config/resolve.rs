@@ -34,6 +34,10 @@ pub struct PoolSettings {
     pub server_idle_timeout: Duration,
     pub server_check_delay: Duration,
     pub server_round_robin: bool,
+    pub max_prepared_statements: usize,
+    pub max_prepared_bytes: usize,
+    pub max_client_prepared_statements: usize,
+    pub max_client_prepared_bytes: usize,
     pub idle_transaction_timeout: Duration,
     pub transaction_timeout: Duration,
     pub query_timeout: Duration,
@@ -93,6 +97,10 @@ impl Config {
             server_idle_timeout: general.server_idle_timeout,
             server_check_delay: general.server_check_delay,
             server_round_robin: general.server_round_robin,
+            max_prepared_statements: count(general.max_prepared_statements),
+            max_prepared_bytes: count(general.max_prepared_bytes),
+            max_client_prepared_statements: count(general.max_client_prepared_statements),
+            max_client_prepared_bytes: count(general.max_client_prepared_bytes),
             idle_transaction_timeout: client
                 .and_then(|u| u.idle_transaction_timeout)
                 .unwrap_or(general.idle_transaction_timeout),
@@ -110,6 +118,10 @@ impl Config {
             tcp_keepalive: general.tcp_keepalive,
         })
     }
+}
+
+fn count(setting: u32) -> usize {
+    usize::try_from(setting).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

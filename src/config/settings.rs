@@ -41,6 +41,12 @@ pub struct General {
     pub max_db_connections: u32,
     pub max_user_connections: u32,
     pub server_round_robin: bool,
+    pub max_prepared_statements: u32,
+    /// Bytes.
+    pub max_prepared_bytes: u32,
+    pub max_client_prepared_statements: u32,
+    /// Bytes.
+    pub max_client_prepared_bytes: u32,
     pub query_wait_timeout: Duration,
     pub server_connect_timeout: Duration,
     pub server_login_retry: Duration,
@@ -84,6 +90,10 @@ impl Default for General {
             max_db_connections: 0,
             max_user_connections: 0,
             server_round_robin: false,
+            max_prepared_statements: 200,
+            max_prepared_bytes: 8 << 20,
+            max_client_prepared_statements: 10_000,
+            max_client_prepared_bytes: 64 << 20,
             query_wait_timeout: Duration::from_secs(120),
             server_connect_timeout: Duration::from_secs(15),
             server_login_retry: Duration::from_secs(15),

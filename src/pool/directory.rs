@@ -10,6 +10,7 @@ use super::budget::Budget;
 use super::server_pool::{Budgets, ServerPool};
 use crate::auth::KeyCache;
 use crate::config::{Config, PoolSettings};
+use crate::session::statements::Catalog;
 
 /// Server keys (one for each role and server secret) that are remembered.
 const CACHED_KEYS: usize = 1024;
@@ -20,6 +21,7 @@ pub struct Directory {
     pools: Mutex<HashMap<(String, String), Arc<ServerPool>>>,
     databases: Mutex<HashMap<String, Arc<Budget>>>,
     users: Mutex<HashMap<String, Arc<Budget>>>,
+    catalogs: Mutex<HashMap<(String, u16, String), Arc<Catalog>>>,
     keys: KeyCache,
 }
 
@@ -29,6 +31,7 @@ impl Default for Directory {
             pools: Mutex::default(),
             databases: Mutex::default(),
             users: Mutex::default(),
+            catalogs: Mutex::default(),
             keys: KeyCache::new(CACHED_KEYS),
         }
     }
@@ -65,9 +68,20 @@ impl Directory {
                     settings.max_user_connections,
                 ),
             };
-            ServerPool::new(settings.clone(), budgets, self.keys.clone())
+            let catalog = self.catalog(&settings);
+            ServerPool::new(settings.clone(), budgets, catalog, self.keys.clone())
         });
         Some((Arc::clone(pool), settings))
+    }
+
+    /// The catalog of a database, by whatever names clients ask for it.
+    fn catalog(&self, settings: &PoolSettings) -> Arc<Catalog> {
+        let key = (
+            settings.host.clone(),
+            settings.port,
+            settings.dbname.clone(),
+        );
+        Arc::clone(self.catalogs.lock().entry(key).or_default())
     }
 
     /// All pools that there are now.

@@ -18,6 +18,7 @@ use crate::auth::{Credential, KeyCache, StoredSecret};
 use crate::config::PoolSettings;
 use crate::net::Target;
 use crate::server::{LoginSpec, connect};
+use crate::session::statements::Catalog;
 use crate::wire::{PgError, Severity, sqlstate};
 
 /// Startup classes that are kept without a client using them.
@@ -52,6 +53,8 @@ pub struct ServerPool {
     pub settings: PoolSettings,
     /// What it has done.
     pub stats: PoolStats,
+    /// The database's catalog, which its other pools see as well.
+    pub catalog: Arc<Catalog>,
     pub(super) gate: Gate<Taken>,
     shelves: Mutex<HashMap<StartupClass, Arc<Shelf>>>,
     budgets: Budgets,
@@ -73,7 +76,12 @@ pub(super) struct Budgets {
 struct Full(Arc<Budget>);
 
 impl ServerPool {
-    pub(super) fn new(settings: PoolSettings, budgets: Budgets, keys: KeyCache) -> Arc<Self> {
+    pub(super) fn new(
+        settings: PoolSettings,
+        budgets: Budgets,
+        catalog: Arc<Catalog>,
+        keys: KeyCache,
+    ) -> Arc<Self> {
         let secret = settings
             .server_password
             .as_ref()
@@ -81,6 +89,7 @@ impl ServerPool {
         let pool = Arc::new(Self {
             gate: Gate::new(settings.pool_size),
             stats: PoolStats::default(),
+            catalog,
             shelves: Mutex::default(),
             trouble: Trouble::new(settings.server_login_retry),
             target: Target::new(&settings.host, settings.port),
@@ -146,14 +155,6 @@ impl ServerPool {
         let Budgets { database, user, .. } = &self.budgets;
         let elsewhere = database.oldest().into_iter().chain(user.oldest()).min();
         elsewhere.is_some_and(|since| self.gate.waiting().1.is_none_or(|here| since < here))
-    }
-
-    /// The catalog has changed: every text is to be parsed anew when it is
-    /// next prepared.
-    pub fn forget_statements(&self) {
-        for shelf in self.shelves.lock().values() {
-            shelf.statements.forget_all();
-        }
     }
 
     /// See [`Shelf::cool_down`].

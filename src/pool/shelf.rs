@@ -87,6 +87,17 @@ impl Shelf {
         self.welcome.lock().clone()
     }
 
+    /// Is `client_encoding` UTF8 on a server of this shelf that has logged in?
+    #[must_use]
+    pub fn speaks_utf8(&self) -> bool {
+        let is_utf8 =
+            |(name, value): &(String, String)| name == "client_encoding" && value == "UTF8";
+        self.welcome
+            .lock()
+            .as_ref()
+            .is_some_and(|welcome| welcome.iter().any(is_utf8))
+    }
+
     /// Idle connections.
     pub(super) fn idle(&self) -> u32 {
         let warm = u32::try_from(self.warm.lock().len()).unwrap_or(u32::MAX);

@@ -455,15 +455,14 @@ impl Client {
             && self.body_left == 0
             && !self.inbox_waits
             && !self.is_pinned()
-            && self.unnamed != Unnamed::OnServer
+            && !self.unnamed.is_on_server()
             && lease.between_frames()
             && !matches!(lease.tracker.rest(), Rest::Busy)
     }
 
     /// Has it something in the session that it would not find elsewhere?
     fn is_pinned(&self) -> bool {
-        let by_sql = |names: &ClientStatements| !names.prepared_by_sql.is_empty();
-        self.pin != Pin::No || self.names.as_deref().is_some_and(by_sql)
+        self.pin != Pin::No || self.names.as_deref().is_some_and(ClientStatements::ties)
     }
 
     /// What a client that leaves now leaves in the session.
@@ -508,12 +507,16 @@ impl Client {
 
     /// What held for one transaction is over.
     pub(super) fn transaction_ended(&mut self) {
+        self.settle_statements(false);
+        if let Some(names) = &mut self.names {
+            names.calls.close_all();
+        }
         self.has_local_settings = false;
         self.may_forget = false;
         self.forgetting = false;
         if std::mem::take(&mut self.changed_catalog) {
             // Texts prepared meanwhile may have been about what was rolled back.
-            self.shelf.pool().forget_statements();
+            self.shelf.pool().catalog.changed();
         }
     }
 

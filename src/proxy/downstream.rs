@@ -6,7 +6,7 @@ use super::client::{Client, End, Service};
 use super::pin::Pin;
 use crate::config::PoolMode;
 use crate::server::Digest;
-use crate::session::TxStatus;
+use crate::session::{Rest, TxStatus};
 use crate::wire::{PgError, frontend, sqlstate};
 
 impl Client {
@@ -60,10 +60,15 @@ impl Client {
         let undone = lease.tracker.take_undone();
         // The newest first, each on both sides.
         for op in undone {
-            if let Service::Leased(lease) = &mut self.service {
-                lease.undo(&op);
+            let Service::Leased(lease) = &mut self.service else {
+                return;
+            };
+            if let Some(op) = lease.undo(op) {
+                self.undo(op);
             }
-            self.undo(op);
+        }
+        if digest.undone {
+            self.settle_statements(true);
         }
         let Service::Leased(lease) = &mut self.service else {
             return;
@@ -80,13 +85,20 @@ impl Client {
         }
         if digest.catalog_changed {
             self.changed_catalog = true;
-            self.shelf.pool().forget_statements();
+            self.shelf.pool().catalog.changed();
         }
         if digest.stale_statement
             && let Some(names) = &self.names
         {
             // The driver will prepare again: then PostgreSQL really shall.
-            names.each(|statement| self.shelf.statements.retire(statement));
+            names.each(|named| self.shelf.statements.retire(&named.statement));
+        }
+        if let (Some(about), Pin::ForGood) = (digest.lost_statement, self.pin)
+            && let Some(names) = &mut self.names
+        {
+            // What it ran has dropped it, out of sight: it is gone for it.
+            let name = names.name_of(about).map(<[u8]>::to_vec);
+            name.and_then(|name| names.set(&name, None));
         }
         if let Some(name) = digest.application_name {
             self.application_name = name.into();
@@ -102,9 +114,13 @@ impl Client {
         let Service::Leased(lease) = &self.service else {
             return;
         };
-        if !lease.tracker.owes() {
-            self.mark_answered();
+        if lease.tracker.owes() {
+            return;
         }
-        self.release_at_boundary();
+        let at_rest = !matches!(lease.tracker.rest(), Rest::Busy);
+        self.mark_answered();
+        if !self.release_at_boundary() && at_rest {
+            self.transaction_ended();
+        }
     }
 }

@@ -10,7 +10,6 @@ mod downstream;
 mod house;
 mod login;
 mod pin;
-mod sql_statements;
 mod statements;
 mod unleased;
 mod upstream;

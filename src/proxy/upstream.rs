@@ -15,6 +15,10 @@ use crate::wire::{PgError, sqlstate};
 /// Longest frame that a client may send: PostgreSQL's own bound, 1 GiB.
 pub(super) const MAX_FRAME: u32 = 0x3fff_ffff;
 
+/// A Query up to this many bytes is waited for whole: it may name a statement.
+/// A longer one streams.
+const SHORT_QUERY: usize = 16 * 1024;
+
 /// What is done with a frame.
 pub(super) enum Act {
     /// It goes to the server as it is.
@@ -131,10 +135,7 @@ impl Client {
                 tracker.owe(Kind::FunctionCall, Pay::Forward);
                 self.pin = self.pin.max(pin_of_function(frame));
             }
-            b'E' => {
-                tracker.owe(Kind::Execute, Pay::Forward);
-                self.executes();
-            }
+            b'E' => return self.execute(lease, header, frame, run),
             b'S' => match tracker.client_sync() {
                 SyncFate::Forward => {}
                 SyncFate::Hold => return Ok(Act::Drop),
@@ -163,6 +164,9 @@ impl Client {
         let text = frame.get(frame::HEADER..).unwrap_or_default();
         if frame.len() == header.total {
             return self.whole_query(lease, text, run);
+        }
+        if header.total <= SHORT_QUERY {
+            return Act::More;
         }
         let mut scan = Scan::default();
         scan.feed(text);

@@ -1,8 +1,10 @@
 //! Judging what a server said: which bytes are the client's, what they change.
 
 use super::Server;
-use crate::session::statements::{ClientStatements, ServerName};
+use super::wording::in_clients_words;
+use crate::session::statements::ClientStatements;
 use crate::session::{About, Pay, TxStatus, Violation};
+use crate::wire::frontend::frame_into;
 use crate::wire::run::{Forward, Run};
 use crate::wire::{backend, frame};
 
@@ -34,6 +36,11 @@ pub struct Digest {
     pub catalog_changed: bool,
     /// A shared statement no longer fits the catalog (SQLSTATE 0A000).
     pub stale_statement: bool,
+    /// A transaction, or a part of one, was undone: something failed or was
+    /// rolled back.
+    pub undone: bool,
+    /// A statement that the server was believed to hold and does not.
+    pub lost_statement: Option<About>,
     /// The server broke the protocol while it owed something.
     pub violation: Option<Violation>,
 }
@@ -81,6 +88,8 @@ impl Server {
             application_name: None,
             catalog_changed: false,
             stale_statement: false,
+            undone: false,
+            lost_statement: None,
             violation: None,
         };
         let mut run = Run::new(read, out);
@@ -131,13 +140,16 @@ impl Server {
             let bytes = rest.get(..here).unwrap_or_default();
             let about = self.tracker.head_is_about();
             let forwarded = self.judge(header.tag, bytes, digest)?;
-            if header.tag == b'E' && about.id != 0 {
-                self.forget_if_unknown(about.id, bytes);
+            if about.id != 0 {
+                self.note_statement(header.tag, about, forwarded, bytes, digest);
             }
             if forwarded {
-                match self.in_clients_words(header.tag, about, bytes, names) {
-                    Some(renamed) if whole => run.insert().extend_from_slice(&renamed),
-                    _ => run.pass(at..at + here),
+                let reworded = (header.tag == b'E' && whole)
+                    .then(|| self.reworded(about, bytes, names))
+                    .flatten();
+                match reworded {
+                    Some(body) => frame_into(run.insert(), b'E', &[&body]),
+                    None => run.pass(at..at + here),
                 }
             }
             self.body_left = header.total - here;
@@ -173,11 +185,13 @@ impl Server {
                     u32::from(forwarded && self.tracker.status() == TxStatus::Idle);
             }
             b'E' => {
+                digest.undone = true;
                 digest.fatal |= backend::is_fatal(body);
                 digest.stale_statement |= backend::sqlstate_of(body) == Some(b"0A000");
             }
             b'C' => match body {
                 tag if changes_catalog(tag) => digest.catalog_changed = true,
+                b"ROLLBACK\0" => digest.undone = true,
                 b"DEALLOCATE ALL\0" => digest.deallocated_all = true,
                 b"DISCARD ALL\0" => {
                     digest.deallocated_all = true;
@@ -201,39 +215,40 @@ impl Server {
         }
     }
 
-    /// A statement that was believed to be there is not: a function has dropped
-    /// it, say.
-    fn forget_if_unknown(&mut self, id: u64, bytes: &[u8]) {
+    /// What a message says of the statement that the head of the queue was about.
+    fn note_statement(
+        &mut self,
+        tag: u8,
+        about: About,
+        forwarded: bool,
+        bytes: &[u8],
+        digest: &mut Digest,
+    ) {
         let body = bytes.get(frame::HEADER..).unwrap_or_default();
-        if backend::sqlstate_of(body) == Some(b"26000") {
-            self.statements.remove(id);
+        match tag {
+            b'T' | b'n' => {
+                if let Some(shape) = backend::shape_of(tag, body) {
+                    self.statements.described(about.id, shape, forwarded);
+                }
+            }
+            // It was believed to be there: a function has dropped it, say.
+            b'E' if backend::sqlstate_of(body) == Some(b"26000") => {
+                if self.statements.remove(about.id).is_some() {
+                    digest.lost_statement = Some(about);
+                }
+            }
+            _ => {}
         }
     }
 
-    /// An error about a message that named statement `about` under its name
-    /// on the server, with the client's own name for it.
-    fn in_clients_words(
+    fn reworded(
         &self,
-        tag: u8,
         about: About,
         bytes: &[u8],
         names: Option<&ClientStatements>,
     ) -> Option<Vec<u8>> {
-        if tag != b'E' || about.id == 0 {
-            return None;
-        }
-        let name = names
-            .and_then(|names| names.name_of(about))
-            .or_else(|| self.tracker.earlier_name_of(about))?;
-        let ours = [b"\"", ServerName::of(about.id).as_bytes(), b"\""].concat();
-        let at = bytes
-            .windows(ours.len())
-            .position(|window| window == ours)?;
-        let head = bytes.get(frame::HEADER..at + 1)?;
-        let tail = bytes.get(at + ours.len() - 1..)?;
-        let mut renamed = Vec::with_capacity(bytes.len() + name.len());
-        crate::wire::frontend::frame_into(&mut renamed, b'E', &[head, name, tail]);
-        Some(renamed)
+        let body = bytes.get(frame::HEADER..).unwrap_or_default();
+        in_clients_words(&self.tracker, about, body, names)
     }
 }
 

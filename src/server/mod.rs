@@ -9,6 +9,7 @@ mod digest;
 mod identity;
 mod login;
 mod settle;
+mod wording;
 
 use std::sync::Arc;
 
@@ -54,16 +55,28 @@ pub struct Server {
 }
 
 impl Server {
-    /// Takes back a statement change on this side that did not come to pass.
-    pub fn undo(&mut self, op: &Op) {
+    /// Takes back a statement change that did not come to pass; one that is
+    /// the client's to take back, too, is returned.
+    pub fn undo(&mut self, op: Op) -> Option<Op> {
         match op {
             Op::ServerPrepares(id) => {
-                self.statements.remove(*id);
+                self.statements.remove(id);
+                None
             }
-            Op::ServerForgets(statement) => self.statements.insert(Arc::clone(statement)),
-            Op::UnnamedAgrees => self.unnamed = UNNAMED_UNKNOWN,
-            Op::Unnamed { mark, .. } => self.unnamed = *mark,
-            Op::ClientName { .. } | Op::SqlName { .. } => {}
+            Op::ServerForgets(held) => {
+                self.statements.insert(held);
+                None
+            }
+            Op::UnnamedAgrees => {
+                self.unnamed = UNNAMED_UNKNOWN;
+                None
+            }
+            Op::Unnamed { mark, .. } => {
+                self.unnamed = mark;
+                Some(op)
+            }
+            Op::ClientName { .. } | Op::SqlName { .. } => Some(op),
+            Op::Called { .. } => None,
         }
     }
 

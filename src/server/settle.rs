@@ -183,7 +183,7 @@ impl Server {
         });
         let digest = ready!(digest)?;
         for op in self.tracker.take_undone() {
-            self.undo(&op);
+            self.undo(op);
         }
         if digest.deallocated_all {
             self.statements.clear();

@@ -10,6 +10,6 @@ pub mod sql;
 pub mod statements;
 mod tracker;
 
-pub use owed::{About, Kind, Pay};
+pub use owed::{About, Kind, Pay, Refused};
 pub use scan::{Findings, Scan};
 pub use tracker::{Boundary, Rest, SyncFate, Tracker, TxStatus, Violation};

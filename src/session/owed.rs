@@ -58,6 +58,17 @@ pub struct About {
     pub id: u64,
     /// A hash of the name that the client has for it.
     pub name: u32,
+    /// How many characters more the text sent has than the client's.
+    pub shift: i16,
+}
+
+/// Why a message was sent as one that the server must refuse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// The client has as many prepared statements as it may have.
+    TooMany,
+    /// What the statement returns is not what the client was told.
+    Stale,
 }
 
 impl About {
@@ -67,6 +78,36 @@ impl About {
         Self {
             id,
             name: hash_of(name),
+            shift: 0,
+        }
+    }
+
+    /// The same, in a text with so many characters more than the client's.
+    #[must_use]
+    pub fn shifted(self, shift: i16) -> Self {
+        Self { shift, ..self }
+    }
+
+    /// A message that only serves to be refused.
+    #[must_use]
+    pub fn refused(why: Refused) -> Self {
+        let id = match why {
+            Refused::TooMany => 1,
+            Refused::Stale => 2,
+        };
+        Self {
+            id,
+            ..Self::default()
+        }
+    }
+
+    /// Was it sent to be refused?
+    #[must_use]
+    pub fn is_refused(self) -> Option<Refused> {
+        match self.id {
+            1 => Some(Refused::TooMany),
+            2 => Some(Refused::Stale),
+            _ => None,
         }
     }
 

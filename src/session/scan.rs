@@ -228,7 +228,12 @@ impl Scan {
         match word {
             b"listen" if leads => found.keeps_state = true,
             b"load" if leads => (found.keeps_state, found.taints) = (true, true),
-            b"deallocate" | b"discard" if leads => found.deallocates = true,
+            b"deallocate" | b"discard" if leads => {
+                found.deallocates = true;
+                // In a block that says nothing of it.
+                found.keeps_state |= self.opaque;
+                found.taints |= self.opaque;
+            }
             b"do" if leads => self.opaque = true,
             b"update" if leads => self.updating = true,
             b"pg_settings" if self.updating => found.keeps_state = true,

@@ -314,7 +314,8 @@ impl Tracker {
             Op::ClientName {
                 name,
                 before: Some(before),
-            } if before.id == about.id && about.is_called(name) => Some(&**name),
+            } if before.statement.id == about.id && about.is_called(name) => Some(&**name),
+            Op::Called { id, name } if *id == about.id && about.is_called(name) => Some(&**name),
             _ => None,
         })
     }

@@ -3,6 +3,9 @@
 //!
 //! Source: `protocol-message-formats.html`.
 
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+
 use pgwire::messages::startup::{
     BackendKeyData, NegotiateProtocolVersion, ParameterStatus, SecretKey,
 };
@@ -80,7 +83,8 @@ pub fn sqlstate_of(body: &[u8]) -> Option<&[u8]> {
         .map(|(_, text)| text)
 }
 
-fn fields(body: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+/// The fields of an ErrorResponse body, kind and text.
+pub fn fields(body: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     let mut rest = body;
     std::iter::from_fn(move || {
         let (field, after) = cstr(rest)?;
@@ -88,6 +92,27 @@ fn fields(body: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
         let (kind, text) = field.split_first()?;
         Some((*kind, text))
     })
+}
+
+/// A digest of what PostgreSQL compares before it says that a result type has
+/// changed: names and types of the columns, not where they come from. Of a
+/// RowDescription that has arrived to its end, or of NoData.
+#[must_use]
+pub fn shape_of(tag: u8, body: &[u8]) -> Option<u64> {
+    let mut hasher = DefaultHasher::new();
+    if tag == b'T' {
+        let (_, mut rest) = body.split_first_chunk::<2>()?;
+        while !rest.is_empty() {
+            let (name, fixed) = cstr(rest)?;
+            // Table and column; type, its size and modifier; format.
+            let (_, fixed) = fixed.split_first_chunk::<6>()?;
+            let (of_type, fixed) = fixed.split_first_chunk::<10>()?;
+            let (_, fixed) = fixed.split_first_chunk::<2>()?;
+            (name, of_type).hash(&mut hasher);
+            rest = fixed;
+        }
+    }
+    Some(hasher.finish() | 1)
 }
 
 #[cfg(test)]
@@ -119,6 +144,22 @@ mod tests {
         );
         assert_eq!(key_data(&[0; 7]), None);
         assert_eq!(key_data(&[0; 400]), None);
+    }
+
+    #[test]
+    fn the_shape_of_a_result_is_names_and_types() {
+        let row = |name: &[u8], table: u8, of_type: u8| {
+            let fixed = [
+                0, 0, 0, table, 0, 1, 0, 0, 0, of_type, 0, 4, 255, 255, 255, 255, 0, 0,
+            ];
+            shape_of(b'T', &[&[0, 1], name, &[0], &fixed].concat())
+        };
+        assert!(row(b"a", 1, 23).is_some());
+        assert_eq!(row(b"a", 1, 23), row(b"a", 2, 23));
+        assert_ne!(row(b"a", 1, 23), row(b"b", 1, 23));
+        assert_ne!(row(b"a", 1, 23), row(b"a", 1, 25));
+        assert_ne!(row(b"a", 1, 23), shape_of(b'n', b""));
+        assert_eq!(shape_of(b'T', &[0, 1, b'a', 0, 1]), None);
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub mod sqlstate {
     pub const INVALID_CATALOG_NAME: &str = "3D000";
     /// `too_many_connections`.
     pub const TOO_MANY_CONNECTIONS: &str = "53300";
+    /// `configuration_limit_exceeded`.
+    pub const CONFIGURATION_LIMIT_EXCEEDED: &str = "53400";
     /// `program_limit_exceeded`.
     pub const PROGRAM_LIMIT_EXCEEDED: &str = "54000";
     /// `query_canceled`.
@@ -135,6 +137,12 @@ impl PgError {
     #[must_use]
     pub fn to_frame(&self) -> Vec<u8> {
         encode(ErrorResponse::new(self.fields(self.severity.as_str())))
+    }
+
+    /// The body of that frame.
+    #[must_use]
+    pub fn to_body(&self) -> Vec<u8> {
+        self.to_frame().split_off(super::frame::HEADER)
     }
 
     /// Reads the body of an ErrorResponse: every field is optional, since a

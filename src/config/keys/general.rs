@@ -17,6 +17,10 @@ pub(in crate::config) static GENERAL: &[Group<General>] = &[
         settings: POOLS,
     },
     Group {
+        title: "Prepared statements",
+        settings: STATEMENTS,
+    },
+    Group {
         title: "Server connections",
         settings: SERVERS,
     },
@@ -122,6 +126,36 @@ static POOLS: &[Setting<General>] = &[
         "Which idle server connection is used next: the one used last (`false`), so that those \
          not needed grow old and are closed, or the one that has rested longest (`true`), so that \
          all share the load alike."
+    ),
+];
+
+static STATEMENTS: &[Setting<General>] = &[
+    setting!(
+        max_prepared_statements,
+        between(0, 100_000),
+        "How many prepared statements one server connection holds for its clients; the least \
+         recently used goes first. More save parsing where clients run many different texts, and \
+         cost PostgreSQL memory, some 10 KB each. With 0 a client that names a statement keeps a \
+         server connection for itself until it leaves or runs `DISCARD ALL`.",
+        differs "There 0 passes the messages through, and clients meet each other's statements."
+    ),
+    setting!(
+        max_prepared_bytes,
+        between(65_536, 2_147_483_647),
+        "How many bytes of text those statements may have together."
+    ),
+    setting!(
+        max_client_prepared_statements,
+        between(1, 10_000_000),
+        "How many prepared statements one client may have. A further one is refused with \
+         SQLSTATE 53400."
+    ),
+    setting!(
+        max_client_prepared_bytes,
+        between(65_536, 2_147_483_647),
+        "How many bytes of text one client's prepared statements may have together. Texts that \
+         several clients prepare are kept once, but count for each. A statement beyond the limit \
+         is refused with SQLSTATE 53400."
     ),
 ];
 

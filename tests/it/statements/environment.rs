@@ -3,7 +3,7 @@
 
 use super::{described, go, prepare, run};
 use crate::support::differential::{A, B, Script, script};
-use crate::support::frames::{parse, sync};
+use crate::support::frames::{parse, query, sync, unnamed};
 
 /// 2 January where months stand first, 1 February where days do.
 const DAY: &str = "SELECT extract(month FROM '01/02/2026'::date)";
@@ -92,6 +92,56 @@ fn a_setting_changed_in_the_session_counts_in_what_is_known() {
 }
 
 #[test]
+fn a_setting_changed_in_the_transaction_counts_in_what_is_known() {
+    script()
+        .ask(B, prepare("s1", DAY), 1)
+        .ask(B, run("s1"), 1)
+        .ask(B, run("s1"), 1)
+        .query(A, "BEGIN")
+        .query(A, "SET LOCAL DateStyle = 'ISO, DMY'")
+        .ask(A, prepare("s1", DAY), 1)
+        .ask(A, run("s1"), 1)
+        .query(A, "COMMIT")
+        .pools(&[2, 3])
+        .run();
+}
+
+#[test]
+fn a_setting_of_one_transaction_is_nobody_elses() {
+    script()
+        .query(A, "BEGIN")
+        .query(A, "SET LOCAL DateStyle = 'ISO, DMY'")
+        .ask(A, prepare("s1", DAY), 1)
+        .ask(A, run("s1"), 1)
+        .query(A, "COMMIT")
+        .ask(B, prepare("s1", DAY), 1)
+        .ask(B, run("s1"), 1)
+        .ask(B, run("s1"), 1)
+        .pools(&[2, 3])
+        .run();
+}
+
+#[test]
+fn a_setting_local_to_one_batch_is_nobody_elses() {
+    let batch = [
+        unnamed("BEGIN"),
+        unnamed("SET LOCAL DateStyle = 'ISO, DMY'"),
+        parse("s1", DAY),
+        go("s1"),
+        unnamed("COMMIT"),
+        sync(),
+    ]
+    .concat();
+    script()
+        .ask(A, batch, 1)
+        .ask(B, prepare("s1", DAY), 1)
+        .ask(B, run("s1"), 1)
+        .ask(B, run("s1"), 1)
+        .pools(&[2, 3])
+        .run();
+}
+
+#[test]
 fn the_meaning_at_parse_is_kept_after_a_setting_has_changed() {
     script()
         .pools(&[2, 3])
@@ -119,4 +169,25 @@ fn the_meaning_at_parse_is_kept_in_a_transaction_with_other_settings() {
             .ask(A, run(name), 1);
     }
     case.run();
+}
+
+#[test]
+fn the_unnamed_statement_keeps_the_meaning_at_parse() {
+    let set = [
+        parse("set", "SET LOCAL DateStyle = 'ISO, DMY'"),
+        parse("begin", "BEGIN"),
+        parse("commit", "COMMIT"),
+        parse("", DAY),
+        sync(),
+    ]
+    .concat();
+    script()
+        .ask(A, set, 1)
+        .ask(A, run("begin"), 1)
+        .ask(A, run("set"), 1)
+        .ask(A, run(""), 1)
+        .ask(A, run("commit"), 1)
+        .ask(A, run(""), 1)
+        .ask(B, query("SHOW datestyle"), 1)
+        .run();
 }

@@ -207,3 +207,21 @@ fn discard_temp_forgets_no_name() {
         .ask(A, run("s1"), 1)
         .run();
 }
+
+#[test]
+fn all_forgotten_within_a_function_is_forgotten_for_its_client_alone() {
+    script()
+        .ask(A, prepare("s1", "SELECT 'of a'"), 1)
+        .ask(B, prepare("s1", "SELECT 'of b'"), 1)
+        .ask(A, run("s1"), 1)
+        .ask(B, run("s1"), 1)
+        .query(A, "DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$")
+        .ask(B, run("s1"), 1)
+        .ask(B, run("s1"), 1)
+        .ask(A, run("s1"), 1)
+        .ask(A, prepare("s1", "SELECT 'new'"), 1)
+        .ask(A, run("s1"), 1)
+        .ask(B, run("s1"), 1)
+        .pools(&[2, 3])
+        .run();
+}

@@ -19,6 +19,22 @@ fn names_as_long_as_a_describe_may_be() {
 }
 
 #[test]
+fn names_are_told_apart_by_their_first_63_bytes() {
+    let (one, two) = ("n".repeat(63) + "1", "n".repeat(63) + "2");
+    let (short, other) = ("n".repeat(62) + "1", "n".repeat(62) + "2");
+    script()
+        .ask(A, prepare(&one, "SELECT 'one'"), 1)
+        .ask(A, prepare(&two, "SELECT 'two'"), 1)
+        .ask(A, run(&two), 1)
+        .ask(A, prepare(&short, "SELECT 'short'"), 1)
+        .ask(A, prepare(&other, "SELECT 'other'"), 1)
+        .ask(A, [run(&short), run(&other)].concat(), 2)
+        .ask(A, closed(&two), 1)
+        .ask(A, run(&one), 1)
+        .run();
+}
+
+#[test]
 fn names_of_other_alphabets() {
     script()
         .ask(A, prepare("запрос", "SELECT 'по-русски'"), 1)
@@ -42,6 +58,19 @@ fn names_in_another_encoding() {
         .ask(A, [parse.clone(), sync()].concat(), 1)
         .ask(A, [bind, execute, sync()].concat(), 1)
         .ask(A, [parse, sync()].concat(), 1)
+        .run();
+}
+
+#[test]
+fn names_that_are_no_text_are_refused() {
+    script()
+        .ask(
+            A,
+            [frame(b'P', b"\xff\xfe\0SELECT 1\0\0\0"), sync()].concat(),
+            1,
+        )
+        .ask(A, [frame(b'D', b"S\xff\xfe\0"), sync()].concat(), 1)
+        .query(A, "SELECT 1")
         .run();
 }
 

@@ -99,3 +99,16 @@ fn a_changed_result_fails_its_transaction() {
         .ask(A, run("s1"), 1)
         .run();
 }
+
+#[test]
+fn a_statement_on_a_table_of_its_own_transaction_is_no_others() {
+    let inside = "SELECT * FROM u";
+    script()
+        .query(A, "BEGIN; CREATE TABLE u AS SELECT 1 AS x")
+        .ask(A, prepare("s1", inside), 1)
+        .ask(A, run("s1"), 1)
+        .query(A, "ROLLBACK")
+        .ask(B, prepare("s1", inside), 1)
+        .ask(A, run("s1"), 1)
+        .run();
+}

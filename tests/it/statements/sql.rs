@@ -1,9 +1,9 @@
 //! PREPARE, EXECUTE and DEALLOCATE, and their mixes with protocol statements:
 //! one set of names a client, as in PostgreSQL.
 
-use super::{closed, described, prepare, run};
+use super::{closed, described, go, prepare, run};
 use crate::support::differential::{A, B, C, script};
-use crate::support::frames::{bind, execute, extended, sync};
+use crate::support::frames::{bind, execute, extended, parse, query, sync};
 use crate::support::pooler::Plan;
 use crate::support::postgres::Cluster;
 use crate::support::raw::first_error;
@@ -92,6 +92,67 @@ fn a_name_of_the_protocol_is_taken_for_prepare() {
         .query(A, "PREPARE s1 AS SELECT 'sql'")
         .ask(A, run("s1"), 1)
         .query(A, "EXECUTE s1")
+        .run();
+}
+
+#[test]
+fn a_name_of_the_protocol_is_executed_by_sql() {
+    script()
+        .ask(A, prepare("s1", "SELECT $1::int + 1"), 1)
+        .query(A, "EXECUTE s1 (4)")
+        .query(A, "EXECUTE S1 (5)")
+        .query(A, "EXECUTE \"s1\" (6)")
+        .query(A, "EXECUTE \"S1\" (7)")
+        .query(B, "EXECUTE s1 (4)")
+        .query(A, "EXECUTE s1")
+        .ask(A, extended("EXECUTE s1 (8)"), 1)
+        .run();
+}
+
+#[test]
+fn a_name_of_the_protocol_is_deallocated_by_sql() {
+    for deallocate in [
+        "DEALLOCATE s1",
+        "DEALLOCATE PREPARE \"s1\";",
+        "deallocate S1",
+    ] {
+        script()
+            .ask(A, prepare("s1", "SELECT 1"), 1)
+            .ask(B, prepare("s1", "SELECT 1"), 1)
+            .query(A, deallocate)
+            .ask(A, run("s1"), 1)
+            .ask(B, run("s1"), 1)
+            .query(A, deallocate)
+            .ask(A, prepare("s1", "SELECT 'new'"), 1)
+            .ask(A, run("s1"), 1)
+            .ask(A, extended(deallocate), 1)
+            .ask(A, run("s1"), 1)
+            .ask(B, run("s1"), 1)
+            .run();
+    }
+}
+
+#[test]
+fn a_deallocate_and_a_parse_of_the_name_in_one_write() {
+    let write = [
+        query("DEALLOCATE s1"),
+        prepare("s1", "SELECT 'new'"),
+        run("s1"),
+    ]
+    .concat();
+    let batch = [
+        parse("", "DEALLOCATE s1"),
+        go(""),
+        parse("s1", "SELECT 'newer'"),
+        go("s1"),
+        sync(),
+    ]
+    .concat();
+    script()
+        .ask(A, prepare("s1", "SELECT 'old'"), 1)
+        .ask(A, write, 3)
+        .ask(A, batch, 1)
+        .ask(A, run("s1"), 1)
         .run();
 }
 

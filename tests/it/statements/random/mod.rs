@@ -52,3 +52,8 @@ fn random_pipelines_of_protocol_statements_look_the_same() {
 fn random_pipelines_with_deallocate_all_look_the_same() {
     look_the_same(Menu::DeallocateAll);
 }
+
+#[test]
+fn random_pipelines_with_statements_named_in_sql_look_the_same() {
+    look_the_same(Menu::Sql);
+}

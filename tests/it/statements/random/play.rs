@@ -43,7 +43,7 @@ impl<'a> Stage<'a> {
             if held >= SERVERS && !clients[turn.who].holds() {
                 continue;
             }
-            if turn.anew {
+            if turn.anew || clients[turn.who].ended {
                 clients[turn.who] = self.pair(&pooler);
             }
             clients[turn.who]
@@ -61,6 +61,7 @@ impl<'a> Stage<'a> {
             unanswered: Unanswered::default(),
             status: b'I',
             pinned: false,
+            ended: false,
         }
     }
 }
@@ -73,6 +74,7 @@ struct Pair {
     status: u8,
     /// It keeps its server connection, whatever its status.
     pinned: bool,
+    ended: bool,
 }
 
 impl Pair {
@@ -101,9 +103,17 @@ impl Pair {
     fn compare(&mut self) -> Result<(), String> {
         let mut wanted = Vec::new();
         while !self.unanswered.is_empty() {
-            let frame = self.direct.read().expect("PostgreSQL itself answers");
+            let Some(frame) = self.direct.read() else {
+                let told: Vec<String> = wanted.iter().map(render).collect();
+                return Err(format!("PostgreSQL itself is silent after {told:?}"));
+            };
             self.unanswered.received(&frame);
+            // PostgreSQL gives up over some commands when EXECUTE runs them.
+            self.ended = frame.field(b'V').as_deref() == Some("FATAL");
             wanted.push(frame);
+            if self.ended {
+                break;
+            }
         }
         let mut at = 0;
         while let Some(frame) = wanted.get(at) {

@@ -5,26 +5,21 @@
 //! keeps that until the last of them is gone. A command about a statement of
 //! the protocol is sent under the name that the server knows.
 
-use std::sync::Arc;
-
-use super::client::Client;
-use super::pin::Pin;
-use super::statements::ensure;
-use super::upstream::Act;
+use super::calls::{STAND_IN, growth, stand_in};
+use super::{called, is_open};
 use crate::pool::Lease;
+use crate::proxy::client::Client;
+use crate::proxy::pin::Pin;
+use crate::proxy::upstream::Act;
 use crate::session::sql::{Call, Verb, statement_call};
-use crate::session::statements::{Op, Statement};
+use crate::session::statements::Named;
 use crate::session::{About, Findings, Kind, Pay, TxStatus};
 use crate::wire::frontend::{frame_into, sync};
 use crate::wire::run::Run;
 
-/// The statement that stands in, on a server, for one that a client
-/// deallocates: others may still use the real one.
-const STAND_IN: &[u8] = b"_pwd";
-
 impl Client {
     /// What is about to run can do this to the session.
-    pub(super) fn note(&mut self, lease: &mut Lease, can: Findings, run: &mut Run<'_>) {
+    pub(in crate::proxy) fn note(&mut self, lease: &mut Lease, can: Findings, run: &mut Run<'_>) {
         self.may_forget |= can.deallocates;
         let pin = Pin::of(can);
         let first_local = can.local_settings && !self.has_local_settings;
@@ -37,7 +32,7 @@ impl Client {
 
     /// Something is executed that may have been found to drop statements.
     #[inline]
-    pub(super) fn executes(&mut self) {
+    pub(in crate::proxy) fn executes(&mut self) {
         if self.may_forget {
             self.forgetting = true;
         }
@@ -60,16 +55,19 @@ impl Client {
         }
         let mut missing = Vec::new();
         if let Some(names) = &self.names {
-            names.each(|statement| missing.push(Arc::clone(statement)));
+            names.each(|named| missing.push(named.clone()));
         }
-        missing.retain(|statement| !lease.statements.touch(statement.id));
-        for statement in missing {
-            ensure(lease, &statement, b"", run);
+        missing.retain(|named| lease.statements.touch(named.statement.id).is_none());
+        for named in missing {
+            self.ensure(lease, &named, b"", false, run);
+        }
+        if !is_open(lease, self.unnamed_changed_in) {
+            self.agree_on_unnamed(lease, run);
         }
     }
 
     /// A simple Query that may name a prepared statement.
-    pub(super) fn query_about_statements(
+    pub(in crate::proxy) fn query_about_statements(
         &mut self,
         lease: &mut Lease,
         text: &[u8],
@@ -97,26 +95,14 @@ impl Client {
         self.note(lease, found, run);
         self.executes();
         match known {
-            Some(statement) => self.call_by_sql(lease, &call, &statement, sql, run),
+            Some(named) => self.call_by_sql(lease, &call, &named, sql, run),
             None => {
                 self.end_own_segment(lease, run);
                 self.loses_unnamed(lease, About::default());
-                self.follow_sql_name(lease, &call);
+                self.follow_sql_name(lease, call.verb, &call.name);
                 Act::Pass
             }
         }
-    }
-
-    /// The name is, or becomes, one that only this server connection knows.
-    fn follow_sql_name(&mut self, lease: &mut Lease, call: &Call) {
-        let names = self.names.get_or_insert_with(Box::default);
-        let name: Box<[u8]> = call.name.as_slice().into();
-        let before = match call.verb {
-            Verb::Execute => return,
-            Verb::Prepare => !names.prepared_by_sql.insert(name.clone()),
-            Verb::Deallocate => names.prepared_by_sql.remove(&name),
-        };
-        lease.tracker.attach(Op::SqlName { name, before });
     }
 
     /// A command about a statement of the protocol.
@@ -124,27 +110,34 @@ impl Client {
         &mut self,
         lease: &mut Lease,
         call: &Call,
-        statement: &Arc<Statement>,
+        named: &Named,
         sql: &[u8],
         run: &mut Run<'_>,
     ) -> Act {
+        let Some((statement, _)) = self.resolve(lease, &named.statement, run) else {
+            return Act::Hold;
+        };
         let server_name = statement.server_name();
         let name = match call.verb {
             Verb::Deallocate => {
-                lease.tracker.owe(Kind::Close, Pay::Swallow);
-                frame_into(run.insert(), b'C', &[b"S", STAND_IN, b"\0"]);
-                lease.tracker.owe(Kind::Parse, Pay::Swallow);
-                frame_into(run.insert(), b'P', &[STAND_IN, b"\0\0\0\0"]);
+                stand_in(lease, run);
                 STAND_IN
             }
             Verb::Execute | Verb::Prepare => {
                 self.note(lease, statement.can, run);
-                ensure(lease, statement, &call.name, run);
+                let on_server = Named {
+                    statement: std::sync::Arc::clone(&statement),
+                    ..named.clone()
+                };
+                self.ensure(lease, &on_server, &call.name, false, run);
                 server_name.as_bytes()
             }
         };
         self.end_own_segment(lease, run);
-        self.loses_unnamed(lease, About::new(statement.id, &call.name));
+        let token = sql.get(call.at.clone()).unwrap_or_default();
+        let about = About::new(statement.id, &call.name).shifted(growth(token, name));
+        self.loses_unnamed(lease, about);
+        called(lease, statement.id, &call.name);
         if call.verb == Verb::Deallocate {
             self.set_name(lease, &call.name, None);
         }

@@ -1,0 +1,202 @@
+//! Bind, Describe and Close.
+
+use super::copies::{Copied, close_copy, describe, refuse};
+use super::{MAX_NAMES, called, called_if_long, is_open, malformed};
+use crate::pool::Lease;
+use crate::proxy::client::{Client, End};
+use crate::proxy::upstream::Act;
+use crate::session::statements::{Effect, Named, Op, Statement, Unnamed};
+use crate::session::{About, Kind, Pay, Refused};
+use crate::wire::frame::{HEADER, Header};
+use crate::wire::frontend::bind_names;
+use crate::wire::run::Run;
+
+/// A statement that a message names, as it is on the server.
+struct Found {
+    statement: std::sync::Arc<Statement>,
+    /// What executing it does, if it is about another statement.
+    effect: Option<Effect>,
+}
+
+/// What a message that names a statement is about.
+enum Find {
+    /// A statement of the protocol, there by now.
+    Found(Found),
+    /// Nothing that is known here: PostgreSQL itself answers.
+    Nothing,
+    /// It is known when the server has answered.
+    Wait,
+    /// It has changed since the client prepared it.
+    Stale,
+}
+
+impl Client {
+    pub(super) fn bind(
+        &mut self,
+        lease: &mut Lease,
+        header: Header,
+        body: &[u8],
+        whole: bool,
+        run: &mut Run<'_>,
+    ) -> Result<Act, End> {
+        let Some((portal, name, rest)) = bind_names(body) else {
+            return match whole || body.len() > MAX_NAMES {
+                true => Err(malformed()),
+                false => Ok(Act::More),
+            };
+        };
+        let found = match self.find(lease, name, true, run) {
+            Find::Found(found) => found,
+            Find::Wait => return Ok(Act::Hold),
+            Find::Stale => {
+                refuse(lease, Kind::Bind, Refused::Stale, run);
+                return Ok(Act::Drop);
+            }
+            Find::Nothing => {
+                if name.is_empty() {
+                    self.may_forget |= self.unnamed.deallocates();
+                }
+                self.note_portal(portal, None);
+                lease.tracker.owe(Kind::Bind, Pay::Forward);
+                return Ok(Act::Pass);
+            }
+        };
+        let statement = &found.statement;
+        owe_found(lease, Kind::Bind, &found, name);
+        self.note_portal(portal, found.effect.clone());
+        let server_name = statement.server_name();
+        let server_name = server_name.as_bytes();
+        // Only the name is replaced; what follows it streams.
+        let length = header.total - 1 - name.len() + server_name.len();
+        let out = run.insert();
+        out.push(b'B');
+        out.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
+        for part in [portal, b"\0", server_name, b"\0"] {
+            out.extend_from_slice(part);
+        }
+        Ok(Act::Replaced(HEADER + body.len() - rest.len()))
+    }
+
+    /// Finds the statement that a Bind or Describe names, and sees to it that
+    /// the server has it.
+    fn find(&mut self, lease: &mut Lease, name: &[u8], runs: bool, run: &mut Run<'_>) -> Find {
+        let Ok(mut known) = self.lookup(lease, name, run) else {
+            return Find::Wait;
+        };
+        if name.is_empty() {
+            if is_open(lease, self.unnamed_changed_in) {
+                return Find::Wait;
+            }
+            known = self.unnamed_call();
+            if known.is_none() {
+                self.agree_on_unnamed(lease, run);
+            }
+        }
+        let Some(named) = known else {
+            return Find::Nothing;
+        };
+        let Some((statement, effect)) = self.resolve(lease, &named.statement, run) else {
+            return Find::Wait;
+        };
+        if runs && effect.is_none() {
+            self.note(lease, statement.can, run);
+        }
+        let on_server = Named {
+            statement: std::sync::Arc::clone(&statement),
+            ..named
+        };
+        match self.ensure(lease, &on_server, name, true, run) {
+            Copied::Yes => Find::Found(Found { statement, effect }),
+            Copied::Asked => Find::Wait,
+            Copied::Stale => Find::Stale,
+        }
+    }
+
+    pub(super) fn describe_or_close(
+        &mut self,
+        lease: &mut Lease,
+        tag: u8,
+        name: &[u8],
+        run: &mut Run<'_>,
+    ) -> Act {
+        if tag == b'C' {
+            return match name {
+                b"" => self.close_unnamed(lease),
+                _ => self.close(lease, name, run),
+            };
+        }
+        match self.find(lease, name, false, run) {
+            Find::Found(found) => {
+                let about = about(&found, name);
+                describe(lease, &found.statement, about, Pay::Forward, run);
+                name_in_errors(lease, &found, name);
+                Act::Drop
+            }
+            Find::Nothing => {
+                lease.tracker.owe(Kind::DescribeStatement, Pay::Forward);
+                Act::Pass
+            }
+            Find::Wait => Act::Hold,
+            Find::Stale => {
+                refuse(lease, Kind::DescribeStatement, Refused::Stale, run);
+                Act::Drop
+            }
+        }
+    }
+
+    fn close_unnamed(&mut self, lease: &mut Lease) -> Act {
+        lease.tracker.owe(Kind::Close, Pay::Forward);
+        self.replace_unnamed(lease, Unnamed::None);
+        Act::Pass
+    }
+
+    /// Close of a named statement. The last user's reaches the server, so that
+    /// the next Parse of that text is a real one.
+    fn close(&mut self, lease: &mut Lease, name: &[u8], run: &mut Run<'_>) -> Act {
+        let Ok(known) = self.lookup(lease, name, run) else {
+            return Act::Hold;
+        };
+        let Some(Named { statement, .. }) = known else {
+            // Prepared by SQL, or nothing: the server's own affair.
+            lease.tracker.owe(Kind::Close, Pay::Forward);
+            if let Some(names) = &mut self.names {
+                let before = names.prepared_by_sql.remove(name);
+                let name = name.into();
+                lease.tracker.attach(Op::SqlName { name, before });
+            }
+            return Act::Pass;
+        };
+        let is_last = self
+            .names
+            .as_ref()
+            .is_some_and(|names| names.is_last_user(&statement));
+        if is_last {
+            self.shelf.statements.retire(&statement);
+        }
+        if !is_last || !close_copy(lease, statement.id, Pay::Forward, run) {
+            lease.tracker.owe(Kind::Close, Pay::Answer);
+        }
+        self.set_name(lease, name, None);
+        Act::Drop
+    }
+}
+
+fn about(found: &Found, name: &[u8]) -> About {
+    let shift = found.effect.as_ref().map_or(0, |effect| effect.shift);
+    About::new(found.statement.id, name).shifted(shift)
+}
+
+fn owe_found(lease: &mut Lease, kind: Kind, found: &Found, name: &[u8]) {
+    lease
+        .tracker
+        .owe_about(kind, Pay::Forward, about(found, name));
+    name_in_errors(lease, found, name);
+}
+
+/// The client knows what was derived for it by the name of what it sent.
+fn name_in_errors(lease: &mut Lease, found: &Found, name: &[u8]) {
+    match &found.effect {
+        Some(_) => called(lease, found.statement.id, name),
+        None => called_if_long(lease, found.statement.id, name),
+    }
+}

@@ -1,0 +1,169 @@
+//! The copies of statements that a server connection holds for its clients:
+//! made when they are first needed, made anew when they may be stale.
+
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use super::segment_of_newest;
+use crate::config::PoolSettings;
+use crate::pool::Lease;
+use crate::proxy::client::Client;
+use crate::session::statements::{Held, Named, Op, Statement};
+use crate::session::{About, Kind, Pay, Refused};
+use crate::wire::frontend::{flush, frame_into};
+use crate::wire::run::Run;
+
+/// A copy may be this much older, in seconds, than the client's own Parse: a
+/// change of the catalog that passed us by could as well have come just after
+/// a Parse of its own.
+const FRESH: u32 = 1;
+
+/// A statement name that no server connection ever has.
+const NOBODY: &[u8] = b"_pw_nobody";
+
+/// Is there a copy that the client's message can be sent for?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Copied {
+    /// There is, or will be when the message arrives.
+    Yes,
+    /// The server is being asked what the copy returns.
+    Asked,
+    /// It returns something else than the client was told.
+    Stale,
+}
+
+impl Client {
+    /// Sees to a copy of what a name stands for; what the pooler sends is
+    /// answered unseen, and the client's own message follows in the same write.
+    ///
+    /// With `ask`, a copy that is made after the catalog has changed is first
+    /// compared with what clients were told: PostgreSQL would say that the plan
+    /// has changed, but this server has never had the plan of before.
+    pub(super) fn ensure(
+        &self,
+        lease: &mut Lease,
+        named: &Named,
+        name: &[u8],
+        ask: bool,
+        run: &mut Run<'_>,
+    ) -> Copied {
+        let statement = &named.statement;
+        let told = statement.shape.known();
+        let owes = lease.tracker.owes();
+        match lease.statements.touch(statement.id) {
+            Some(held) if held.parsed.saturating_add(FRESH) < named.since => {
+                drop_copy(lease, statement, run);
+            }
+            Some(held) if !held.in_question || told.is_none() => return Copied::Yes,
+            Some(held) => match held.shape {
+                Some(shape) if told == Some(shape) => return Copied::Yes,
+                Some(_) => return Copied::Stale,
+                None if owes => return Copied::Asked,
+                // The answer was lost in an error.
+                None => drop_copy(lease, statement, run),
+            },
+            None => {}
+        }
+        let about = About::new(statement.id, name);
+        self.make_room(lease, run);
+        lease.tracker.owe_about(Kind::Parse, Pay::Swallow, about);
+        let in_question =
+            ask && told.is_some() && statement.epoch < self.shelf.pool().catalog.epoch();
+        prepares(lease, statement, in_question);
+        parse_into(run.insert(), statement, &statement.parse);
+        if !in_question {
+            return Copied::Yes;
+        }
+        describe(lease, statement, about, Pay::Swallow, run);
+        run.insert().extend_from_slice(&flush());
+        Copied::Asked
+    }
+
+    /// Makes room for one more statement on the server.
+    pub(super) fn make_room(&self, lease: &mut Lease, run: &mut Run<'_>) {
+        let PoolSettings {
+            max_prepared_statements,
+            max_prepared_bytes,
+            ..
+        } = self.shelf.pool().settings;
+        let most = max_prepared_statements.saturating_sub(1);
+        while let Some(id) = lease.statements.over(most, max_prepared_bytes) {
+            close_copy(lease, id, Pay::Swallow, run);
+        }
+    }
+}
+
+/// Is a copy as good as one parsed now?
+pub(super) fn is_fresh(held: &Held) -> bool {
+    held.parsed.saturating_add(FRESH) >= now()
+}
+
+/// Drops a copy that is about to be made anew.
+pub(super) fn drop_copy(lease: &mut Lease, statement: &Statement, run: &mut Run<'_>) {
+    close_copy(lease, statement.id, Pay::Swallow, run);
+}
+
+/// Has the server close its copy; false when it has none.
+pub(super) fn close_copy(lease: &mut Lease, id: u64, pay: Pay, run: &mut Run<'_>) -> bool {
+    let Some(held) = lease.statements.remove(id) else {
+        return false;
+    };
+    lease.tracker.owe(Kind::Close, pay);
+    let name = held.statement.server_name();
+    frame_into(run.insert(), b'C', &[b"S", name.as_bytes(), b"\0"]);
+    lease.tracker.attach(Op::ServerForgets(held));
+    changed(lease);
+    true
+}
+
+/// Notes that the Parse just owed gives the server a copy.
+pub(super) fn prepares(lease: &mut Lease, statement: &Arc<Statement>, in_question: bool) {
+    lease.tracker.attach(Op::ServerPrepares(statement.id));
+    lease.statements.insert(Held {
+        statement: Arc::clone(statement),
+        parsed: now(),
+        shape: None,
+        in_question,
+    });
+    changed(lease);
+}
+
+fn changed(lease: &mut Lease) {
+    let segment = segment_of_newest(lease);
+    lease.statements.changed_in(segment);
+}
+
+pub(super) fn parse_into(out: &mut Vec<u8>, statement: &Statement, rest: &[u8]) {
+    let name = statement.server_name();
+    frame_into(out, b'P', &[name.as_bytes(), b"\0", rest]);
+}
+
+/// Describes a statement under its name on the server.
+pub(super) fn describe(
+    lease: &mut Lease,
+    statement: &Statement,
+    about: About,
+    pay: Pay,
+    run: &mut Run<'_>,
+) {
+    lease.tracker.owe_about(Kind::DescribeStatement, pay, about);
+    let name = statement.server_name();
+    frame_into(run.insert(), b'D', &[b"S", name.as_bytes(), b"\0"]);
+}
+
+/// In place of a message of the client's, one that the server will refuse: so
+/// the error comes in its turn, and fails the transaction as it should.
+pub(super) fn refuse(lease: &mut Lease, kind: Kind, why: Refused, run: &mut Run<'_>) {
+    lease
+        .tracker
+        .owe_about(kind, Pay::Forward, About::refused(why));
+    frame_into(run.insert(), b'B', &[b"\0", NOBODY, b"\0", &[0; 6]]);
+}
+
+/// Seconds since this was first asked.
+pub(super) fn now() -> u32 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    let elapsed = START.get_or_init(Instant::now).elapsed();
+    u32::try_from(elapsed.as_secs()).unwrap_or(u32::MAX)
+}

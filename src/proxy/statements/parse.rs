@@ -1,0 +1,208 @@
+//! Parse.
+
+use std::sync::Arc;
+
+use super::called_if_long;
+use super::copies::{close_copy, is_fresh, now, parse_into, prepares, refuse};
+use crate::pool::Lease;
+use crate::proxy::client::{Client, End};
+use crate::proxy::pin::Pin;
+use crate::proxy::upstream::Act;
+use crate::session::statements::{Named, Statement, Unnamed, private};
+use crate::session::{About, Kind, Pay, Refused, Scan, TxStatus};
+use crate::wire::frame::Header;
+use crate::wire::frontend::parse_parts;
+use crate::wire::run::Run;
+use crate::wire::{PgError, sqlstate};
+
+/// Longest Parse of a named statement, in bytes.
+const MAX_NAMED_PARSE: usize = 16 << 20;
+
+/// Longest Parse of an unnamed statement that is remembered for its client. A
+/// longer one ties the client to its server connection until it is replaced.
+const MAX_UNNAMED_PARSE: usize = 256 << 10;
+
+impl Client {
+    pub(super) fn parse(
+        &mut self,
+        lease: &mut Lease,
+        header: Header,
+        body: &[u8],
+        whole: bool,
+        run: &mut Run<'_>,
+    ) -> Result<Act, End> {
+        let unnamed = match body.first() {
+            None if !whole => return Ok(Act::More),
+            first => first == Some(&0),
+        };
+        if unnamed && header.total > MAX_UNNAMED_PARSE {
+            self.parse_long(lease, body, whole);
+            return Ok(Act::Pass);
+        }
+        if !unnamed && header.total > MAX_NAMED_PARSE {
+            return Err(End::Told(PgError::fatal(
+                sqlstate::PROGRAM_LIMIT_EXCEEDED,
+                "prepared statement is too long",
+            )));
+        }
+        if !whole {
+            return Ok(Act::More);
+        }
+        let Some((name, rest)) = parse_parts(body) else {
+            // PostgreSQL refuses it in its own words.
+            lease.tracker.owe(Kind::Parse, Pay::Forward);
+            return Ok(Act::Pass);
+        };
+        Ok(match unnamed {
+            true => self.parse_unnamed(lease, rest, run),
+            false => self.parse_named(lease, name, rest, run),
+        })
+    }
+
+    /// An unnamed statement that is too long to be remembered.
+    fn parse_long(&mut self, lease: &mut Lease, body: &[u8], whole: bool) {
+        let mut scan = Scan::default();
+        scan.feed(body);
+        self.set_unnamed(lease, Unnamed::OnServer);
+        match whole {
+            true => self.pin = self.pin.max(Pin::of(scan.finish())),
+            false => self.scan = Some(Box::new(scan)),
+        }
+    }
+
+    fn parse_unnamed(&mut self, lease: &mut Lease, rest: &[u8], run: &mut Run<'_>) -> Act {
+        let statement = private(rest);
+        if statement.call.is_some() {
+            return self.parse_unnamed_call(lease, statement, run);
+        }
+        self.note(lease, statement.can, run);
+        // What it means may depend on settings that end with the transaction.
+        self.set_unnamed(
+            lease,
+            match self.has_local_settings {
+                true => Unnamed::OnServer,
+                false => Unnamed::keep(rest),
+            },
+        );
+        Act::Pass
+    }
+
+    fn parse_named(
+        &mut self,
+        lease: &mut Lease,
+        name: &[u8],
+        rest: &[u8],
+        run: &mut Run<'_>,
+    ) -> Act {
+        // What the name stands for, and whether a transaction has failed, is
+        // known once everything before is answered.
+        if !lease.tracker.settled() || !self.knows_its_names(lease, run) {
+            return Act::Hold;
+        }
+        if self.leaves_names_alone(name) {
+            lease.tracker.owe(Kind::Parse, Pay::Forward);
+            return Act::Pass;
+        }
+        let names = self.names.as_deref();
+        if let Some(taken) = names.and_then(|names| names.get(name)).cloned() {
+            return self.parse_taken(lease, &taken, name, rest, run);
+        }
+        let settings = &self.shelf.pool().settings;
+        let (count, bytes) = names.map_or((0, 0), |names| names.size());
+        if count >= settings.max_client_prepared_statements
+            || bytes + rest.len() > settings.max_client_prepared_bytes
+        {
+            refuse(lease, Kind::Parse, Refused::TooMany, run);
+            return Act::Drop;
+        }
+        let named = Named {
+            statement: self.identity_of(lease, rest),
+            since: now(),
+            only_here: self.has_local_settings,
+        };
+        let Some((statement, _)) = self.resolve(lease, &named.statement, run) else {
+            return Act::Hold;
+        };
+        self.prepare(lease, &statement, name, run);
+        self.set_name(lease, name, Some(named));
+        Act::Drop
+    }
+
+    /// Is the name the server's own affair?
+    fn leaves_names_alone(&mut self, name: &[u8]) -> bool {
+        let by_sql = self
+            .names
+            .as_deref()
+            .is_some_and(|names| names.prepared_by_sql.contains(name));
+        if by_sql {
+            // PostgreSQL itself says that the name is taken.
+            return true;
+        }
+        if self.shelf.pool().settings.max_prepared_statements == 0 {
+            self.pin = self.pin.max(Pin::Resettable);
+            return true;
+        }
+        // No text at all: PostgreSQL refuses it. Should the client have changed
+        // its encoding, it keeps its server connection for that already.
+        std::str::from_utf8(name).is_err() && self.shelf.speaks_utf8()
+    }
+
+    /// The name is taken: PostgreSQL itself says so.
+    fn parse_taken(
+        &mut self,
+        lease: &mut Lease,
+        taken: &Named,
+        name: &[u8],
+        rest: &[u8],
+        run: &mut Run<'_>,
+    ) -> Act {
+        self.ensure(lease, taken, name, false, run);
+        let id = taken.statement.id;
+        lease
+            .tracker
+            .owe_about(Kind::Parse, Pay::Forward, About::new(id, name));
+        called_if_long(lease, id, name);
+        parse_into(run.insert(), &taken.statement, rest);
+        Act::Drop
+    }
+
+    /// What a client has set may change what a text means: it then shares no
+    /// statement with others, nor with itself of before. In a failed
+    /// transaction only PostgreSQL can tell what may be parsed.
+    fn identity_of(&self, lease: &Lease, rest: &[u8]) -> Arc<Statement> {
+        let failed = lease.tracker.status() == TxStatus::Failed;
+        if self.pin == Pin::No && !self.has_local_settings && !failed {
+            let catalog = &self.shelf.pool().catalog;
+            return self.shelf.statements.intern(rest, catalog);
+        }
+        private(rest)
+    }
+
+    /// Has the server parse what the client prepares, unless it has just done
+    /// so: then the answer is ours.
+    pub(super) fn prepare(
+        &mut self,
+        lease: &mut Lease,
+        statement: &Arc<Statement>,
+        name: &[u8],
+        run: &mut Run<'_>,
+    ) {
+        match lease.statements.touch(statement.id) {
+            Some(held) if is_fresh(held) => {
+                lease.tracker.owe(Kind::Parse, Pay::Answer);
+                return;
+            }
+            Some(_) => {
+                close_copy(lease, statement.id, Pay::Swallow, run);
+            }
+            None => {}
+        }
+        self.make_room(lease, run);
+        lease
+            .tracker
+            .owe_about(Kind::Parse, Pay::Forward, About::new(statement.id, name));
+        prepares(lease, statement, false);
+        parse_into(run.insert(), statement, &statement.parse);
+        self.names_mut().unsettled.push(Arc::clone(statement));
+    }
+}

@@ -1,0 +1,103 @@
+//! The unnamed statement, which follows its client.
+
+use std::sync::Arc;
+
+use super::{called, segment_of_newest};
+use crate::pool::Lease;
+use crate::proxy::client::Client;
+use crate::proxy::upstream::Act;
+use crate::session::statements::{Named, Op, Statement, UNNAMED_NONE, Unnamed};
+use crate::session::{About, Kind, Pay};
+use crate::wire::frontend::frame_into;
+use crate::wire::run::Run;
+
+impl Client {
+    /// A simple Query: the unnamed statement is lost, even if it fails.
+    #[inline]
+    pub(in crate::proxy) fn loses_unnamed(&mut self, lease: &mut Lease, about: About) {
+        if lease.tracker.skipping() {
+            return;
+        }
+        let may_be_skipped = lease.tracker.unsynced();
+        lease.tracker.owe_about(Kind::Query, Pay::Forward, about);
+        if may_be_skipped {
+            self.replace_unnamed(lease, Unnamed::None);
+        } else {
+            self.unnamed = Unnamed::None;
+            lease.unnamed = UNNAMED_NONE;
+        }
+    }
+
+    /// The Parse of an unnamed statement passes.
+    pub(super) fn set_unnamed(&mut self, lease: &mut Lease, to: Unnamed) {
+        lease.tracker.owe(Kind::Parse, Pay::Forward);
+        self.replace_unnamed(lease, to);
+    }
+
+    /// Hangs the change of the unnamed statement on the message just owed.
+    pub(super) fn replace_unnamed(&mut self, lease: &mut Lease, to: Unnamed) {
+        let mark = std::mem::replace(&mut lease.unnamed, to.mark());
+        let before = std::mem::replace(&mut self.unnamed, to);
+        lease.tracker.attach(Op::Unnamed { before, mark });
+        self.unnamed_changed_in = Some(segment_of_newest(lease));
+    }
+
+    /// The unnamed statement that calls another one.
+    pub(super) fn unnamed_call(&self) -> Option<Named> {
+        let Unnamed::Calls(statement) = &self.unnamed else {
+            return None;
+        };
+        Some(Named {
+            statement: Arc::clone(statement),
+            since: 0,
+            only_here: false,
+        })
+    }
+
+    /// Parse of an unnamed statement that calls another one: it goes under a
+    /// name of ours.
+    pub(super) fn parse_unnamed_call(
+        &mut self,
+        lease: &mut Lease,
+        statement: Arc<Statement>,
+        run: &mut Run<'_>,
+    ) -> Act {
+        let Some((on_server, _)) = self.resolve(lease, &statement, run) else {
+            return Act::Hold;
+        };
+        if lease.unnamed != UNNAMED_NONE {
+            self.close_servers_unnamed(lease, run);
+            lease.unnamed = UNNAMED_NONE;
+        }
+        self.prepare(lease, &on_server, b"", run);
+        called(lease, on_server.id, b"");
+        self.replace_unnamed(lease, Unnamed::Calls(statement));
+        Act::Drop
+    }
+
+    /// The server's unnamed statement becomes this client's.
+    pub(super) fn agree_on_unnamed(&mut self, lease: &mut Lease, run: &mut Run<'_>) {
+        let mark = self.unnamed.mark();
+        if lease.unnamed == mark {
+            return;
+        }
+        match &self.unnamed {
+            Unnamed::Kept { parse, .. } => {
+                lease.tracker.owe(Kind::Parse, Pay::Swallow);
+                frame_into(run.insert(), b'P', &[b"\0", parse]);
+                lease.tracker.attach(Op::UnnamedAgrees);
+            }
+            Unnamed::None | Unnamed::Calls(_) => self.close_servers_unnamed(lease, run),
+            // It is there: the client has kept the server connection for it.
+            Unnamed::OnServer => return,
+        }
+        self.unnamed_changed_in = Some(segment_of_newest(lease));
+        lease.unnamed = mark;
+    }
+
+    fn close_servers_unnamed(&self, lease: &mut Lease, run: &mut Run<'_>) {
+        lease.tracker.owe(Kind::Close, Pay::Swallow);
+        frame_into(run.insert(), b'C', &[b"S\0"]);
+        lease.tracker.attach(Op::UnnamedAgrees);
+    }
+}

@@ -1,0 +1,172 @@
+//! What a prepared statement is, whatever its clients call it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::session::scan::{Findings, Scan};
+use crate::session::sql::{Call, statement_call};
+
+/// Every name that pgweave gives to a statement on a server begins so.
+pub const PREFIX: &str = "_pw";
+
+/// One statement identity. Equal text, types and environment, equal `Arc`.
+#[derive(Debug)]
+pub struct Statement {
+    /// Unique in this process; part of the name on servers.
+    pub id: u64,
+    /// The Parse message's body after the name: text, NUL, parameter types.
+    pub parse: Box<[u8]>,
+    /// What running it can do to the session.
+    pub can: Findings,
+    /// It is EXECUTE, DEALLOCATE or PREPARE of one statement, by this name.
+    pub call: Option<Box<Call>>,
+    /// The state of the catalog ([`super::Catalog`]) in which it was first parsed.
+    pub epoch: u64,
+    /// What its clients were told of its rows.
+    pub shape: Shape,
+    /// How many client names stand for it.
+    pub(super) users: AtomicU64,
+}
+
+impl Statement {
+    pub(super) fn new(parse: &[u8], epoch: u64) -> Arc<Self> {
+        Arc::new(Self {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            parse: parse.into(),
+            can: Scan::of(parse),
+            call: statement_call(text_of(parse)).map(Box::new),
+            epoch,
+            shape: Shape::default(),
+            users: AtomicU64::new(0),
+        })
+    }
+
+    /// Its name on every server connection that holds it.
+    #[must_use]
+    pub fn server_name(&self) -> ServerName {
+        ServerName::of(self.id)
+    }
+
+    /// Its text and types, with another statement's name in place of the one
+    /// that it calls.
+    #[must_use]
+    pub fn calling(&self, name: &[u8]) -> Vec<u8> {
+        let at = self.call.as_ref().map_or(0..0, |call| call.at.clone());
+        let (head, tail) = (self.parse.get(..at.start), self.parse.get(at.end..));
+        [head.unwrap_or_default(), name, tail.unwrap_or_default()].concat()
+    }
+}
+
+/// The query text of a Parse body.
+fn text_of(parse: &[u8]) -> &[u8] {
+    let end = parse.iter().position(|byte| *byte == 0);
+    parse.get(..end.unwrap_or(0)).unwrap_or_default()
+}
+
+/// An identity that nobody shares.
+#[must_use]
+pub fn private(parse: &[u8]) -> Arc<Statement> {
+    Statement::new(parse, u64::MAX)
+}
+
+/// Identities are numbered over the whole process, so that no two pools'
+/// names can be confused in a log.
+static NEXT_ID: AtomicU64 = AtomicU64::new(FIRST_ID);
+
+/// Smaller numbers are no identities: see [`crate::session::About`].
+pub const FIRST_ID: u64 = 1024;
+
+/// From now on identities are numbered from here: from a number that clients
+/// cannot guess, so that nobody names another's statement.
+pub fn number_from(start: u64) {
+    NEXT_ID.store((start >> 2).max(FIRST_ID), Ordering::Relaxed);
+}
+
+/// A statement's name on a server, without allocation.
+#[derive(Debug, Clone, Copy)]
+pub struct ServerName {
+    bytes: [u8; 24],
+    from: usize,
+}
+
+impl ServerName {
+    /// The name of the statement with this id.
+    #[must_use]
+    pub fn of(mut id: u64) -> Self {
+        let mut bytes = [0; 24];
+        let mut from = bytes.len();
+        let mut put = |byte: u8| {
+            from = from.saturating_sub(1);
+            if let Some(slot) = bytes.get_mut(from) {
+                *slot = byte;
+            }
+        };
+        loop {
+            put(b'0' + u8::try_from(id % 10).unwrap_or(0));
+            id /= 10;
+            if id == 0 {
+                break;
+            }
+        }
+        PREFIX.bytes().rev().for_each(put);
+        Self { bytes, from }
+    }
+
+    /// The name's bytes, without a terminator.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(self.from..).unwrap_or_default()
+    }
+}
+
+/// A digest of the columns that a statement returns; none while nobody has
+/// asked. What PostgreSQL compares before it says "cached plan must not change
+/// result type".
+#[derive(Debug, Default)]
+pub struct Shape(AtomicU64);
+
+impl Shape {
+    /// The digest, if the columns are known.
+    #[must_use]
+    pub fn known(&self) -> Option<u64> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|shape| *shape != 0)
+    }
+
+    /// A client is told of these columns; what it was told first counts.
+    pub fn told(&self, shape: u64) {
+        let _ = self
+            .0
+            .compare_exchange(0, shape, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_name_is_the_prefix_and_the_id() {
+        assert_eq!(ServerName::of(0).as_bytes(), b"_pw0");
+        assert_eq!(ServerName::of(1234).as_bytes(), b"_pw1234");
+        assert_eq!(
+            ServerName::of(u64::MAX).as_bytes(),
+            b"_pw18446744073709551615"
+        );
+    }
+
+    #[test]
+    fn a_call_is_sent_under_another_name() {
+        let statement = private(b"EXECUTE s1 (4)\0\0\0");
+        assert_eq!(statement.calling(b"_pw7"), b"EXECUTE _pw7 (4)\0\0\0");
+        assert_eq!(private(b"SELECT 1\0\0\0").call, None);
+    }
+
+    #[test]
+    fn what_was_told_first_counts() {
+        let shape = Shape::default();
+        assert_eq!(shape.known(), None);
+        shape.told(5);
+        shape.told(6);
+        assert_eq!(shape.known(), Some(5));
+    }
+}

@@ -1,0 +1,194 @@
+//! The identities that clients share, and the catalog that they were parsed in.
+
+use std::borrow::Borrow;
+use std::collections::HashSet;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use super::identity::Statement;
+
+/// One database's catalog: counts the commands seen that change what texts
+/// mean. Shared by all pools of that database.
+#[derive(Debug, Default)]
+pub struct Catalog(AtomicU64);
+
+impl Catalog {
+    /// A command has changed it.
+    pub fn changed(&self) {
+        self.0.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Statements of an earlier epoch may mean something else by now.
+    #[inline]
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// All identities of one parse environment's pool.
+#[derive(Debug, Default)]
+pub struct Registry(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    statements: HashSet<ByParse>,
+    bytes: usize,
+    /// Those that nobody uses are swept out when either has grown so far.
+    sweep_at: usize,
+    sweep_at_bytes: usize,
+    epoch: u64,
+}
+
+/// Identities below this, in number and in bytes of text, are never swept.
+const FEW: usize = 1024;
+const FEW_BYTES: usize = 4 << 20;
+
+/// Told apart by what their Parse says.
+#[derive(Debug)]
+struct ByParse(Arc<Statement>);
+
+impl Borrow<[u8]> for ByParse {
+    fn borrow(&self) -> &[u8] {
+        &self.0.parse
+    }
+}
+
+impl Hash for ByParse {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.parse.hash(state);
+    }
+}
+
+impl PartialEq for ByParse {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.parse == other.0.parse
+    }
+}
+
+impl Eq for ByParse {}
+
+impl Registry {
+    /// The identity of a Parse body (after the name), made when it is new.
+    /// After a change of the catalog every text is a new identity, which every
+    /// server really parses.
+    pub fn intern(&self, parse: &[u8], catalog: &Catalog) -> Arc<Statement> {
+        let mut known = self.0.lock();
+        let epoch = catalog.epoch();
+        if known.epoch != epoch {
+            *known = Known {
+                epoch,
+                ..Known::default()
+            };
+        }
+        if let Some(found) = known.statements.get(parse) {
+            return Arc::clone(&found.0);
+        }
+        known.sweep();
+        let statement = Statement::new(parse, epoch);
+        known.bytes += parse.len();
+        known.statements.insert(ByParse(Arc::clone(&statement)));
+        statement
+    }
+
+    /// Forgets an identity: the next Parse of its text makes a new one, which
+    /// every server really parses.
+    pub fn retire(&self, statement: &Arc<Statement>) {
+        let mut known = self.0.lock();
+        let parse: &[u8] = &statement.parse;
+        if known
+            .statements
+            .get(parse)
+            .is_some_and(|found| Arc::ptr_eq(&found.0, statement))
+        {
+            known.statements.remove(parse);
+            known.bytes -= parse.len();
+        }
+    }
+
+    /// Identities known now, and the bytes of their texts.
+    #[must_use]
+    pub fn size(&self) -> (usize, usize) {
+        let known = self.0.lock();
+        (known.statements.len(), known.bytes)
+    }
+}
+
+impl Known {
+    /// Drops what only this set knows, once that may be half of it.
+    fn sweep(&mut self) {
+        let few = self.statements.len() < self.sweep_at.max(FEW);
+        if few && self.bytes < self.sweep_at_bytes.max(FEW_BYTES) {
+            return;
+        }
+        self.statements
+            .retain(|known| Arc::strong_count(&known.0) > 1);
+        self.statements.shrink_to(2 * self.statements.len());
+        self.bytes = self.statements.iter().map(|s| s.0.parse.len()).sum();
+        self.sweep_at = 2 * self.statements.len();
+        self.sweep_at_bytes = 2 * self.bytes;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn setup() -> (Registry, Catalog) {
+        (Registry::default(), Catalog::default())
+    }
+
+    #[test]
+    fn equal_texts_are_one_identity_until_it_is_retired() {
+        let (registry, catalog) = setup();
+        let intern = |parse| registry.intern(parse, &catalog);
+        let first = intern(b"select 1\0\0\0");
+        assert!(Arc::ptr_eq(&first, &intern(b"select 1\0\0\0")));
+        let typed = intern(b"select 1\0\0\x01\0\0\0\x17");
+        assert!(!Arc::ptr_eq(&first, &typed));
+        registry.retire(&first);
+        assert!(!Arc::ptr_eq(&first, &intern(b"select 1\0\0\0")));
+    }
+
+    #[test]
+    fn after_a_change_of_the_catalog_every_text_is_new() {
+        let (registry, catalog) = setup();
+        let first = registry.intern(b"select 1\0\0\0", &catalog);
+        catalog.changed();
+        let second = registry.intern(b"select 1\0\0\0", &catalog);
+        assert!(!Arc::ptr_eq(&first, &second));
+        assert!(first.epoch < second.epoch);
+        assert_eq!(registry.size().0, 1);
+    }
+
+    #[test]
+    fn what_nobody_uses_is_swept() {
+        let (registry, catalog) = setup();
+        for n in 0..10_000 {
+            let _ = registry.intern(format!("select {n}\0\0\0").as_bytes(), &catalog);
+        }
+        assert!(registry.size().0 <= FEW);
+        let long = vec![b' '; 1 << 20];
+        for n in 0..100 {
+            let _ = registry.intern(&[format!("{n}").as_bytes(), &long].concat(), &catalog);
+        }
+        assert!(registry.size().1 <= FEW_BYTES + (2 << 20));
+    }
+
+    #[test]
+    fn what_is_used_stays() {
+        let (registry, catalog) = setup();
+        let used: Vec<_> = (0..5000)
+            .map(|n| registry.intern(format!("select {n}\0\0\0").as_bytes(), &catalog))
+            .collect();
+        for statement in &used {
+            assert!(Arc::ptr_eq(
+                statement,
+                &registry.intern(&statement.parse, &catalog)
+            ));
+        }
+    }
+}

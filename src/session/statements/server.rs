@@ -1,0 +1,149 @@
+//! The prepared statements that one server connection holds.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::identity::Statement;
+
+/// What one server connection holds, least recently used first out.
+#[derive(Debug, Default)]
+pub struct ServerStatements {
+    held: HashMap<u64, (u64, Held), rustc_hash::FxBuildHasher>,
+    bytes: usize,
+    tick: u64,
+    changed_in: Option<u64>,
+}
+
+/// A server's copy of a statement.
+#[derive(Debug)]
+pub struct Held {
+    /// The identity.
+    pub statement: Arc<Statement>,
+    /// When the server parsed it, in seconds since any one moment.
+    pub parsed: u32,
+    /// What it returns, if the server was asked.
+    pub shape: Option<u64>,
+    /// The catalog may have changed since clients were told what it returns:
+    /// `shape` must agree.
+    pub in_question: bool,
+}
+
+impl ServerStatements {
+    /// The server's copy of this identity. Marks it as used.
+    #[inline]
+    pub fn touch(&mut self, id: u64) -> Option<&Held> {
+        self.tick += 1;
+        let (used, held) = self.held.get_mut(&id)?;
+        *used = self.tick;
+        Some(held)
+    }
+
+    /// The server is being told to prepare it.
+    pub fn insert(&mut self, held: Held) {
+        self.tick += 1;
+        self.bytes += held.statement.parse.len();
+        let id = held.statement.id;
+        if let Some((_, before)) = self.held.insert(id, (self.tick, held)) {
+            self.bytes -= before.statement.parse.len();
+        }
+    }
+
+    /// The server is being told to forget it.
+    pub fn remove(&mut self, id: u64) -> Option<Held> {
+        let (_, held) = self.held.remove(&id)?;
+        self.bytes -= held.statement.parse.len();
+        Some(held)
+    }
+
+    /// The server has described its copy; `told`: to a client.
+    pub fn described(&mut self, id: u64, shape: u64, told: bool) {
+        if let Some((_, held)) = self.held.get_mut(&id) {
+            held.shape = Some(shape);
+            if told {
+                held.statement.shape.told(shape);
+            }
+        }
+    }
+
+    /// The server has forgotten all.
+    pub fn clear(&mut self) {
+        self.held.clear();
+        self.bytes = 0;
+    }
+
+    /// The segment in which the set last changed: until it is answered, the
+    /// next segment cannot know what is held.
+    pub fn changed_in(&mut self, segment: u64) {
+        self.changed_in = Some(segment);
+    }
+
+    /// See [`ServerStatements::changed_in`].
+    #[must_use]
+    pub fn last_change(&self) -> Option<u64> {
+        self.changed_in
+    }
+
+    /// The least recently used identity while there are more than `max`, or
+    /// their texts take more than `max_bytes`.
+    #[must_use]
+    pub fn over(&self, max: usize, max_bytes: usize) -> Option<u64> {
+        if self.held.len() <= max && self.bytes <= max_bytes {
+            return None;
+        }
+        let oldest = self.held.iter().min_by_key(|(_, (used, _))| *used);
+        oldest.map(|(id, _)| *id)
+    }
+
+    /// How many are held.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Are none held?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::private;
+    use super::*;
+
+    fn held(statement: &Arc<Statement>) -> Held {
+        Held {
+            statement: Arc::clone(statement),
+            parsed: 0,
+            shape: None,
+            in_question: false,
+        }
+    }
+
+    #[test]
+    fn the_least_recently_used_statement_is_the_first_to_go() {
+        let [a, b] = [private(b"a\0\0\0"), private(b"b\0\0\0")];
+        let mut set = ServerStatements::default();
+        set.insert(held(&a));
+        set.insert(held(&b));
+        assert!(set.touch(a.id).is_some());
+        assert_eq!(set.over(2, 1000), None);
+        assert_eq!(set.over(1, 1000), Some(b.id));
+        assert_eq!(set.over(2, 5), Some(b.id));
+        assert!(set.remove(b.id).is_some());
+        assert!(set.touch(b.id).is_none());
+    }
+
+    #[test]
+    fn a_copys_columns_are_told_once() {
+        let a = private(b"a\0\0\0");
+        let mut set = ServerStatements::default();
+        set.insert(held(&a));
+        set.described(a.id, 7, false);
+        assert_eq!(a.shape.known(), None);
+        set.described(a.id, 8, true);
+        assert_eq!(a.shape.known(), Some(8));
+        assert_eq!(set.touch(a.id).and_then(|held| held.shape), Some(8));
+    }
+}
