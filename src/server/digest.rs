@@ -1,7 +1,7 @@
 //! Judging what a server said: which bytes are the client's, what they change.
 
 use super::Server;
-use super::wording::in_clients_words;
+use super::wording::{in_clients_words, statement_in};
 use crate::session::statements::ClientStatements;
 use crate::session::{About, Pay, TxStatus, Violation};
 use crate::wire::frontend::frame_into;
@@ -140,7 +140,7 @@ impl Server {
             let bytes = rest.get(..here).unwrap_or_default();
             let about = self.tracker.head_is_about();
             let forwarded = self.judge(header.tag, bytes, digest)?;
-            if about.id != 0 {
+            if about.id != 0 && whole {
                 self.note_statement(header.tag, about, forwarded, bytes, digest);
             }
             if forwarded {
@@ -233,8 +233,10 @@ impl Server {
             }
             // It was believed to be there: a function has dropped it, say.
             b'E' if backend::sqlstate_of(body) == Some(b"26000") => {
-                if self.statements.remove(about.id).is_some() {
-                    digest.lost_statement = Some(about);
+                if let Some(id) = statement_in(body)
+                    && self.statements.remove(id).is_some()
+                {
+                    digest.lost_statement = Some(About { id, ..about });
                 }
             }
             _ => {}

@@ -1,7 +1,9 @@
 //! Errors in the client's own words: a statement goes by another name on the
 //! server, and a message of ours may have been refused in its stead.
 
-use crate::session::statements::{ClientStatements, FIRST_ID, ServerName};
+use std::ops::Range;
+
+use crate::session::statements::{ClientStatements, FIRST_ID, PREFIX};
 use crate::session::{About, Refused, Tracker};
 use crate::wire::backend::{fields, sqlstate_of};
 use crate::wire::{PgError, sqlstate};
@@ -21,16 +23,17 @@ pub(super) fn in_clients_words(
     if about.id < FIRST_ID {
         return None;
     }
-    let name = names
-        .and_then(|names| names.name_of(about))
-        .or_else(|| tracker.earlier_name_of(about));
-    let ours = [b"\"", ServerName::of(about.id).as_bytes(), b"\""].concat();
     let mut reworded = Vec::with_capacity(body.len() + 64);
     for (kind, text) in fields(body) {
         reworded.push(kind);
-        match (kind, name) {
-            (b'M' | b'D' | b'H', Some(name)) => rename(&mut reworded, text, &ours, name),
-            (b'P', _) => reworded.extend_from_slice(&moved(text, about.shift)),
+        match kind {
+            b'M' | b'D' | b'H' => rename(&mut reworded, text, |id| {
+                let own = || names.and_then(|names| names.name_of(about));
+                let of_about = || own().or_else(|| tracker.earlier_name_of(about));
+                let known = (id == about.id).then(of_about).flatten();
+                known.or_else(|| tracker.called(id))
+            }),
+            b'P' => reworded.extend_from_slice(&moved(text, about.shift)),
             _ => reworded.extend_from_slice(text),
         }
         reworded.push(0);
@@ -54,18 +57,35 @@ fn refused(why: Refused) -> Vec<u8> {
     error.to_body()
 }
 
-/// Writes a text in which one quoted name is replaced by another.
-fn rename(out: &mut Vec<u8>, text: &[u8], ours: &[u8], name: &[u8]) {
-    let at = text.windows(ours.len()).position(|window| window == ours);
-    let parts = at.and_then(|at| Some((text.get(..at)?, text.get(at + ours.len()..)?)));
-    match parts {
-        Some((head, tail)) => {
-            for part in [head, b"\"", name, b"\"", tail] {
-                out.extend_from_slice(part);
-            }
-        }
-        None => out.extend_from_slice(text),
-    }
+/// Writes a text with the client's name in place of the first one of ours.
+fn rename<'a>(out: &mut Vec<u8>, text: &[u8], name_of: impl Fn(u64) -> Option<&'a [u8]>) {
+    let renamed = ours_in(text).and_then(|(at, id)| {
+        let (head, tail) = (text.get(..at.start)?, text.get(at.end..)?);
+        Some([head, name_of(id)?, tail].concat())
+    });
+    out.extend_from_slice(renamed.as_deref().unwrap_or(text));
+}
+
+/// The statement of ours that an error's message names.
+pub(super) fn statement_in(body: &[u8]) -> Option<u64> {
+    let (_, message) = fields(body).find(|(kind, _)| *kind == b'M')?;
+    ours_in(message).map(|(_, id)| id)
+}
+
+/// Where the first name of ours stands in a text, in quotes, and its identity.
+fn ours_in(text: &[u8]) -> Option<(Range<usize>, u64)> {
+    let quoted = [b"\"", PREFIX.as_bytes()].concat();
+    let at = text
+        .windows(quoted.len())
+        .position(|window| window == quoted)?
+        + 1;
+    let digits = text.get(at + PREFIX.len()..)?;
+    let length = digits.iter().position(|byte| *byte == b'"')?;
+    let id = std::str::from_utf8(digits.get(..length)?)
+        .ok()?
+        .parse()
+        .ok()?;
+    Some((at..at + PREFIX.len() + length, id))
 }
 
 /// A position in the text that was sent, as one in the text that the client

@@ -320,6 +320,17 @@ impl Tracker {
         })
     }
 
+    /// What the client calls a statement in a message that has failed, or is
+    /// not answered yet.
+    #[must_use]
+    pub fn called(&self, statement: u64) -> Option<&[u8]> {
+        let undone = self.undone.iter();
+        undone.chain(self.owed.pending()).find_map(|op| match op {
+            Op::Called { id, name } if *id == statement => Some(&**name),
+            _ => None,
+        })
+    }
+
     /// Who gets rows and copy data that arrive now.
     #[inline]
     #[must_use]

@@ -54,35 +54,41 @@ impl Client {
         let mut effect = Effect {
             verb: call.verb,
             name: call.name.as_slice().into(),
-            target: None,
+            of_protocol: false,
+            callees: Vec::new(),
             shift: 0,
         };
         let Some(target) = self.lookup(lease, &call.name, run).ok()? else {
             return Some((Arc::clone(statement), Some(effect)));
         };
-        let callee = self.callee(lease, call, &target, depth, run)?;
-        let on_server = callee.as_ref().unwrap_or(&target.statement);
-        effect.target = Some(on_server.id);
-        let name = callee.as_ref().map(|callee| callee.server_name());
+        effect.of_protocol = true;
+        let mut name = None;
+        if call.verb != Verb::Deallocate {
+            let (callee, inner) = self.callee(lease, &call.name, &target, depth, run)?;
+            if let (Verb::Execute, Some(inner)) = (call.verb, inner) {
+                effect = inner;
+            }
+            effect
+                .callees
+                .push((callee.id, call.name.as_slice().into()));
+            name = Some(callee.server_name());
+        }
         let name = name.as_ref().map_or(STAND_IN, |name| name.as_bytes());
         effect.shift = shift(statement, call, name);
         let derived = self.names_mut().calls.derive(statement, name);
         Some((derived, Some(effect)))
     }
 
-    /// Sees to it that the server has what is called. One that is dropped need
-    /// not be there: `Some(None)`.
+    /// Sees to it that the server has what is called by `name`; the statement
+    /// as it is there, and what executing that does.
     fn callee(
         &mut self,
         lease: &mut Lease,
-        call: &Call,
+        name: &[u8],
         target: &Named,
         depth: u32,
         run: &mut Run<'_>,
-    ) -> Option<Option<Arc<Statement>>> {
-        if call.verb == Verb::Deallocate {
-            return Some(None);
-        }
+    ) -> Option<(Arc<Statement>, Option<Effect>)> {
         let (callee, effect) = self.resolve_at(lease, &target.statement, depth + 1, run)?;
         if effect.is_none() {
             self.note(lease, callee.can, run);
@@ -91,8 +97,8 @@ impl Client {
             statement: Arc::clone(&callee),
             ..target.clone()
         };
-        self.ensure(lease, &on_server, &call.name, false, run);
-        Some(Some(callee))
+        self.ensure(lease, &on_server, name, false, run);
+        Some((callee, effect))
     }
 
     /// A Bind gives this portal a statement.
@@ -133,16 +139,19 @@ impl Client {
     }
 
     fn execute_call(&mut self, lease: &mut Lease, effect: Effect, run: &mut Run<'_>) {
-        if effect.verb == Verb::Deallocate && effect.target.is_some() {
-            stand_in(lease, run);
-        }
-        let about = About::new(effect.target.unwrap_or(0), &effect.name).shifted(effect.shift);
+        prepare_effect(lease, &effect, run);
+        let about = about_callee(&effect);
         lease.tracker.owe_about(Kind::Execute, Pay::Forward, about);
-        if let Some(id) = effect.target {
-            called(lease, id, &effect.name);
+        self.follow_effect(lease, &effect);
+    }
+
+    /// What the message just owed does to a name.
+    pub(super) fn follow_effect(&mut self, lease: &mut Lease, effect: &Effect) {
+        for (id, name) in &effect.callees {
+            called(lease, *id, name);
         }
-        match (effect.verb, effect.target) {
-            (Verb::Deallocate, Some(_)) => self.set_name(lease, &effect.name, None),
+        match (effect.verb, effect.of_protocol) {
+            (Verb::Deallocate, true) => self.set_name(lease, &effect.name, None),
             _ => self.follow_sql_name(lease, effect.verb, &effect.name),
         }
     }
@@ -162,8 +171,19 @@ impl Client {
     }
 }
 
-/// Puts the stand-in there, anew each time.
-pub(super) fn stand_in(lease: &mut Lease, run: &mut Run<'_>) {
+/// What an error about a message that calls a statement speaks of.
+pub(super) fn about_callee(effect: &Effect) -> About {
+    let callee = effect.callees.last();
+    let about = callee.map_or(About::default(), |(id, name)| About::new(*id, name));
+    about.shifted(effect.shift)
+}
+
+/// Puts there what the message about to be owed needs: the stand-in for what is
+/// to be dropped, anew each time.
+pub(super) fn prepare_effect(lease: &mut Lease, effect: &Effect, run: &mut Run<'_>) {
+    if effect.verb != Verb::Deallocate || !effect.of_protocol {
+        return;
+    }
     lease.tracker.owe(Kind::Close, Pay::Swallow);
     frame_into(run.insert(), b'C', &[b"S", STAND_IN, b"\0"]);
     lease.tracker.owe(Kind::Parse, Pay::Swallow);
@@ -172,15 +192,10 @@ pub(super) fn stand_in(lease: &mut Lease, run: &mut Run<'_>) {
 
 /// How many characters the text grows by, with `name` for the one called.
 fn shift(statement: &Statement, call: &Call, name: &[u8]) -> i16 {
-    let token = statement.parse.get(call.at.clone()).unwrap_or_default();
-    growth(token, name)
-}
-
-/// How many characters `name` has more than `token`.
-pub(super) fn growth(token: &[u8], name: &[u8]) -> i16 {
     let characters = |text: &[u8]| {
         let begins = text.iter().filter(|byte| **byte & 0xc0 != 0x80);
         i16::try_from(begins.count()).unwrap_or(0)
     };
+    let token = statement.parse.get(call.at.clone()).unwrap_or_default();
     characters(name) - characters(token)
 }

@@ -5,14 +5,14 @@
 //! keeps that until the last of them is gone. A command about a statement of
 //! the protocol is sent under the name that the server knows.
 
-use super::calls::{STAND_IN, growth, stand_in};
-use super::{called, is_open};
+use super::calls::{about_callee, prepare_effect};
+use super::is_open;
 use crate::pool::Lease;
 use crate::proxy::client::Client;
 use crate::proxy::pin::Pin;
 use crate::proxy::upstream::Act;
-use crate::session::sql::{Call, Verb, statement_call};
-use crate::session::statements::Named;
+use crate::session::sql::{Call, statement_call};
+use crate::session::statements::private;
 use crate::session::{About, Findings, Kind, Pay, TxStatus};
 use crate::wire::frontend::{frame_into, sync};
 use crate::wire::run::Run;
@@ -94,61 +94,28 @@ impl Client {
         };
         self.note(lease, found, run);
         self.executes();
-        match known {
-            Some(named) => self.call_by_sql(lease, &call, &named, sql, run),
-            None => {
-                self.end_own_segment(lease, run);
-                self.loses_unnamed(lease, About::default());
-                self.follow_sql_name(lease, call.verb, &call.name);
-                Act::Pass
-            }
+        if known.is_none() {
+            self.end_own_segment(lease, run);
+            self.loses_unnamed(lease, About::default());
+            self.follow_sql_name(lease, call.verb, &call.name);
+            return Act::Pass;
         }
+        self.call_by_sql(lease, sql, run)
     }
 
     /// A command about a statement of the protocol.
-    fn call_by_sql(
-        &mut self,
-        lease: &mut Lease,
-        call: &Call,
-        named: &Named,
-        sql: &[u8],
-        run: &mut Run<'_>,
-    ) -> Act {
-        let Some((statement, _)) = self.resolve(lease, &named.statement, run) else {
+    fn call_by_sql(&mut self, lease: &mut Lease, sql: &[u8], run: &mut Run<'_>) -> Act {
+        let command = private(&[sql, b"\0\0\0"].concat());
+        let resolved = self.resolve(lease, &command, run);
+        let Some((statement, Some(effect))) = resolved else {
             return Act::Hold;
         };
-        let server_name = statement.server_name();
-        let name = match call.verb {
-            Verb::Deallocate => {
-                stand_in(lease, run);
-                STAND_IN
-            }
-            Verb::Execute | Verb::Prepare => {
-                self.note(lease, statement.can, run);
-                let on_server = Named {
-                    statement: std::sync::Arc::clone(&statement),
-                    ..named.clone()
-                };
-                self.ensure(lease, &on_server, &call.name, false, run);
-                server_name.as_bytes()
-            }
-        };
+        prepare_effect(lease, &effect, run);
         self.end_own_segment(lease, run);
-        let token = sql.get(call.at.clone()).unwrap_or_default();
-        let about = About::new(statement.id, &call.name).shifted(growth(token, name));
-        self.loses_unnamed(lease, about);
-        called(lease, statement.id, &call.name);
-        if call.verb == Verb::Deallocate {
-            self.set_name(lease, &call.name, None);
-        }
-        let (head, tail) = (sql.get(..call.at.start), sql.get(call.at.end..));
-        let parts = [
-            head.unwrap_or_default(),
-            name,
-            tail.unwrap_or_default(),
-            b"\0",
-        ];
-        frame_into(run.insert(), b'Q', &parts);
+        self.loses_unnamed(lease, about_callee(&effect));
+        self.follow_effect(lease, &effect);
+        let text = statement.parse.strip_suffix(b"\0\0").unwrap_or_default();
+        frame_into(run.insert(), b'Q', &[text]);
         Act::Drop
     }
 }

@@ -13,8 +13,11 @@ pub struct Effect {
     pub verb: Verb,
     /// To which name.
     pub name: Box<[u8]>,
-    /// The identity that the name stands for; none if no name of the protocol.
-    pub target: Option<u64>,
+    /// Does the name stand for a statement of the protocol?
+    pub of_protocol: bool,
+    /// The statements that it calls, or that those call, and the client's
+    /// names for them: errors speak of them. The innermost first.
+    pub callees: Vec<(u64, Box<[u8]>)>,
     /// How many characters more its text has than what the client sent.
     pub shift: i16,
 }
@@ -85,7 +88,8 @@ mod tests {
         Effect {
             verb: Verb::Execute,
             name: b"s1"[..].into(),
-            target: None,
+            of_protocol: false,
+            callees: Vec::new(),
             shift: 0,
         }
     }
