@@ -150,6 +150,13 @@ impl Tracker {
         !self.owed.is_empty()
     }
 
+    /// Do statement changes hang on replies that are owed?
+    #[inline]
+    #[must_use]
+    pub fn has_changes(&self) -> bool {
+        self.owed.changes() > 0
+    }
+
     /// Does the server read on to the next Sync, ignoring all else?
     #[inline]
     #[must_use]

@@ -6,7 +6,7 @@ use crate::pool::Lease;
 use crate::proxy::client::{Client, End};
 use crate::proxy::upstream::Act;
 use crate::session::statements::{Effect, Named, Op, Statement, Unnamed};
-use crate::session::{About, Kind, Pay, Refused};
+use crate::session::{About, Kind, Pay, Refused, TxStatus};
 use crate::wire::frame::{HEADER, Header};
 use crate::wire::frontend::bind_names;
 use crate::wire::run::Run;
@@ -105,7 +105,9 @@ impl Client {
             statement: std::sync::Arc::clone(&statement),
             ..named
         };
-        match self.ensure(lease, &on_server, name, true, run) {
+        // In a failed transaction PostgreSQL refuses it for that.
+        let ask = lease.tracker.status() != TxStatus::Failed;
+        match self.ensure(lease, &on_server, name, ask, run) {
             Copied::Yes => Find::Found(Found { statement, effect }),
             Copied::Asked => Find::Wait,
             Copied::Stale => Find::Stale,

@@ -51,13 +51,17 @@ impl Client {
         let statement = &named.statement;
         let told = statement.shape.known();
         let owes = lease.tracker.owes();
+        let settled = lease.tracker.settled();
         match lease.statements.touch(statement.id) {
             Some(held) if held.parsed.saturating_add(FRESH) < named.since => {
                 drop_copy(lease, statement, run);
             }
-            Some(held) if !held.in_question || told.is_none() => return Copied::Yes,
+            Some(held) if !ask || !held.in_question || told.is_none() => return Copied::Yes,
             Some(held) => match held.shape {
                 Some(shape) if told == Some(shape) => return Copied::Yes,
+                // Whether the transaction still stands is known when all before
+                // it is answered.
+                Some(_) if !settled => return Copied::Asked,
                 Some(_) => return Copied::Stale,
                 None if owes => return Copied::Asked,
                 // The answer was lost in an error.

@@ -18,9 +18,10 @@ impl Client {
         if lease.tracker.skipping() {
             return;
         }
-        let may_be_skipped = lease.tracker.unsynced();
+        // It may be skipped, or what it follows may be taken back.
+        let is_certain = !lease.tracker.unsynced() && !lease.tracker.has_changes();
         lease.tracker.owe_about(Kind::Query, Pay::Forward, about);
-        if may_be_skipped {
+        if !is_certain {
             self.replace_unnamed(lease, Unnamed::None);
         } else {
             self.unnamed = Unnamed::None;

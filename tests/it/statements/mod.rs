@@ -5,6 +5,7 @@ mod environment;
 mod errors;
 mod eviction;
 mod forgotten;
+mod limits;
 mod names;
 mod pipelines;
 mod random;

@@ -3,6 +3,9 @@
 use super::{closed, described, prepare, run};
 use crate::support::differential::{A, B, C, script};
 use crate::support::frames::{close, parse, sync};
+use crate::support::pooler::Plan;
+use crate::support::postgres::Cluster;
+use crate::support::wait;
 
 const TEXT: &str = "SELECT * FROM t";
 
@@ -111,4 +114,88 @@ fn a_statement_on_a_table_of_its_own_transaction_is_no_others() {
         .ask(B, prepare("s1", inside), 1)
         .ask(A, run("s1"), 1)
         .run();
+}
+
+#[test]
+fn columns_that_a_client_was_told_do_not_change_unseen() {
+    let again = [close(b'S', "s1"), parse("s1", TEXT), sync()].concat();
+    script()
+        .setup("CREATE TABLE t AS SELECT 1 AS x, 2 AS y")
+        .ask(A, prepare("s1", TEXT), 1)
+        .ask(A, described("s1"), 1)
+        .query(C, "ALTER TABLE t DROP x, ADD x text DEFAULT 'new'")
+        .ask(A, run("s1"), 1)
+        .ask(A, run("s1"), 1)
+        .ask(A, described("s1"), 1)
+        .ask(A, again, 1)
+        .ask(A, described("s1"), 1)
+        .ask(A, run("s1"), 1)
+        .ask(A, run("s1"), 1)
+        .run();
+}
+
+#[test]
+fn columns_that_have_changed_fail_their_transaction() {
+    script()
+        .setup("CREATE TABLE t AS SELECT 1 AS x, 2 AS y")
+        .ask(A, prepare("s1", TEXT), 1)
+        .ask(A, described("s1"), 1)
+        .query(C, "ALTER TABLE t ALTER y TYPE text")
+        .query(A, "BEGIN")
+        .ask(A, [run("s1"), run("s1")].concat(), 2)
+        .query(A, "SELECT 1")
+        .query(A, "ROLLBACK")
+        .query(A, "SELECT 1")
+        .run();
+}
+
+#[test]
+fn columns_that_are_the_same_after_a_change_are_no_error() {
+    script()
+        .setup("CREATE TABLE t AS SELECT 1 AS x, 2 AS y")
+        .setup("CREATE TABLE u (z int)")
+        .ask(A, prepare("s1", TEXT), 1)
+        .ask(A, described("s1"), 1)
+        .ask(B, prepare("s2", "INSERT INTO u VALUES (3)"), 1)
+        .ask(B, described("s2"), 1)
+        .query(C, "CREATE INDEX ON t (x)")
+        .ask(A, [run("s1"), run("s1")].concat(), 2)
+        .ask(B, run("s2"), 1)
+        .query(C, "DROP TABLE t; CREATE TABLE t AS SELECT 4 AS x, 5 AS y")
+        .ask(A, run("s1"), 1)
+        .ask(A, run("s1"), 1)
+        .ask(B, run("s2"), 1)
+        .run();
+}
+
+#[test]
+fn a_table_that_is_gone_is_missed_by_what_was_prepared_before() {
+    script()
+        .setup("CREATE TABLE t AS SELECT 1 AS x")
+        .ask(A, prepare("s1", TEXT), 1)
+        .ask(A, described("s1"), 1)
+        .query(C, "DROP TABLE t")
+        .ask(A, run("s1"), 1)
+        .ask(A, run("s1"), 1)
+        .ask(B, prepare("s1", TEXT), 1)
+        .run();
+}
+
+/// A change that pgweave does not see: made on a connection of its own.
+#[test]
+fn what_is_prepared_after_a_change_that_passed_by_is_parsed_anew() {
+    let database = Cluster::shared().database();
+    let mut direct = database.direct();
+    direct.rows("CREATE TABLE t AS SELECT 1 AS x");
+    let pooler = Plan::before(&database).pool_size(1).start();
+    let (mut one, mut other) = (pooler.client(), pooler.client());
+    one.send(&[prepare("s1", TEXT), described("s1"), run("s1")].concat());
+    one.until_ready(3, "a statement prepared before the change");
+    direct.rows("ALTER TABLE t ADD y int");
+    // What was parsed a moment ago may still be taken for new.
+    wait::until(wait::SOON, "a statement parsed after the change", || {
+        other.send(&[prepare("s1", TEXT), run("s1"), closed("s1")].concat());
+        let answer = other.until_ready(3, "a statement prepared after the change");
+        answer.iter().all(|frame| frame.tag != b'E')
+    });
 }

@@ -229,3 +229,20 @@ fn the_latest_one_counts_where_an_older_one_was_left() {
         );
     }
 }
+
+#[test]
+fn a_query_after_a_skipped_parse_destroys_the_one_of_before() {
+    let failing = [
+        parse("", "SELECT 1"),
+        execute("", 0),
+        parse("", "SELECT 'two'"),
+        sync(),
+        query("SAVEPOINT a"),
+    ]
+    .concat();
+    script()
+        .ask(A, failing, 2)
+        .query(B, "")
+        .ask(A, run(""), 1)
+        .run();
+}

@@ -40,6 +40,7 @@ pub struct Script {
     setup: Vec<String>,
     pub(super) steps: Vec<Step>,
     pools: Vec<usize>,
+    settings: Vec<(String, String)>,
 }
 
 /// A script without steps, for pools of one and of two.
@@ -48,6 +49,7 @@ pub fn script() -> Script {
         setup: Vec::new(),
         steps: Vec::new(),
         pools: vec![1, 2],
+        settings: Vec::new(),
     }
 }
 
@@ -61,6 +63,12 @@ impl Script {
     /// Pool sizes to try, where the script holds several connections at once.
     pub fn pools(mut self, sizes: &[usize]) -> Self {
         self.pools = sizes.to_vec();
+        self
+    }
+
+    /// A setting of the pooler's, as TOML.
+    pub fn setting(mut self, key: &str, value: &str) -> Self {
+        self.settings.push((key.into(), value.into()));
         self
     }
 
@@ -176,9 +184,13 @@ impl Script {
 
     fn run_pooled(&self, size: usize) -> BTreeMap<Who, Transcript> {
         let database = self.prepare();
-        let pooler = Plan::before(&database)
+        let plan = Plan::before(&database)
             .pool_size(size)
-            .setting("server_round_robin", "true")
+            .setting("server_round_robin", "true");
+        let pooler = self
+            .settings
+            .iter()
+            .fold(plan, |plan, (key, value)| plan.setting(key, value))
             .start();
         let noise = Noise::new(pooler.client());
         let transcripts = Play::new(self, &database, pooler.address, Some(noise), size).play();
