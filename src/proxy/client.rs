@@ -99,6 +99,8 @@ pub(super) struct Client {
     pub(super) inbox: Vec<u8>,
     /// The inbox waits for something other than more bytes.
     pub(super) inbox_waits: bool,
+    /// It need not be looked at again before it has so many bytes.
+    pub(super) wanted: usize,
     /// Bytes of the frame under way that are still to come.
     pub(super) body_left: usize,
     pub(super) body_fate: Fate,
@@ -151,6 +153,7 @@ impl Client {
             outbox: Outbox::default(),
             inbox_waits: !with.ahead.is_empty(),
             inbox: with.ahead,
+            wanted: 0,
             body_left: 0,
             body_fate: Fate::Drop,
             body_owes: false,
@@ -315,9 +318,11 @@ impl Client {
                     if self.inbox.is_empty() {
                         self.take_in(cx, bytes, &mut scratch.write, None)?;
                     } else {
-                        let mut whole = std::mem::take(&mut self.inbox);
-                        whole.extend_from_slice(bytes);
-                        self.take_in(cx, &whole, &mut scratch.write, None)?;
+                        self.inbox.extend_from_slice(bytes);
+                        if self.inbox.len() >= self.wanted {
+                            let whole = std::mem::take(&mut self.inbox);
+                            self.take_in(cx, &whole, &mut scratch.write, None)?;
+                        }
                     }
                     Ok(true)
                 }

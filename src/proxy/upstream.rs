@@ -67,6 +67,7 @@ impl Client {
     /// Walks over frames; returns up to where they were dealt with.
     fn walk(&mut self, lease: &mut Lease, bytes: &[u8], run: &mut Run<'_>) -> Result<usize, End> {
         let mut at = 0;
+        self.wanted = 0;
         while at < bytes.len() {
             if self.body_left > 0 {
                 let part = self.body_left.min(bytes.len() - at);
@@ -99,7 +100,11 @@ impl Client {
                 Act::Pass => (0, Fate::Pass),
                 Act::Replaced(from) => (from, Fate::Pass),
                 Act::Drop => (here, Fate::Drop),
-                Act::More => break,
+                Act::More => {
+                    // Of a Bind the names are enough.
+                    self.wanted = if header.tag == b'B' { 0 } else { header.total };
+                    break;
+                }
                 Act::Hold => {
                     self.inbox_waits = true;
                     break;

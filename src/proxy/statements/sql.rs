@@ -11,7 +11,7 @@ use crate::pool::Lease;
 use crate::proxy::client::Client;
 use crate::proxy::pin::Pin;
 use crate::proxy::upstream::Act;
-use crate::session::sql::{Call, statement_call};
+use crate::session::sql::statement_call;
 use crate::session::statements::private;
 use crate::session::{About, Findings, Kind, Pay, TxStatus};
 use crate::wire::frontend::{frame_into, sync};
