@@ -139,7 +139,8 @@ impl Server {
             let here = header.total.min(rest.len());
             let bytes = rest.get(..here).unwrap_or_default();
             let about = self.tracker.head_is_about();
-            let forwarded = self.judge(header.tag, bytes, digest)?;
+            let forwarded = self.judge(header.tag, bytes, digest)?
+                || (about == About::PARAMETERS && header.tag == b't');
             if about.id != 0 && whole {
                 self.note_statement(header.tag, about, forwarded, bytes, digest);
             }

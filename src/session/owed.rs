@@ -111,6 +111,18 @@ impl About {
         }
     }
 
+    /// A Describe of the pooler's own, of which the client sees the parameters
+    /// alone: what would follow them is refused.
+    pub const PARAMETERS: Self = Self::own(5);
+
+    const fn own(id: u64) -> Self {
+        Self {
+            id,
+            name: 0,
+            shift: 0,
+        }
+    }
+
     /// Is this the name that the client used?
     #[must_use]
     pub fn is_called(self, name: &[u8]) -> bool {

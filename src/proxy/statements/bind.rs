@@ -1,5 +1,7 @@
 //! Bind, Describe and Close.
 
+use std::sync::Arc;
+
 use super::copies::{Copied, close_copy, describe, refuse};
 use super::{MAX_NAMES, called, called_if_long, is_open, malformed};
 use crate::pool::Lease;
@@ -13,7 +15,7 @@ use crate::wire::run::Run;
 
 /// A statement that a message names, as it is on the server.
 struct Found {
-    statement: std::sync::Arc<Statement>,
+    statement: Arc<Statement>,
     /// What executing it does, if it is about another statement.
     effect: Option<Effect>,
 }
@@ -27,7 +29,7 @@ enum Find {
     /// It is known when the server has answered.
     Wait,
     /// It has changed since the client prepared it.
-    Stale,
+    Stale(Arc<Statement>),
 }
 
 impl Client {
@@ -48,7 +50,7 @@ impl Client {
         let found = match self.find(lease, name, true, run) {
             Find::Found(found) => found,
             Find::Wait => return Ok(Act::Hold),
-            Find::Stale => {
+            Find::Stale(_) => {
                 refuse(lease, Kind::Bind, Refused::Stale, run);
                 return Ok(Act::Drop);
             }
@@ -102,7 +104,7 @@ impl Client {
             self.note(lease, statement.can, run);
         }
         let on_server = Named {
-            statement: std::sync::Arc::clone(&statement),
+            statement: Arc::clone(&statement),
             ..named
         };
         // In a failed transaction PostgreSQL refuses it for that.
@@ -110,7 +112,7 @@ impl Client {
         match self.ensure(lease, &on_server, name, ask, run) {
             Copied::Yes => Find::Found(Found { statement, effect }),
             Copied::Asked => Find::Wait,
-            Copied::Stale => Find::Stale,
+            Copied::Stale => Find::Stale(statement),
         }
     }
 
@@ -139,7 +141,9 @@ impl Client {
                 Act::Pass
             }
             Find::Wait => Act::Hold,
-            Find::Stale => {
+            Find::Stale(statement) => {
+                // PostgreSQL notices when it has told the parameters.
+                describe(lease, &statement, About::PARAMETERS, Pay::Swallow, run);
                 refuse(lease, Kind::DescribeStatement, Refused::Stale, run);
                 Act::Drop
             }

@@ -134,6 +134,27 @@ fn columns_that_a_client_was_told_do_not_change_unseen() {
         .run();
 }
 
+/// On a server connection that never had the plan of before.
+#[test]
+fn changed_columns_are_found_when_they_are_asked_for() {
+    script()
+        .pools(&[2])
+        .setup("CREATE TABLE t AS SELECT 1 AS x, 2 AS y")
+        .ask(A, prepare("s1", "SELECT * FROM t WHERE x = $1"), 1)
+        .ask(A, described("s1"), 1)
+        .query(C, "ALTER TABLE t ADD z text")
+        .query(B, "BEGIN")
+        .ask(A, described("s1"), 1)
+        .query(A, "SELECT 1")
+        .query(B, "COMMIT")
+        .query(A, "BEGIN")
+        .ask(B, described("s1"), 1)
+        .ask(A, described("s1"), 1)
+        .ask(A, described("s1"), 1)
+        .query(A, "ROLLBACK")
+        .run();
+}
+
 #[test]
 fn columns_that_have_changed_fail_their_transaction() {
     script()

@@ -20,7 +20,9 @@ impl Noise {
         }
     }
 
-    /// One round of every kind of traffic.
+    /// One round of every kind of traffic: an even number of transactions, so
+    /// that in a pool of two the next step meets another server connection than
+    /// the last one did.
     pub fn run(&mut self) {
         self.turn += 1;
         let marker = format!("noise {}", self.turn);
@@ -43,6 +45,7 @@ impl Noise {
         ]
         .concat();
         self.expect_rows(&leftovers, 1, &["left behind"]);
+        self.expect_rows(&query(&sql), 1, &[&marker]);
     }
 
     fn expect_rows(&mut self, bytes: &[u8], ready: usize, wanted: &[&str]) {
