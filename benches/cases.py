@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Callable
 
 from lab import pgbench
+from lab.procfs import CpuClock, anonymous_bytes
 from lab.wire import Client
-from procfs import CpuClock, anonymous_bytes
 from rig import YARDSTICK, Rig
 
 ROWS_SCRIPT = "select payload from wide;\n"

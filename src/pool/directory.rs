@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -15,6 +16,9 @@ use crate::session::statements::Catalog;
 /// Server keys (one for each role and server secret) that are remembered.
 const CACHED_KEYS: usize = 1024;
 
+/// Statements that nobody uses any more are looked for every so many rounds.
+const SWEEP_EVERY: u32 = 10;
+
 /// Finds or makes the pool for a client that has logged in.
 #[derive(Debug)]
 pub struct Directory {
@@ -23,6 +27,8 @@ pub struct Directory {
     users: Mutex<HashMap<String, Arc<Budget>>>,
     catalogs: Mutex<HashMap<(String, u16, String), Arc<Catalog>>>,
     keys: KeyCache,
+    /// How often [`Directory::keep`] was called.
+    rounds: AtomicU32,
 }
 
 impl Default for Directory {
@@ -33,6 +39,7 @@ impl Default for Directory {
             users: Mutex::default(),
             catalogs: Mutex::default(),
             keys: KeyCache::new(CACHED_KEYS),
+            rounds: AtomicU32::new(0),
         }
     }
 }
@@ -93,8 +100,12 @@ impl Directory {
     /// What pools need from time to time: about once a second.
     pub async fn keep(&self) {
         let now = Instant::now();
+        let sweeps = self.rounds.fetch_add(1, Ordering::Relaxed) % SWEEP_EVERY == 0;
         for pool in self.pools() {
             pool.cool_down(now);
+            if sweeps {
+                pool.forget_unused_statements();
+            }
             if pool.settings.min_pool_size > 0 {
                 pool.warm_up().await;
             }

@@ -165,6 +165,13 @@ impl ServerPool {
         }
     }
 
+    /// See [`crate::session::statements::Registry::forget_unused`].
+    pub(super) fn forget_unused_statements(&self) {
+        for shelf in self.shelves.lock().values() {
+            shelf.statements.forget_unused();
+        }
+    }
+
     /// Opens connections up to `min_pool_size`, on the shelf used by most.
     pub(super) async fn warm_up(self: &Arc<Self>) {
         while self.open() < self.settings.min_pool_size

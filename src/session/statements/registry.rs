@@ -87,7 +87,9 @@ impl Registry {
         if let Some(found) = known.statements.get(parse) {
             return Arc::clone(&found.0);
         }
-        known.sweep();
+        if known.is_due() {
+            known.sweep();
+        }
         let statement = Statement::new(parse, epoch);
         known.bytes += parse.len();
         known.statements.insert(ByParse(Arc::clone(&statement)));
@@ -109,6 +111,14 @@ impl Registry {
         }
     }
 
+    /// Gives back the memory of what no client uses any more, if it is much.
+    pub fn forget_unused(&self) {
+        let mut known = self.0.lock();
+        if known.statements.len() > FEW || known.bytes > FEW_BYTES {
+            known.sweep();
+        }
+    }
+
     /// Identities known now, and the bytes of their texts.
     #[must_use]
     pub fn size(&self) -> (usize, usize) {
@@ -118,12 +128,14 @@ impl Registry {
 }
 
 impl Known {
-    /// Drops what only this set knows, once that may be half of it.
+    /// May half of it be what only this set knows?
+    fn is_due(&self) -> bool {
+        self.statements.len() >= self.sweep_at.max(FEW)
+            || self.bytes >= self.sweep_at_bytes.max(FEW_BYTES)
+    }
+
+    /// Drops what only this set knows.
     fn sweep(&mut self) {
-        let few = self.statements.len() < self.sweep_at.max(FEW);
-        if few && self.bytes < self.sweep_at_bytes.max(FEW_BYTES) {
-            return;
-        }
         self.statements
             .retain(|known| Arc::strong_count(&known.0) > 1);
         self.statements.shrink_to(2 * self.statements.len());
@@ -176,6 +188,19 @@ mod tests {
             let _ = registry.intern(&[format!("{n}").as_bytes(), &long].concat(), &catalog);
         }
         assert!(registry.size().1 <= FEW_BYTES + (2 << 20));
+    }
+
+    #[test]
+    fn after_a_burst_the_memory_is_given_back() {
+        let (registry, catalog) = setup();
+        let used: Vec<_> = (0..5000)
+            .map(|n| registry.intern(format!("select {n}\0\0\0").as_bytes(), &catalog))
+            .collect();
+        registry.forget_unused();
+        assert_eq!(registry.size().0, 5000);
+        drop(used);
+        registry.forget_unused();
+        assert_eq!(registry.size(), (0, 0));
     }
 
     #[test]
