@@ -100,7 +100,10 @@ impl Directory {
     /// What pools need from time to time: about once a second.
     pub async fn keep(&self) {
         let now = Instant::now();
-        let sweeps = self.rounds.fetch_add(1, Ordering::Relaxed) % SWEEP_EVERY == 0;
+        let sweeps = self
+            .rounds
+            .fetch_add(1, Ordering::Relaxed)
+            .is_multiple_of(SWEEP_EVERY);
         for pool in self.pools() {
             pool.cool_down(now);
             if sweeps {

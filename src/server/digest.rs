@@ -1,6 +1,7 @@
 //! Judging what a server said: which bytes are the client's, what they change.
 
 use super::Server;
+use super::session_state::LONGEST_ANSWER;
 use super::wording::{in_clients_words, statement_in};
 use crate::session::statements::ClientStatements;
 use crate::session::{About, Pay, TxStatus, Violation};
@@ -32,6 +33,12 @@ pub struct Digest {
     pub discarded_all: bool,
     /// `application_name` as it was reported to the client.
     pub application_name: Option<String>,
+    /// The session has the client's settings.
+    pub aligned: bool,
+    /// It could not be given them: the error's body.
+    pub misaligned: Option<Vec<u8>>,
+    /// What was asked about the session is answered.
+    pub answered: bool,
     /// A command was among them that changes what texts mean.
     pub catalog_changed: bool,
     /// A shared statement no longer fits the catalog (SQLSTATE 0A000).
@@ -45,26 +52,40 @@ pub struct Digest {
     pub violation: Option<Violation>,
 }
 
+/// For whom a server's words are judged.
+pub struct Reader<'a> {
+    /// The client's prepared statements: an error speaks of them by its own names.
+    pub names: Option<&'a ClientStatements>,
+    /// Is a parameter's value news to the client?
+    pub is_news: Option<IsNews<'a>>,
+}
+
+/// Told a parameter's name and value.
+type IsNews<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> bool;
+
+impl Reader<'_> {
+    /// For nobody.
+    pub fn nobody() -> Self {
+        Self {
+            names: None,
+            is_news: None,
+        }
+    }
+}
+
 impl Server {
     /// Judges `read`, the next bytes from the server. `out` is empty and takes
     /// what goes to the client where that is not a plain slice of `read`.
-    /// `names` are the client's prepared statements: an error speaks of them
-    /// by the client's own names.
     ///
     /// A server that breaks the protocol is to be closed: see
     /// [`Digest::violation`].
-    pub fn digest(
-        &mut self,
-        read: &[u8],
-        out: &mut Vec<u8>,
-        names: Option<&ClientStatements>,
-    ) -> Digest {
+    pub fn digest(&mut self, read: &[u8], out: &mut Vec<u8>, reader: &mut Reader<'_>) -> Digest {
         if self.inbox.is_empty() {
-            return self.digest_run(read, out, names);
+            return self.digest_run(read, out, reader);
         }
         let mut whole = std::mem::take(&mut self.inbox);
         whole.extend_from_slice(read);
-        let mut digest = self.digest_run(&whole, out, names);
+        let mut digest = self.digest_run(&whole, out, reader);
         if let Forward::Slice(range) = digest.forward {
             out.extend_from_slice(whole.get(range).unwrap_or_default());
             digest.forward = Forward::Built;
@@ -72,12 +93,7 @@ impl Server {
         digest
     }
 
-    fn digest_run(
-        &mut self,
-        read: &[u8],
-        out: &mut Vec<u8>,
-        names: Option<&ClientStatements>,
-    ) -> Digest {
+    fn digest_run(&mut self, read: &[u8], out: &mut Vec<u8>, reader: &mut Reader<'_>) -> Digest {
         let mut digest = Digest {
             forward: Forward::Built,
             fatal: false,
@@ -86,6 +102,9 @@ impl Server {
             deallocated_all: false,
             discarded_all: false,
             application_name: None,
+            aligned: false,
+            misaligned: None,
+            answered: false,
             catalog_changed: false,
             stale_statement: false,
             undone: false,
@@ -93,7 +112,7 @@ impl Server {
             violation: None,
         };
         let mut run = Run::new(read, out);
-        if let Err(violation) = self.walk(read, &mut run, names, &mut digest) {
+        if let Err(violation) = self.walk(read, &mut run, reader, &mut digest) {
             if self.tracker.owes() {
                 digest.violation = Some(violation);
             } else {
@@ -108,7 +127,7 @@ impl Server {
         &mut self,
         read: &[u8],
         run: &mut Run<'_>,
-        names: Option<&ClientStatements>,
+        reader: &mut Reader<'_>,
         digest: &mut Digest,
     ) -> Result<(), Violation> {
         let mut at = 0;
@@ -132,21 +151,30 @@ impl Server {
                 return Err(Violation(char::from(header.tag)));
             }
             let whole = header.total <= rest.len();
-            if !whole && header.total <= WHOLE && !is_bulk(header.tag) {
+            let about = self.tracker.head_is_about();
+            let waits = match is_bulk(header.tag) {
+                true => about.is_question() && header.total <= LONGEST_ANSWER,
+                false => header.total <= WHOLE,
+            };
+            if !whole && waits {
                 self.inbox = rest.to_vec();
                 return Ok(());
             }
             let here = header.total.min(rest.len());
             let bytes = rest.get(..here).unwrap_or_default();
-            let about = self.tracker.head_is_about();
-            let forwarded = self.judge(header.tag, bytes, digest)?
+            let mut forwarded = self.judge(header.tag, bytes, reader, digest)?
                 || (about == About::PARAMETERS && header.tag == b't');
             if about.id != 0 && whole {
+                forwarded &= self.note_own(header.tag, about, bytes, digest);
+                if digest.misaligned.is_some() {
+                    // What follows answers nothing that has run.
+                    return Ok(());
+                }
                 self.note_statement(header.tag, about, forwarded, bytes, digest);
             }
             if forwarded {
                 let reworded = (header.tag == b'E' && whole)
-                    .then(|| self.reworded(about, bytes, names))
+                    .then(|| self.reworded(about, bytes, reader.names))
                     .flatten();
                 match reworded {
                     Some(body) => frame_into(run.insert(), b'E', &[&body]),
@@ -171,7 +199,13 @@ impl Server {
 
     /// Judges one frame; true when it goes to the client.
     #[inline]
-    fn judge(&mut self, tag: u8, bytes: &[u8], digest: &mut Digest) -> Result<bool, Violation> {
+    fn judge(
+        &mut self,
+        tag: u8,
+        bytes: &[u8],
+        reader: &mut Reader<'_>,
+        digest: &mut Digest,
+    ) -> Result<bool, Violation> {
         if is_bulk(tag) {
             // Rows and copy data: never looked at.
             let pay = self.tracker.body_pay().ok_or(Violation(char::from(tag)))?;
@@ -200,20 +234,56 @@ impl Server {
                 }
                 _ => {}
             },
-            b'S' => self.note_parameter(body, forwarded, digest),
+            b'S' => return Ok(self.note_parameter(body, reader, digest)),
             _ => {}
         }
         Ok(forwarded)
     }
 
-    fn note_parameter(&mut self, body: &[u8], forwarded: bool, digest: &mut Digest) {
-        if let Some((b"application_name", value)) = backend::parameter(body) {
+    /// True when it is news to the client, whatever the server did meanwhile.
+    fn note_parameter(
+        &mut self,
+        body: &[u8],
+        reader: &mut Reader<'_>,
+        digest: &mut Digest,
+    ) -> bool {
+        let Some((name, value)) = backend::parameter(body) else {
+            return false;
+        };
+        let is_news = reader
+            .is_news
+            .as_mut()
+            .is_some_and(|is_news| is_news(name, value));
+        if name == b"application_name" {
             let value = String::from_utf8_lossy(value).into_owned();
             self.application_name = value.as_str().into();
-            if forwarded {
+            if is_news {
                 digest.application_name = Some(value);
             }
         }
+        is_news
+    }
+
+    /// What a message says that answers one of the pooler's own about the
+    /// session; false if it is not the client's to see.
+    fn note_own(&mut self, tag: u8, about: About, bytes: &[u8], digest: &mut Digest) -> bool {
+        let body = bytes.get(frame::HEADER..).unwrap_or_default();
+        match (tag, about) {
+            (b'D', about) if about.is_question() => self.hear(about, body),
+            (b'E', about) if about.is_question() => {
+                if let Some(answers) = &mut self.answers {
+                    answers.failed = true;
+                }
+            }
+            (b'Z', About::ASKED) => digest.answered = true,
+            (b'C', About::ALIGNED) => digest.aligned = true,
+            (b'E', About::ALIGN | About::ALIGNED) if !backend::is_fatal(body) => {
+                digest.misaligned = Some(body.to_vec());
+                return false;
+            }
+            _ => {}
+        }
+        true
     }
 
     /// What a message says of the statement that the head of the queue was about.

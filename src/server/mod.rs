@@ -8,6 +8,7 @@ mod connect;
 mod digest;
 mod identity;
 mod login;
+mod session_state;
 mod settle;
 mod wording;
 
@@ -15,12 +16,15 @@ use std::sync::Arc;
 
 pub use cancel::cancel;
 pub use connect::{LoginSpec, connect};
-pub use digest::Digest;
+pub use digest::{Digest, Reader};
 pub use identity::Identity;
+pub use session_state::{Answers, Questions};
 pub use settle::Unsettled;
 
 use crate::net::{Outbox, Stream};
 use crate::session::Tracker;
+use crate::session::own::OwnHeld;
+use crate::session::settings::Profile;
 use crate::session::statements::{Op, ServerStatements, UNNAMED_UNKNOWN};
 
 /// A logged-in server connection.
@@ -40,6 +44,12 @@ pub struct Server {
     pub mid_frame: bool,
     /// Which unnamed statement it has ([`crate::session::statements::Unnamed::mark`]).
     pub unnamed: u64,
+    /// The settings that the session has.
+    pub profile: Option<Arc<Profile>>,
+    /// Which of the pooler's own statements it holds.
+    pub own: OwnHeld,
+    /// What it has been asked about its session, and has answered so far.
+    pub answers: Option<Box<Answers>>,
     /// `application_name` as last set here.
     pub application_name: Arc<str>,
     /// What cancels it, and who it is.
@@ -65,6 +75,10 @@ impl Server {
             }
             Op::ServerForgets(held) => {
                 self.statements.insert(held);
+                None
+            }
+            Op::ServerPreparesOwn(own) => {
+                self.own.remove(own);
                 None
             }
             Op::UnnamedAgrees => {
@@ -93,7 +107,7 @@ impl Server {
                 Ok(read) => {
                     let bytes = buffer.get(..read).unwrap_or_default();
                     // What is wrong with it leaves doubt in the tracker.
-                    self.digest(bytes, &mut Vec::new(), None);
+                    self.digest(bytes, &mut Vec::new(), &mut Reader::nobody());
                 }
             }
         }

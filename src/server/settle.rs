@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::{Digest, Server, cancel};
+use super::{Digest, Reader, Server, cancel};
 use crate::net::scratch;
 use crate::session::statements::UNNAMED_NONE;
 use crate::session::{Boundary, Kind, Pay, Rest, TxStatus};
@@ -179,14 +179,18 @@ impl Server {
             if bytes.is_empty() {
                 return Poll::Ready(Err(Unsettled::Closed));
             }
-            Poll::Ready(Ok(self.digest(bytes, &mut scratch.write, None)))
+            Poll::Ready(Ok(self.digest(
+                bytes,
+                &mut scratch.write,
+                &mut Reader::nobody(),
+            )))
         });
         let digest = ready!(digest)?;
         for op in self.tracker.take_undone() {
             self.undo(op);
         }
         if digest.deallocated_all {
-            self.statements.clear();
+            self.forget_statements();
         }
         if self.tracker.take_held_sync() {
             self.outbox.push(&frontend::sync());

@@ -4,12 +4,16 @@
 //! alone can prove a [`Boundary`]; `statements` keeps who calls which prepared
 //! statement what. No I/O, no clock, no async: bytes in, verdicts out.
 
+mod findings;
 mod owed;
+pub mod own;
 mod scan;
+pub mod settings;
 pub mod sql;
 pub mod statements;
 mod tracker;
 
+pub use findings::Findings;
 pub use owed::{About, Kind, Pay, Refused};
-pub use scan::{Findings, Scan};
+pub use scan::Scan;
 pub use tracker::{Boundary, Rest, SyncFate, Tracker, TxStatus, Violation};

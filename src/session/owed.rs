@@ -115,6 +115,37 @@ impl About {
     /// alone: what would follow them is refused.
     pub const PARAMETERS: Self = Self::own(5);
 
+    /// A message that gives the server connection the client's settings.
+    pub const ALIGN: Self = Self::own(6);
+
+    /// The last of these.
+    pub const ALIGNED: Self = Self::own(7);
+
+    /// The pooler asks for the state of the session: what is set ...
+    pub const GET: Self = Self::own(8);
+
+    /// ... for all that has been set ...
+    pub const GET_ALL: Self = Self::own(9);
+
+    /// ... for what is as it was ...
+    pub const DEFAULTS: Self = Self::own(13);
+
+    /// ... for what ties the session to its server connection ...
+    pub const STATE: Self = Self::own(10);
+
+    /// ... for its locks.
+    pub const LOCKS: Self = Self::own(11);
+
+    /// The end of the questions.
+    pub const ASKED: Self = Self::own(12);
+
+    /// Is it a question, whose rows are read?
+    #[inline]
+    #[must_use]
+    pub fn is_question(self) -> bool {
+        matches!(self.id, 8..=11 | 13)
+    }
+
     const fn own(id: u64) -> Self {
         Self {
             id,

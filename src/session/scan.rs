@@ -5,23 +5,10 @@
 //! reach another. Statements' first words count as such at the start, after
 //! `;`, after a comment, and where PL/pgSQL begins one.
 
+use super::findings::Findings;
+
 /// Longest word that matters, in bytes.
 const WORD: usize = 40;
-
-/// What a text can do to the session.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Findings {
-    /// It can leave settings, objects, locks or the like behind.
-    pub keeps_state: bool,
-    /// It can leave behind what not even `DISCARD ALL` undoes.
-    pub taints: bool,
-    /// It can change settings for the rest of the transaction.
-    pub local_settings: bool,
-    /// It prepares a statement (SQL `PREPARE`).
-    pub prepares: bool,
-    /// It may drop prepared statements (`DEALLOCATE`, `DISCARD`).
-    pub deallocates: bool,
-}
 
 /// A scan of one text, which may arrive in parts.
 #[derive(Debug, Clone)]
@@ -129,7 +116,12 @@ impl Scan {
             self.end_word();
         }
         // `SET` or `PREPARE` and nothing after: PostgreSQL refuses it.
-        self.found.keeps_state |= self.temporary > 0 || self.set_config.is_some();
+        if self.temporary > 0 {
+            self.found |= Findings::TEMPORARY;
+        }
+        if self.set_config.is_some() {
+            self.found |= Findings::SETTINGS;
+        }
         self.found
     }
 
@@ -139,8 +131,8 @@ impl Scan {
             return;
         }
         match (self.last, byte) {
-            (Last::SetLocal, b'.' | b'=') => self.found.keeps_state = true,
-            (Last::PrepareTransaction, b'(') => self.found.prepares = true,
+            (Last::SetLocal, b'.' | b'=') => self.found |= Findings::SETTINGS,
+            (Last::PrepareTransaction, b'(') => self.found |= Findings::PREPARES,
             _ => {}
         }
         match (self.before, byte) {
@@ -170,8 +162,10 @@ impl Scan {
         match self.set_config {
             Some(0 | 1) => {
                 let is_local = self.last == Last::CommaTrue && self.gap == Gap::Blank;
-                self.found.keeps_state |= !is_local;
-                self.found.local_settings |= is_local;
+                self.found |= match is_local {
+                    true => Findings::LOCAL_SETTINGS,
+                    false => Findings::SETTINGS,
+                };
                 self.set_config = None;
             }
             depth => self.set_config = depth.map(|depth| depth - 1),
@@ -192,7 +186,9 @@ impl Scan {
             (_, b"set") if leads => Last::Set,
             (_, b"prepare") if leads => Last::Prepare,
             (Last::Set, b"local" | b"transaction" | b"constraints") if gap == Gap::Blank => {
-                self.found.local_settings |= word == b"local";
+                if word == b"local" {
+                    self.found |= Findings::LOCAL_SETTINGS;
+                }
                 Last::SetLocal
             }
             (Last::Prepare, b"transaction") if gap == Gap::Blank => Last::PrepareTransaction,
@@ -210,11 +206,14 @@ impl Scan {
             Last::Set
                 if gap == Gap::Blank
                     && matches!(word, b"local" | b"transaction" | b"constraints") => {}
-            Last::Set => self.found.keeps_state = true,
+            Last::Set if word == b"seed" => self.found |= Findings::TAINTS,
+            Last::Set => self.found |= Findings::SETTINGS,
             Last::Prepare if gap == Gap::Blank && word == b"transaction" => {}
-            Last::Prepare if !matches!(gap, Gap::Stop | Gap::Comma) => self.found.prepares = true,
+            Last::Prepare if !matches!(gap, Gap::Stop | Gap::Comma) => {
+                self.found |= Findings::PREPARES;
+            }
             Last::PrepareTransaction if !matches!(gap, Gap::Stop | Gap::Comma) => {
-                self.found.prepares = true
+                self.found |= Findings::PREPARES;
             }
             Last::Commit if gap == Gap::Blank && word == b"drop" => {
                 self.temporary = self.temporary.saturating_sub(1);
@@ -224,49 +223,67 @@ impl Scan {
     }
 
     fn meaning(&mut self, word: &[u8], leads: bool) {
-        let found = &mut self.found;
         match word {
-            b"listen" if leads => found.keeps_state = true,
-            b"load" if leads => (found.keeps_state, found.taints) = (true, true),
-            b"deallocate" | b"discard" if leads => {
-                found.deallocates = true;
-                // In a block that says nothing of it.
-                found.keeps_state |= self.opaque;
-                found.taints |= self.opaque;
-            }
             b"do" if leads => self.opaque = true,
             b"update" if leads => self.updating = true,
-            b"pg_settings" if self.updating => found.keeps_state = true,
+            b"pg_settings" if self.updating => self.found |= Findings::SETTINGS,
             // PL/pgSQL: a statement follows.
             b"begin" | b"then" | b"else" | b"loop" => self.at_start = true,
             b"set_config" => self.set_config = Some(0),
             b"temp" | b"temporary" => self.temporary += 1,
-            b"hold" => found.keeps_state = true,
-            b"setseed" => (found.keeps_state, found.taints) = (true, true),
-            word if is_tainting_function(word) => (found.keeps_state, found.taints) = (true, true),
-            word => found.keeps_state |= is_keeping_function(word),
+            _ => {}
+        }
+        if leads {
+            self.found |= first_word(word);
+        }
+        self.found |= anywhere(word);
+        // In a block DEALLOCATE says nothing of itself.
+        if self.opaque && leads && matches!(word, b"deallocate" | b"discard") {
+            self.found |= Findings::TAINTS;
         }
     }
 }
 
-/// Functions, and schemas, whose effect outlives the transaction.
-fn is_keeping_function(word: &[u8]) -> bool {
-    word.starts_with(b"pg_")
-        && (word.starts_with(b"pg_temp")
-            || word.starts_with(b"pg_advisory_lock")
-            || word.starts_with(b"pg_try_advisory_lock"))
+/// What a statement with this first word can do.
+fn first_word(word: &[u8]) -> Findings {
+    use Findings as F;
+    match word {
+        b"reset" => F::SETTINGS,
+        b"listen" => F::LISTEN,
+        b"load" => F::TAINTS,
+        b"deallocate" => F::DEALLOCATES,
+        b"discard" => F::DEALLOCATES | F::REMOVES | F::SETTINGS,
+        b"drop" | b"close" | b"unlisten" => F::REMOVES,
+        b"do" | b"call" => F::OPAQUE,
+        _ => F::NONE,
+    }
 }
 
-/// Functions whose effect outlives `DISCARD ALL` as well.
-fn is_tainting_function(word: &[u8]) -> bool {
+/// What a text with this word in it can do.
+fn anywhere(word: &[u8]) -> Findings {
+    use Findings as F;
     match word.first() {
-        Some(b'p') => {
-            word.starts_with(b"pg_replication_origin_session")
+        Some(b'p') if word.starts_with(b"pg_") => {
+            if word.starts_with(b"pg_temp") {
+                F::TEMPORARY
+            } else if word.starts_with(b"pg_advisory_lock")
+                || word.starts_with(b"pg_try_advisory_lock")
+                || word.starts_with(b"pg_advisory_unlock")
+            {
+                F::LOCK
+            } else if word.starts_with(b"pg_replication_origin_session")
                 || matches!(word, b"pg_backup_start" | b"pg_start_backup")
                 || (word.starts_with(b"pg_create_") && word.ends_with(b"_replication_slot"))
+            {
+                F::TAINTS
+            } else {
+                F::NONE
+            }
         }
-        Some(b'd') => word.starts_with(b"dblink_connect"),
-        _ => false,
+        Some(b'h') if word == b"hold" => F::HOLD,
+        Some(b's') if word == b"setseed" => F::TAINTS,
+        Some(b'd') if word.starts_with(b"dblink_connect") => F::TAINTS,
+        _ => F::NONE,
     }
 }
 
@@ -278,6 +295,13 @@ fn is_word(byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const STATE: Findings = Findings::SETTINGS
+        .and(Findings::TEMPORARY)
+        .and(Findings::HOLD)
+        .and(Findings::LISTEN)
+        .and(Findings::LOCK)
+        .and(Findings::TAINTS);
 
     #[test]
     fn what_leaves_state_is_found() {
@@ -300,6 +324,7 @@ mod tests {
             "select pg_advisory_lock(1)",
             "select pg_try_advisory_lock_shared(1, 2)",
             "select setseed(0.5)",
+            "SET SEED TO 0.5",
             "DO $$ BEGIN SET x = 1; END $$",
             "DO $$ BEGIN IF true THEN PERFORM set_config('a','b',false); END IF; END $$",
             "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
@@ -321,7 +346,7 @@ mod tests {
             "DO $$begin execute 'listen x'; end$$",
             "UPDATE pg_settings SET setting = 'x' WHERE name = 'y'",
         ] {
-            assert!(Scan::of(text.as_bytes()).keeps_state, "{text}");
+            assert!(Scan::of(text.as_bytes()).has(STATE), "{text}");
         }
     }
 
@@ -339,9 +364,8 @@ mod tests {
             "SELECT set_config($1, upper($2), TRUE), 1",
             "PREPARE TRANSACTION 'x'",
             "BEGIN; CREATE TEMP TABLE t (a int) ON COMMIT DROP; COMMIT",
-            "select pg_advisory_xact_lock(1), pg_advisory_unlock(1)",
-            "SELECT pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; RESET ALL;",
-            "DISCARD ALL",
+            "select pg_advisory_xact_lock(1)",
+            "CLOSE ALL; UNLISTEN *",
             "DEALLOCATE ALL",
             "select template, setting from temperature",
             "INSERT INTO t VALUES ('listen to this')",
@@ -350,22 +374,40 @@ mod tests {
             "UPDATE t SET a = 1; UPDATE u SET b = 2",
             "SELECT name FROM pg_settings",
         ] {
-            assert!(!Scan::of(text.as_bytes()).keeps_state, "{text}");
+            assert!(!Scan::of(text.as_bytes()).has(STATE), "{text}");
         }
     }
 
     #[test]
+    fn what_takes_state_back_is_found() {
+        for (text, what) in [
+            ("RESET ALL", Findings::SETTINGS),
+            ("reset work_mem", Findings::SETTINGS),
+            ("DISCARD ALL", Findings::REMOVES),
+            ("DROP TABLE t", Findings::REMOVES),
+            ("CLOSE c", Findings::REMOVES),
+            ("UNLISTEN *", Findings::REMOVES),
+            ("SELECT pg_advisory_unlock(1)", Findings::LOCK),
+            ("CALL p()", Findings::OPAQUE),
+            ("DO $$begin perform f(); end$$", Findings::OPAQUE),
+        ] {
+            assert!(Scan::of(text.as_bytes()).has(what), "{text}");
+        }
+        assert!(Scan::of(b"SELECT 1 AS reset, drop, close").is_empty());
+    }
+
+    #[test]
     fn commands_about_statements_are_told_apart() {
-        assert!(Scan::of(b"PREPARE q AS SELECT 1").prepares);
-        assert!(!Scan::of(b"PREPARE TRANSACTION 'x'").prepares);
-        assert!(Scan::of(b"PREPARE transaction AS SELECT 1").prepares);
-        assert!(Scan::of(b"PREPARE transaction (int) AS SELECT 1").prepares);
-        assert!(Scan::of(b"LOAD 'auto_explain'").taints);
-        assert!(Scan::of(b"SELECT setseed(0.5)").taints);
-        assert!(!Scan::of(b"SET x = 1").taints);
-        assert!(Scan::of(b"select 1; deallocate all").deallocates);
-        assert!(Scan::of(b"DISCARD ALL").deallocates);
-        assert_eq!(Scan::of(b"SELECT 1"), Findings::default());
+        assert!(Scan::of(b"PREPARE q AS SELECT 1").has(Findings::PREPARES));
+        assert!(!Scan::of(b"PREPARE TRANSACTION 'x'").has(Findings::PREPARES));
+        assert!(Scan::of(b"PREPARE transaction AS SELECT 1").has(Findings::PREPARES));
+        assert!(Scan::of(b"PREPARE transaction (int) AS SELECT 1").has(Findings::PREPARES));
+        assert!(Scan::of(b"LOAD 'auto_explain'").has(Findings::TAINTS));
+        assert!(Scan::of(b"SELECT setseed(0.5)").has(Findings::TAINTS));
+        assert!(!Scan::of(b"SET x = 1").has(Findings::TAINTS));
+        assert!(Scan::of(b"select 1; deallocate all").has(Findings::DEALLOCATES));
+        assert!(Scan::of(b"DISCARD ALL").has(Findings::DEALLOCATES));
+        assert_eq!(Scan::of(b"SELECT 1"), Findings::NONE);
     }
 
     #[test]
@@ -376,7 +418,7 @@ mod tests {
             let (head, tail) = text.split_at(cut);
             scan.feed(head);
             scan.feed(tail);
-            assert!(scan.finish().keeps_state, "cut at {cut}");
+            assert!(scan.finish().has(STATE), "cut at {cut}");
         }
     }
 }

@@ -83,6 +83,31 @@ pub fn bind_names(body: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     Some((portal, statement, rest))
 }
 
+/// The parameters' values in what follows the names of a Bind, as far as it is
+/// there; those that are NULL are left out.
+pub fn bind_values(rest: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let values = || {
+        let (formats, rest) = rest.split_first_chunk::<2>()?;
+        let formats = usize::from(u16::from_be_bytes(*formats)) * 2;
+        let (count, rest) = rest.get(formats..)?.split_first_chunk::<2>()?;
+        Some((u16::from_be_bytes(*count), rest))
+    };
+    let (mut left, mut rest) = values().unwrap_or((0, &[]));
+    std::iter::from_fn(move || {
+        while left > 0 {
+            left -= 1;
+            let (length, after) = rest.split_first_chunk::<4>()?;
+            rest = after;
+            if let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) {
+                let value = rest.get(..length)?;
+                rest = rest.get(length..)?;
+                return Some(value);
+            }
+        }
+        None
+    })
+}
+
 /// What a Describe or Close names: `S` or `P`, and the name.
 #[must_use]
 pub fn target(body: &[u8]) -> Option<(u8, &[u8])> {
@@ -124,6 +149,15 @@ mod tests {
         assert_eq!(target(b"Sabc\0"), Some((b'S', &b"abc"[..])));
         assert_eq!(target(b"Xabc\0"), None);
         assert_eq!(target(b"Sabc\0more"), None);
+    }
+
+    #[test]
+    fn the_values_of_a_bind_are_found() {
+        let rest = b"\0\x01\0\0\0\x03\0\0\0\x01a\xff\xff\xff\xff\0\0\0\x02bc\0\0";
+        let found: Vec<_> = bind_values(rest).collect();
+        assert_eq!(found, [&b"a"[..], b"bc"]);
+        assert_eq!(bind_values(b"\0\0\0\x01\0\0\0\x09a").count(), 0);
+        assert_eq!(bind_values(b"\0").count(), 0);
     }
 
     #[test]

@@ -10,8 +10,12 @@ use crate::proxy::upstream::Act;
 use crate::session::statements::{Effect, Named, Op, Statement, Unnamed};
 use crate::session::{About, Kind, Pay, Refused, TxStatus};
 use crate::wire::frame::{HEADER, Header};
-use crate::wire::frontend::bind_names;
+use crate::wire::frontend::{bind_names, bind_values};
 use crate::wire::run::Run;
+
+/// A Bind up to so many bytes is waited for whole where its parameters may name
+/// settings.
+const MAX_SETTING_BIND: usize = 64 * 1024;
 
 /// A statement that a message names, as it is on the server.
 struct Found {
@@ -47,6 +51,12 @@ impl Client {
                 false => Ok(Act::More),
             };
         };
+        if self.may_name_settings(name) {
+            if !whole && header.total <= MAX_SETTING_BIND {
+                return Ok(Act::More);
+            }
+            bind_values(rest).for_each(|value| self.note_bound(value));
+        }
         let found = match self.find(lease, name, true, run) {
             Find::Found(found) => found,
             Find::Wait => return Ok(Act::Hold),
@@ -55,9 +65,6 @@ impl Client {
                 return Ok(Act::Drop);
             }
             Find::Nothing => {
-                if name.is_empty() {
-                    self.may_forget |= self.unnamed.deallocates();
-                }
                 self.note_portal(portal, None);
                 lease.tracker.owe(Kind::Bind, Pay::Forward);
                 return Ok(Act::Pass);
@@ -79,6 +86,33 @@ impl Client {
         Ok(Act::Replaced(HEADER + body.len() - rest.len()))
     }
 
+    /// Does running this statement set what its parameters name?
+    fn may_name_settings(&self, name: &[u8]) -> bool {
+        let statement = match (name, &self.unnamed) {
+            (b"", Unnamed::Kept(statement)) => Some(statement),
+            (b"", _) => None,
+            (name, _) => {
+                let named = self.names.as_deref().and_then(|names| names.get(name));
+                named.map(|named| &named.statement)
+            }
+        };
+        let touches = statement.and_then(|statement| statement.touches.as_deref());
+        touches.is_some_and(|touches| touches.unknown)
+    }
+
+    /// The unnamed statement is about to run.
+    fn note_unnamed(&mut self, lease: &mut Lease, run: &mut Run<'_>) {
+        match &self.unnamed {
+            Unnamed::None | Unnamed::Calls(_) => {}
+            Unnamed::Kept(statement) if statement.can.is_empty() => {}
+            Unnamed::Kept(statement) => {
+                let statement = Arc::clone(statement);
+                self.note(lease, statement.can, statement.touches.as_deref(), run);
+            }
+            Unnamed::OnServer(can) => self.note_unseen(*can),
+        }
+    }
+
     /// Finds the statement that a Bind or Describe names, and sees to it that
     /// the server has it.
     fn find(&mut self, lease: &mut Lease, name: &[u8], runs: bool, run: &mut Run<'_>) -> Find {
@@ -92,6 +126,9 @@ impl Client {
             known = self.unnamed_call();
             if known.is_none() {
                 self.agree_on_unnamed(lease, run);
+                if runs {
+                    self.note_unnamed(lease, run);
+                }
             }
         }
         let Some(named) = known else {
@@ -101,7 +138,7 @@ impl Client {
             return Find::Wait;
         };
         if runs && effect.is_none() {
-            self.note(lease, statement.can, run);
+            self.note(lease, statement.can, statement.touches.as_deref(), run);
         }
         let on_server = Named {
             statement: Arc::clone(&statement),

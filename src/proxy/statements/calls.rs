@@ -45,12 +45,10 @@ impl Client {
             return Some((Arc::clone(statement), None));
         };
         // What the call itself does is followed when it is executed.
-        let can = Findings {
-            prepares: false,
-            deallocates: false,
-            ..statement.can
-        };
-        self.note(lease, can, run);
+        let can = statement
+            .can
+            .without(Findings::PREPARES.and(Findings::DEALLOCATES));
+        self.note(lease, can, statement.touches.as_deref(), run);
         let mut effect = Effect {
             verb: call.verb,
             name: call.name.as_slice().into(),
@@ -91,7 +89,7 @@ impl Client {
     ) -> Option<(Arc<Statement>, Option<Effect>)> {
         let (callee, effect) = self.resolve_at(lease, &target.statement, depth + 1, run)?;
         if effect.is_none() {
-            self.note(lease, callee.can, run);
+            self.note(lease, callee.can, callee.touches.as_deref(), run);
         }
         let on_server = Named {
             statement: Arc::clone(&callee),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::time::Instant;
 
+use super::environment::{Way, by_detour};
 use super::segment_of_newest;
 use crate::config::PoolSettings;
 use crate::pool::Lease;
@@ -69,13 +70,23 @@ impl Client {
             },
             None => {}
         }
+        let way = self.way_to(statement.env.as_ref());
+        if ask && matches!(way, Way::None) {
+            return Copied::Stale;
+        }
         let about = About::new(statement.id, name);
         self.make_room(lease, run);
-        lease.tracker.owe_about(Kind::Parse, Pay::Swallow, about);
         let in_question =
             ask && told.is_some() && statement.epoch < self.shelf.pool().catalog.epoch();
-        prepares(lease, statement, in_question);
-        parse_into(run.insert(), statement, &statement.parse);
+        let parse = |lease: &mut Lease, run: &mut Run<'_>| {
+            lease.tracker.owe_about(Kind::Parse, Pay::Swallow, about);
+            prepares(lease, statement, in_question);
+            parse_into(run.insert(), statement, &statement.parse);
+        };
+        match &way {
+            Way::Around(detour) => by_detour(lease, detour, run, parse),
+            Way::Straight | Way::None => parse(lease, run),
+        }
         if !in_question {
             return Copied::Yes;
         }

@@ -5,6 +5,7 @@
 mod bind;
 mod calls;
 mod copies;
+mod environment;
 mod parse;
 mod sql;
 mod unnamed;
@@ -126,6 +127,7 @@ impl Client {
                 }
             }
             Op::ServerPrepares(_)
+            | Op::ServerPreparesOwn(_)
             | Op::ServerForgets(_)
             | Op::UnnamedAgrees
             | Op::Called { .. } => {}

@@ -6,10 +6,11 @@ use super::called_if_long;
 use super::copies::{close_copy, is_fresh, now, parse_into, prepares, refuse};
 use crate::pool::Lease;
 use crate::proxy::client::{Client, End};
-use crate::proxy::pin::Pin;
+use crate::proxy::pin::Pins;
 use crate::proxy::upstream::Act;
+use crate::session::settings::Env;
 use crate::session::statements::{Named, Statement, Unnamed, private};
-use crate::session::{About, Kind, Pay, Refused, Scan, TxStatus};
+use crate::session::{About, Findings, Kind, Pay, Refused, Scan, TxStatus};
 use crate::wire::frame::Header;
 use crate::wire::frontend::parse_parts;
 use crate::wire::run::Run;
@@ -63,25 +64,25 @@ impl Client {
     fn parse_long(&mut self, lease: &mut Lease, body: &[u8], whole: bool) {
         let mut scan = Scan::default();
         scan.feed(body);
-        self.set_unnamed(lease, Unnamed::OnServer);
+        let mut can = Findings::NONE;
         match whole {
-            true => self.pin = self.pin.max(Pin::of(scan.finish())),
+            true => can = scan.finish(),
             false => self.scan = Some(Box::new(scan)),
         }
+        self.set_unnamed(lease, Unnamed::OnServer(can));
     }
 
     fn parse_unnamed(&mut self, lease: &mut Lease, rest: &[u8], run: &mut Run<'_>) -> Act {
-        let statement = private(rest);
+        let statement = private(rest, self.env());
         if statement.call.is_some() {
             return self.parse_unnamed_call(lease, statement, run);
         }
-        self.note(lease, statement.can, run);
-        // What it means may depend on settings that end with the transaction.
+        // What it means may depend on settings that are not known.
         self.set_unnamed(
             lease,
-            match self.has_local_settings {
-                true => Unnamed::OnServer,
-                false => Unnamed::keep(rest),
+            match self.env_in_doubt {
+                true => Unnamed::OnServer(statement.can),
+                false => Unnamed::Kept(statement),
             },
         );
         Act::Pass
@@ -118,7 +119,7 @@ impl Client {
         let named = Named {
             statement: self.identity_of(lease, rest),
             since: now(),
-            only_here: self.has_local_settings,
+            only_here: self.env_in_doubt,
         };
         let Some((statement, _)) = self.resolve(lease, &named.statement, run) else {
             return Act::Hold;
@@ -139,7 +140,7 @@ impl Client {
             return true;
         }
         if self.shelf.pool().settings.max_prepared_statements == 0 {
-            self.pin = self.pin.max(Pin::Resettable);
+            self.pins.set(Pins::NAMED, true);
             return true;
         }
         // No text at all: PostgreSQL refuses it. Should the client have changed
@@ -166,16 +167,24 @@ impl Client {
         Act::Drop
     }
 
-    /// What a client has set may change what a text means: it then shares no
-    /// statement with others, nor with itself of before. In a failed
-    /// transaction only PostgreSQL can tell what may be parsed.
+    /// What a client has set says what a text means: who has set the same shares
+    /// it. While that is in doubt it shares no statement with others, nor with
+    /// itself of before. In a failed transaction only PostgreSQL can tell what
+    /// may be parsed.
     fn identity_of(&self, lease: &Lease, rest: &[u8]) -> Arc<Statement> {
         let failed = lease.tracker.status() == TxStatus::Failed;
-        if self.pin == Pin::No && !self.has_local_settings && !failed {
-            let catalog = &self.shelf.pool().catalog;
-            return self.shelf.statements.intern(rest, catalog);
+        if !self.env_in_doubt && !failed {
+            let (env, catalog) = (self.env(), &self.shelf.pool().catalog);
+            return self.shelf.statements.intern(rest, env.as_ref(), catalog);
         }
-        private(rest)
+        private(rest, self.env())
+    }
+
+    /// The settings that say what a text means.
+    pub(super) fn env(&self) -> Option<Arc<Env>> {
+        self.profile
+            .as_ref()
+            .and_then(|profile| profile.env.clone())
     }
 
     /// Has the server parse what the client prepares, unless it has just done

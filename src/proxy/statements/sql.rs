@@ -8,28 +8,15 @@
 use super::calls::{about_callee, prepare_effect};
 use super::is_open;
 use crate::pool::Lease;
-use crate::proxy::client::Client;
-use crate::proxy::pin::Pin;
+use crate::proxy::client::{Aligning, Client};
 use crate::proxy::upstream::Act;
 use crate::session::sql::statement_call;
-use crate::session::statements::private;
+use crate::session::statements::{private, touches};
 use crate::session::{About, Findings, Kind, Pay, TxStatus};
 use crate::wire::frontend::{frame_into, sync};
 use crate::wire::run::Run;
 
 impl Client {
-    /// What is about to run can do this to the session.
-    pub(in crate::proxy) fn note(&mut self, lease: &mut Lease, can: Findings, run: &mut Run<'_>) {
-        self.may_forget |= can.deallocates;
-        let pin = Pin::of(can);
-        let first_local = can.local_settings && !self.has_local_settings;
-        if first_local || (self.pin == Pin::No && pin != Pin::No) {
-            self.bring_statements(lease, run);
-        }
-        self.has_local_settings |= can.local_settings;
-        self.pin = self.pin.max(pin);
-    }
-
     /// Something is executed that may have been found to drop statements.
     #[inline]
     pub(in crate::proxy) fn executes(&mut self) {
@@ -41,7 +28,8 @@ impl Client {
     /// What we have sent ahead ends with a Sync of ours: should it fail, the
     /// client's Query, which no Sync follows, runs all the same.
     fn end_own_segment(&mut self, lease: &mut Lease, run: &mut Run<'_>) {
-        if lease.tracker.only_own_unsynced() {
+        // The client's settings are another matter: without them it must not run.
+        if self.aligning == Aligning::No && lease.tracker.only_own_unsynced() {
             lease.tracker.owe(Kind::Sync, Pay::Swallow);
             run.insert().extend_from_slice(&sync());
         }
@@ -49,7 +37,7 @@ impl Client {
 
     /// Statements mean what they meant when they were parsed: they are parsed
     /// here before the settings change.
-    fn bring_statements(&mut self, lease: &mut Lease, run: &mut Run<'_>) {
+    pub(in crate::proxy) fn bring_statements(&mut self, lease: &mut Lease, run: &mut Run<'_>) {
         if lease.tracker.skipping() || lease.tracker.status() == TxStatus::Failed {
             return;
         }
@@ -78,7 +66,7 @@ impl Client {
         let call = statement_call(sql).filter(|_| !lease.tracker.skipping());
         let Some(call) = call else {
             if !lease.tracker.skipping() {
-                self.note(lease, found, run);
+                self.note(lease, found, touches(found, sql).as_deref(), run);
                 self.executes();
                 self.end_own_segment(lease, run);
             }
@@ -88,11 +76,8 @@ impl Client {
         let Ok(known) = self.lookup(lease, &call.name, run) else {
             return Act::Hold;
         };
-        let found = Findings {
-            prepares: false,
-            ..found
-        };
-        self.note(lease, found, run);
+        let found = found.without(Findings::PREPARES);
+        self.note(lease, found, touches(found, sql).as_deref(), run);
         self.executes();
         if known.is_none() {
             self.end_own_segment(lease, run);
@@ -105,7 +90,7 @@ impl Client {
 
     /// A command about a statement of the protocol.
     fn call_by_sql(&mut self, lease: &mut Lease, sql: &[u8], run: &mut Run<'_>) -> Act {
-        let command = private(&[sql, b"\0\0\0"].concat());
+        let command = private(&[sql, b"\0\0\0"].concat(), None);
         let resolved = self.resolve(lease, &command, run);
         let Some((statement, Some(effect))) = resolved else {
             return Act::Hold;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::environment::{Way, by_detour};
 use super::{called, segment_of_newest};
 use crate::pool::Lease;
 use crate::proxy::client::Client;
@@ -83,14 +84,20 @@ impl Client {
             return;
         }
         match &self.unnamed {
-            Unnamed::Kept { parse, .. } => {
-                lease.tracker.owe(Kind::Parse, Pay::Swallow);
-                frame_into(run.insert(), b'P', &[b"\0", parse]);
-                lease.tracker.attach(Op::UnnamedAgrees);
+            Unnamed::Kept(statement) => {
+                let parse = |lease: &mut Lease, run: &mut Run<'_>| {
+                    lease.tracker.owe(Kind::Parse, Pay::Swallow);
+                    frame_into(run.insert(), b'P', &[b"\0", &statement.parse]);
+                    lease.tracker.attach(Op::UnnamedAgrees);
+                };
+                match self.way_to(statement.env.as_ref()) {
+                    Way::Around(detour) => by_detour(lease, &detour, run, parse),
+                    Way::Straight | Way::None => parse(lease, run),
+                }
             }
             Unnamed::None | Unnamed::Calls(_) => self.close_servers_unnamed(lease, run),
             // It is there: the client has kept the server connection for it.
-            Unnamed::OnServer => return,
+            Unnamed::OnServer(_) => return,
         }
         self.unnamed_changed_in = Some(segment_of_newest(lease));
         lease.unnamed = mark;

@@ -70,7 +70,7 @@ impl Calls {
         if let Some((_, _, derived)) = self.derived.iter().find(is_it) {
             return Arc::clone(derived);
         }
-        let derived = private(&statement.calling(called));
+        let derived = private(&statement.calling(called), statement.env.clone());
         if self.derived.len() >= MOST {
             self.derived.pop_front();
         }
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn the_same_call_is_derived_once() {
         let mut calls = Calls::default();
-        let statement = private(b"EXECUTE s1\0\0\0");
+        let statement = private(b"EXECUTE s1\0\0\0", None);
         let one = calls.derive(&statement, b"_pw5");
         assert!(Arc::ptr_eq(&one, &calls.derive(&statement, b"_pw5")));
         assert!(!Arc::ptr_eq(&one, &calls.derive(&statement, b"_pw6")));

@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn users_are_counted_over_all_clients() {
-        let statement = Registry::default().intern(b"a\0\0\0", &Catalog::default());
+        let statement = Registry::default().intern(b"a\0\0\0", None, &Catalog::default());
         let [mut one, mut two] = [ClientStatements::default(), ClientStatements::default()];
         one.set(b"s", named(&statement));
         assert!(one.is_last_user(&statement));
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn names_and_texts_are_counted() {
-        let statement = Registry::default().intern(b"ab\0\0\0", &Catalog::default());
+        let statement = Registry::default().intern(b"ab\0\0\0", None, &Catalog::default());
         let mut names = ClientStatements::default();
         names.set(b"s", named(&statement));
         names.set(b"t", named(&statement));
@@ -177,7 +177,7 @@ mod tests {
     fn a_statement_that_only_one_server_has_ties_its_client() {
         let mut names = ClientStatements::default();
         let only_here = Named {
-            statement: super::super::private(b"a\0\0\0"),
+            statement: super::super::private(b"a\0\0\0", None),
             since: 0,
             only_here: true,
         };

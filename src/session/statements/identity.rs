@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::session::scan::{Findings, Scan};
+use crate::session::findings::Findings;
+use crate::session::scan::Scan;
+use crate::session::settings::{Env, Touched};
 use crate::session::sql::{Call, statement_call};
 
 /// Every name that pgweave gives to a statement on a server begins so.
@@ -18,6 +20,11 @@ pub struct Statement {
     pub parse: Box<[u8]>,
     /// What running it can do to the session.
     pub can: Findings,
+    /// Which settings it can change, if it can.
+    pub touches: Option<Box<Touched>>,
+    /// The settings under which it was parsed; `None`: those that server
+    /// connections are opened with.
+    pub env: Option<Arc<Env>>,
     /// It is EXECUTE, DEALLOCATE or PREPARE of one statement, by this name.
     pub call: Option<Box<Call>>,
     /// The state of the catalog ([`super::Catalog`]) in which it was first parsed.
@@ -29,11 +36,14 @@ pub struct Statement {
 }
 
 impl Statement {
-    pub(super) fn new(parse: &[u8], epoch: u64) -> Arc<Self> {
+    pub(super) fn new(parse: &[u8], env: Option<Arc<Env>>, epoch: u64) -> Arc<Self> {
+        let can = Scan::of(parse);
         Arc::new(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             parse: parse.into(),
-            can: Scan::of(parse),
+            can,
+            touches: touches(can, text_of(parse)),
+            env,
             call: statement_call(text_of(parse)).map(Box::new),
             epoch,
             shape: Shape::default(),
@@ -65,8 +75,17 @@ fn text_of(parse: &[u8]) -> &[u8] {
 
 /// An identity that nobody shares.
 #[must_use]
-pub fn private(parse: &[u8]) -> Arc<Statement> {
-    Statement::new(parse, u64::MAX)
+pub fn private(parse: &[u8], env: Option<Arc<Env>>) -> Arc<Statement> {
+    Statement::new(parse, env, u64::MAX)
+}
+
+/// Which settings a text can change of which this was found.
+#[must_use]
+pub fn touches(can: Findings, text: &[u8]) -> Option<Box<Touched>> {
+    const CHANGE: Findings = Findings::SETTINGS
+        .and(Findings::LOCAL_SETTINGS)
+        .and(Findings::OPAQUE);
+    can.has(CHANGE).then(|| Box::new(Touched::by(text)))
 }
 
 /// Identities are numbered over the whole process, so that no two pools'
@@ -79,7 +98,8 @@ pub const FIRST_ID: u64 = 1024;
 /// From now on identities are numbered from here: from a number that clients
 /// cannot guess, so that nobody names another's statement.
 pub fn number_from(start: u64) {
-    NEXT_ID.store((start >> 2).max(FIRST_ID), Ordering::Relaxed);
+    let free = crate::session::own::number_from((start >> 2).max(FIRST_ID));
+    NEXT_ID.store(free, Ordering::Relaxed);
 }
 
 /// A statement's name on a server, without allocation.
@@ -156,9 +176,9 @@ mod tests {
 
     #[test]
     fn a_call_is_sent_under_another_name() {
-        let statement = private(b"EXECUTE s1 (4)\0\0\0");
+        let statement = private(b"EXECUTE s1 (4)\0\0\0", None);
         assert_eq!(statement.calling(b"_pw7"), b"EXECUTE _pw7 (4)\0\0\0");
-        assert_eq!(private(b"SELECT 1\0\0\0").call, None);
+        assert_eq!(private(b"SELECT 1\0\0\0", None).call, None);
     }
 
     #[test]

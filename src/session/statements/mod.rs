@@ -16,7 +16,7 @@ mod unnamed;
 
 pub use calls::{Calls, Effect};
 pub use client::{ClientStatements, Named, SIGNIFICANT};
-pub use identity::{FIRST_ID, PREFIX, ServerName, Shape, Statement, number_from, private};
+pub use identity::{FIRST_ID, PREFIX, ServerName, Shape, Statement, number_from, private, touches};
 pub use op::Op;
 pub use registry::{Catalog, Registry};
 pub use server::{Held, ServerStatements};

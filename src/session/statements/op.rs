@@ -3,6 +3,7 @@
 use super::client::Named;
 use super::server::Held;
 use super::unnamed::Unnamed;
+use crate::session::own::Own;
 
 /// A change made ahead of the server's confirmation, with what takes it back.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub enum Op {
     ServerPrepares(u64),
     /// The server was told to forget this.
     ServerForgets(Held),
+    /// The server was told to prepare one of the pooler's own.
+    ServerPreparesOwn(Own),
     /// The client replaced or lost its unnamed statement.
     Unnamed {
         /// What it was before.

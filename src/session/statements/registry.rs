@@ -1,7 +1,7 @@
 //! The identities that clients share, and the catalog that they were parsed in.
 
 use std::borrow::Borrow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::identity::Statement;
+use crate::session::settings::Env;
 
 /// One database's catalog: counts the commands seen that change what texts
 /// mean. Shared by all pools of that database.
@@ -29,13 +30,15 @@ impl Catalog {
     }
 }
 
-/// All identities of one parse environment's pool.
+/// All identities of clients with equal startup parameters.
 #[derive(Debug, Default)]
 pub struct Registry(Mutex<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
-    statements: HashSet<ByParse>,
+    /// For each parse environment, by its address: the identities keep it there.
+    statements: HashMap<usize, HashSet<ByParse>>,
+    count: usize,
     bytes: usize,
     /// Those that nobody uses are swept out when either has grown so far.
     sweep_at: usize,
@@ -71,11 +74,17 @@ impl PartialEq for ByParse {
 
 impl Eq for ByParse {}
 
+#[allow(clippy::mutable_key_type)] // Hashed and compared by text alone, which never changes.
 impl Registry {
-    /// The identity of a Parse body (after the name), made when it is new.
-    /// After a change of the catalog every text is a new identity, which every
-    /// server really parses.
-    pub fn intern(&self, parse: &[u8], catalog: &Catalog) -> Arc<Statement> {
+    /// The identity of a Parse body (after the name) under these settings, made
+    /// when it is new. After a change of the catalog every text is a new
+    /// identity, which every server really parses.
+    pub fn intern(
+        &self,
+        parse: &[u8],
+        env: Option<&Arc<Env>>,
+        catalog: &Catalog,
+    ) -> Arc<Statement> {
         let mut known = self.0.lock();
         let epoch = catalog.epoch();
         if known.epoch != epoch {
@@ -84,15 +93,18 @@ impl Registry {
                 ..Known::default()
             };
         }
-        if let Some(found) = known.statements.get(parse) {
+        let alike = known.statements.get(&address(env));
+        if let Some(found) = alike.and_then(|alike| alike.get(parse)) {
             return Arc::clone(&found.0);
         }
         if known.is_due() {
             known.sweep();
         }
-        let statement = Statement::new(parse, epoch);
+        let statement = Statement::new(parse, env.cloned(), epoch);
         known.bytes += parse.len();
-        known.statements.insert(ByParse(Arc::clone(&statement)));
+        known.count += 1;
+        let alike = known.statements.entry(address(env)).or_default();
+        alike.insert(ByParse(Arc::clone(&statement)));
         statement
     }
 
@@ -101,12 +113,11 @@ impl Registry {
     pub fn retire(&self, statement: &Arc<Statement>) {
         let mut known = self.0.lock();
         let parse: &[u8] = &statement.parse;
-        if known
-            .statements
-            .get(parse)
-            .is_some_and(|found| Arc::ptr_eq(&found.0, statement))
-        {
-            known.statements.remove(parse);
+        let alike = known.statements.get_mut(&address(statement.env.as_ref()));
+        let is_it = |found: &ByParse| Arc::ptr_eq(&found.0, statement);
+        if let Some(alike) = alike.filter(|alike| alike.get(parse).is_some_and(is_it)) {
+            alike.remove(parse);
+            known.count -= 1;
             known.bytes -= parse.len();
         }
     }
@@ -114,7 +125,7 @@ impl Registry {
     /// Gives back the memory of what no client uses any more, if it is much.
     pub fn forget_unused(&self) {
         let mut known = self.0.lock();
-        if known.statements.len() > FEW || known.bytes > FEW_BYTES {
+        if known.count > FEW || known.bytes > FEW_BYTES {
             known.sweep();
         }
     }
@@ -123,26 +134,33 @@ impl Registry {
     #[must_use]
     pub fn size(&self) -> (usize, usize) {
         let known = self.0.lock();
-        (known.statements.len(), known.bytes)
+        (known.count, known.bytes)
     }
 }
 
 impl Known {
     /// May half of it be what only this set knows?
     fn is_due(&self) -> bool {
-        self.statements.len() >= self.sweep_at.max(FEW)
-            || self.bytes >= self.sweep_at_bytes.max(FEW_BYTES)
+        self.count >= self.sweep_at.max(FEW) || self.bytes >= self.sweep_at_bytes.max(FEW_BYTES)
     }
 
     /// Drops what only this set knows.
     fn sweep(&mut self) {
-        self.statements
-            .retain(|known| Arc::strong_count(&known.0) > 1);
-        self.statements.shrink_to(2 * self.statements.len());
-        self.bytes = self.statements.iter().map(|s| s.0.parse.len()).sum();
-        self.sweep_at = 2 * self.statements.len();
+        for alike in self.statements.values_mut() {
+            alike.retain(|known| Arc::strong_count(&known.0) > 1);
+            alike.shrink_to(2 * alike.len());
+        }
+        self.statements.retain(|_, alike| !alike.is_empty());
+        self.count = self.statements.values().map(HashSet::len).sum();
+        let all = self.statements.values().flatten();
+        self.bytes = all.map(|statement| statement.0.parse.len()).sum();
+        self.sweep_at = 2 * self.count;
         self.sweep_at_bytes = 2 * self.bytes;
     }
+}
+
+fn address(env: Option<&Arc<Env>>) -> usize {
+    env.map_or(0, |env| Arc::as_ptr(env).addr())
 }
 
 #[cfg(test)]
@@ -156,7 +174,7 @@ mod tests {
     #[test]
     fn equal_texts_are_one_identity_until_it_is_retired() {
         let (registry, catalog) = setup();
-        let intern = |parse| registry.intern(parse, &catalog);
+        let intern = |parse| registry.intern(parse, None, &catalog);
         let first = intern(b"select 1\0\0\0");
         assert!(Arc::ptr_eq(&first, &intern(b"select 1\0\0\0")));
         let typed = intern(b"select 1\0\0\x01\0\0\0\x17");
@@ -168,9 +186,9 @@ mod tests {
     #[test]
     fn after_a_change_of_the_catalog_every_text_is_new() {
         let (registry, catalog) = setup();
-        let first = registry.intern(b"select 1\0\0\0", &catalog);
+        let first = registry.intern(b"select 1\0\0\0", None, &catalog);
         catalog.changed();
-        let second = registry.intern(b"select 1\0\0\0", &catalog);
+        let second = registry.intern(b"select 1\0\0\0", None, &catalog);
         assert!(!Arc::ptr_eq(&first, &second));
         assert!(first.epoch < second.epoch);
         assert_eq!(registry.size().0, 1);
@@ -180,12 +198,12 @@ mod tests {
     fn what_nobody_uses_is_swept() {
         let (registry, catalog) = setup();
         for n in 0..10_000 {
-            let _ = registry.intern(format!("select {n}\0\0\0").as_bytes(), &catalog);
+            let _ = registry.intern(format!("select {n}\0\0\0").as_bytes(), None, &catalog);
         }
         assert!(registry.size().0 <= FEW);
         let long = vec![b' '; 1 << 20];
         for n in 0..100 {
-            let _ = registry.intern(&[format!("{n}").as_bytes(), &long].concat(), &catalog);
+            let _ = registry.intern(&[format!("{n}").as_bytes(), &long].concat(), None, &catalog);
         }
         assert!(registry.size().1 <= FEW_BYTES + (2 << 20));
     }
@@ -194,7 +212,7 @@ mod tests {
     fn after_a_burst_the_memory_is_given_back() {
         let (registry, catalog) = setup();
         let used: Vec<_> = (0..5000)
-            .map(|n| registry.intern(format!("select {n}\0\0\0").as_bytes(), &catalog))
+            .map(|n| registry.intern(format!("select {n}\0\0\0").as_bytes(), None, &catalog))
             .collect();
         registry.forget_unused();
         assert_eq!(registry.size().0, 5000);
@@ -207,12 +225,12 @@ mod tests {
     fn what_is_used_stays() {
         let (registry, catalog) = setup();
         let used: Vec<_> = (0..5000)
-            .map(|n| registry.intern(format!("select {n}\0\0\0").as_bytes(), &catalog))
+            .map(|n| registry.intern(format!("select {n}\0\0\0").as_bytes(), None, &catalog))
             .collect();
         for statement in &used {
             assert!(Arc::ptr_eq(
                 statement,
-                &registry.intern(&statement.parse, &catalog)
+                &registry.intern(&statement.parse, None, &catalog)
             ));
         }
     }

@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn the_least_recently_used_statement_is_the_first_to_go() {
-        let [a, b] = [private(b"a\0\0\0"), private(b"b\0\0\0")];
+        let [a, b] = [private(b"a\0\0\0", None), private(b"b\0\0\0", None)];
         let mut set = ServerStatements::default();
         set.insert(held(&a));
         set.insert(held(&b));
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_copys_columns_are_told_once() {
-        let a = private(b"a\0\0\0");
+        let a = private(b"a\0\0\0", None);
         let mut set = ServerStatements::default();
         set.insert(held(&a));
         set.described(a.id, 7, false);

@@ -1,0 +1,77 @@
+//! What a text can do to the session, as a small set.
+
+use std::ops::{BitOr, BitOrAssign};
+
+/// A set of things that running a text may do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Findings(u16);
+
+impl Findings {
+    /// Nothing that outlives its transaction.
+    pub const NONE: Self = Self(0);
+    /// It may change settings, the role among them.
+    pub const SETTINGS: Self = Self(1);
+    /// It may change settings for the rest of the transaction.
+    pub const LOCAL_SETTINGS: Self = Self(1 << 1);
+    /// It may make temporary objects.
+    pub const TEMPORARY: Self = Self(1 << 2);
+    /// It may open a cursor that outlives the transaction.
+    pub const HOLD: Self = Self(1 << 3);
+    /// It may begin to listen.
+    pub const LISTEN: Self = Self(1 << 4);
+    /// It may take, or give back, a session advisory lock.
+    pub const LOCK: Self = Self(1 << 5);
+    /// It may prepare a statement (SQL `PREPARE`).
+    pub const PREPARES: Self = Self(1 << 6);
+    /// It may drop prepared statements (`DEALLOCATE`, `DISCARD`).
+    pub const DEALLOCATES: Self = Self(1 << 7);
+    /// It may take back what was made before: `DROP`, `CLOSE`, `UNLISTEN`,
+    /// `DISCARD`.
+    pub const REMOVES: Self = Self(1 << 8);
+    /// It runs what does not show: a block, a procedure.
+    pub const OPAQUE: Self = Self(1 << 9);
+    /// It may leave behind what cannot be seen, and ends with the server
+    /// connection only.
+    pub const TAINTS: Self = Self(1 << 10);
+
+    /// Is any of these in it?
+    #[inline]
+    #[must_use]
+    pub const fn has(self, any: Self) -> bool {
+        self.0 & any.0 != 0
+    }
+
+    /// It, without these.
+    #[must_use]
+    pub const fn without(self, these: Self) -> Self {
+        Self(self.0 & !these.0)
+    }
+
+    /// Is nothing in it?
+    #[inline]
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The sum of the two.
+    #[must_use]
+    pub const fn and(self, more: Self) -> Self {
+        Self(self.0 | more.0)
+    }
+}
+
+impl BitOr for Findings {
+    type Output = Self;
+
+    fn bitor(self, more: Self) -> Self {
+        self.and(more)
+    }
+}
+
+impl BitOrAssign for Findings {
+    #[inline]
+    fn bitor_assign(&mut self, more: Self) {
+        self.0 |= more.0;
+    }
+}

@@ -1,0 +1,252 @@
+//! The pooler's own statements on server connections.
+//!
+//! They go by the extended protocol under names of their own, so that nothing
+//! of a client's is disturbed, not even its unnamed statement. Every function
+//! and operator in them is qualified: whoever's `search_path` is in force, they
+//! mean PostgreSQL's own.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::statements::ServerName;
+use crate::wire::frontend::frame_into;
+
+/// The number in the name of the first of them.
+static FIRST: AtomicU64 = AtomicU64::new(512);
+
+/// From now on they are numbered from here; returns the first number that is
+/// free.
+pub(super) fn number_from(start: u64) -> u64 {
+    FIRST.store(start, Ordering::Relaxed);
+    start + u64::try_from(Own::ALL.len()).unwrap_or(0)
+}
+
+/// One of the statements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Own {
+    /// Begins the transaction in which settings are changed.
+    Begin,
+    /// Ends it.
+    Commit,
+    /// Back to who the connection was opened as.
+    ResetIdentity,
+    /// Back to what it was opened with.
+    ResetAll,
+    /// Sets names ($1) to values ($2), in that order.
+    Set,
+    /// What names ($1) are set to, in that order.
+    Get,
+    /// Names and values of what has been set, as far as PostgreSQL lists it.
+    GetAll,
+    /// Names and values of what is as it was when the session began.
+    Defaults,
+    /// What ties a session to its server connection: temporary objects,
+    /// cursors that are held, channels that are listened to, statements
+    /// prepared by SQL.
+    State,
+    /// Session advisory locks.
+    Locks,
+}
+
+impl Own {
+    const ALL: [Self; 10] = [
+        Self::Begin,
+        Self::Commit,
+        Self::ResetIdentity,
+        Self::ResetAll,
+        Self::Set,
+        Self::Get,
+        Self::GetAll,
+        Self::Defaults,
+        Self::State,
+        Self::Locks,
+    ];
+
+    /// Its name on every server connection: one that no client can guess.
+    #[must_use]
+    pub fn name(self) -> ServerName {
+        ServerName::of(FIRST.load(Ordering::Relaxed) + u64::from(self as u8))
+    }
+
+    /// Its text.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Own::Begin => "BEGIN",
+            Own::Commit => "COMMIT",
+            Own::ResetIdentity => "SET SESSION AUTHORIZATION DEFAULT",
+            Own::ResetAll => "RESET ALL",
+            Own::Set => {
+                "SELECT pg_catalog.set_config(n, v, false) \
+                 FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), \
+                 pg_catalog.unnest($2::pg_catalog.text[])) AS t(n, v)"
+            }
+            Own::Get => {
+                "SELECT pg_catalog.current_setting(n, true) \
+                 FROM pg_catalog.unnest($1::pg_catalog.text[]) AS t(n)"
+            }
+            Own::GetAll => {
+                "SELECT name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings \
+                 WHERE source OPERATOR(pg_catalog.=) 'session'"
+            }
+            Own::Defaults => {
+                "SELECT name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings \
+                 WHERE setting OPERATOR(pg_catalog.=) reset_val"
+            }
+            Own::State => {
+                "SELECT pg_catalog.concat(\
+                 CASE WHEN pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.<>) 0 \
+                 AND EXISTS (SELECT FROM pg_catalog.pg_depend \
+                 WHERE refclassid OPERATOR(pg_catalog.=) 2615 \
+                 AND refobjid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()) THEN 't' END, \
+                 CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_cursors WHERE is_holdable) THEN 'h' END, \
+                 CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_listening_channels()) THEN 'l' END, \
+                 CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql) THEN 'p' END)"
+            }
+            Own::Locks => {
+                "SELECT CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_locks \
+                 WHERE locktype OPERATOR(pg_catalog.=) 'advisory' \
+                 AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()) THEN 'a' END"
+            }
+        }
+    }
+
+    fn bit(self) -> u16 {
+        1 << (self as u8)
+    }
+}
+
+/// Which of them a server connection holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OwnHeld(u16);
+
+impl OwnHeld {
+    /// Is it there?
+    #[must_use]
+    pub fn has(self, own: Own) -> bool {
+        self.0 & own.bit() != 0
+    }
+
+    /// It is being prepared.
+    pub fn add(&mut self, own: Own) {
+        self.0 |= own.bit();
+    }
+
+    /// It is not there after all.
+    pub fn remove(&mut self, own: Own) {
+        self.0 &= !own.bit();
+    }
+}
+
+/// Parse of one of them.
+pub fn parse_into(out: &mut Vec<u8>, own: Own) {
+    let (name, text) = (own.name(), own.text().as_bytes());
+    frame_into(out, b'P', &[name.as_bytes(), b"\0", text, b"\0\0\0"]);
+}
+
+/// Bind of one of them, to the unnamed portal, with these parameters as text.
+pub fn bind_into(out: &mut Vec<u8>, own: Own, parameters: &[&[u8]]) {
+    let mut values = Vec::new();
+    for parameter in parameters {
+        let length = u32::try_from(parameter.len()).unwrap_or(u32::MAX);
+        values.extend_from_slice(&length.to_be_bytes());
+        values.extend_from_slice(parameter);
+    }
+    let count = u16::try_from(parameters.len()).unwrap_or(u16::MAX);
+    let name = own.name();
+    let parts: [&[u8]; 6] = [
+        b"\0",
+        name.as_bytes(),
+        b"\0\0\0",
+        &count.to_be_bytes(),
+        &values,
+        b"\0\0",
+    ];
+    frame_into(out, b'B', &parts);
+}
+
+/// Execute of the unnamed portal, to its end.
+pub fn execute_into(out: &mut Vec<u8>) {
+    frame_into(out, b'E', &[&[0; 5]]);
+}
+
+/// The text of an array (`arrays.html#ARRAYS-IO`).
+pub fn array<'a>(elements: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+    let mut text = vec![b'{'];
+    for element in elements {
+        if text.len() > 1 {
+            text.push(b',');
+        }
+        text.push(b'"');
+        for byte in element {
+            if matches!(byte, b'"' | b'\\') {
+                text.push(b'\\');
+            }
+            text.push(*byte);
+        }
+        text.push(b'"');
+    }
+    text.push(b'}');
+    text
+}
+
+#[cfg(test)]
+#[allow(clippy::indexing_slicing, clippy::string_slice)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_has_a_bit_and_a_name_of_its_own() {
+        let mut held = OwnHeld::default();
+        let mut names = std::collections::HashSet::new();
+        for own in Own::ALL {
+            assert!(!held.has(own) && names.insert(own.name().as_bytes().to_vec()));
+            held.add(own);
+            assert!(held.has(own));
+        }
+        held.remove(Own::Get);
+        assert!(!held.has(Own::Get) && held.has(Own::GetAll));
+    }
+
+    /// What a client's search_path could bend: a call or an operator that is
+    /// not qualified.
+    #[test]
+    fn nothing_in_them_depends_on_the_search_path() {
+        for own in Own::ALL {
+            let text = own.text();
+            for (at, _) in text.match_indices('(') {
+                let head = &text[..at];
+                let start = head.rfind(|c: char| !c.is_alphanumeric() && c != '_' && c != '.');
+                let word = &head[start.map_or(0, |at| at + 1)..];
+                let is_keyword = ["", "t", "EXISTS", "OPERATOR", "FROM"].contains(&word);
+                assert!(
+                    is_keyword || word.starts_with("pg_catalog."),
+                    "{word} in {text}"
+                );
+            }
+            let bare = text
+                .replace("OPERATOR(pg_catalog.=)", "")
+                .replace("OPERATOR(pg_catalog.<>)", "");
+            assert!(
+                !bare.contains(['=', '<', '>', '+', '|']) && !bare.contains("DISTINCT"),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn arrays_are_quoted() {
+        let elements: [&[u8]; 3] = [b"a", b"b\"c\\", b""];
+        assert_eq!(array(elements.into_iter()), br#"{"a","b\"c\\",""}"#);
+        assert_eq!(array([].into_iter()), b"{}");
+    }
+
+    #[test]
+    fn a_bind_carries_its_parameters() {
+        let mut out = Vec::new();
+        bind_into(&mut out, Own::Get, &[b"{}"]);
+        let name = Own::Get.name();
+        let body = [b"\0", name.as_bytes(), b"\0\0\0\0\x01\0\0\0\x02{}\0\0"].concat();
+        assert_eq!(out.get(5..), Some(&body[..]));
+    }
+}

@@ -1,0 +1,28 @@
+//! The settings of a client, which follow it from server connection to server
+//! connection.
+//!
+//! A text that can change settings is looked at for their names ([`Touched`]).
+//! When its transaction has ended the server is asked what they are now: that
+//! is the client's [`Profile`]. A server connection with another profile is
+//! given this one ahead of the client's next message ([`Change`]).
+
+mod change;
+mod defaults;
+mod env;
+mod profile;
+mod reported;
+mod touched;
+
+pub use change::Change;
+pub use defaults::Defaults;
+pub use env::is_parse_relevant;
+pub use profile::{Env, Profile, Profiles};
+pub use reported::Reported;
+pub use touched::Touched;
+
+/// Names that PostgreSQL does not list among the settings, set last and in
+/// this order: who one is decides what else one may set.
+pub const IDENTITY: [&str; 2] = ["session_authorization", "role"];
+
+/// Set for each client by other means.
+pub const APPLICATION_NAME: &str = "application_name";
