@@ -15,6 +15,15 @@ from lab.wire import Client
 from rig import YARDSTICK, Rig
 
 ROWS_SCRIPT = "select payload from wide;\n"
+# A setting of its own for each client, once; then what `pgbench -S` does.
+SETTINGS_SCRIPT = r"""\if :is_new
+\set kilobytes 1000 + :client_id
+set work_mem = :kilobytes;
+\set is_new 0
+\endif
+\set aid random(1, 100000)
+select abalance from pgbench_accounts where aid = :aid;
+"""
 COPY_BYTES = 256 << 20
 
 
@@ -213,6 +222,9 @@ CASES = {
     "prepared": Case("pgbench -S -M prepared, 20 clients over 20",
                      pgbench_case(["-S", "-M", "prepared", "-c", 20, "-j", 2], database=where_statements_last), QUERY,
                      "CPU <= 0.80 with 1 worker, <= 1.0 with the default (of PgBouncer 1.21 or later)"),
+    "settings": Case("the same, 40 clients over 20, each with a setting of its own",
+                     pgbench_case(["-c", 40, "-j", 2, "-D", "is_new=1"], SETTINGS_SCRIPT),
+                     QUERY, "none; PgBouncer gives the clients each other's setting"),
     "simple500": Case("pgbench -S -M simple, 500 clients over 20", crowd_case(500), QUERY,
                       "tps >= 1.05, p99/p50 <= 1.5"),
     "simple5000": Case("pgbench -S -M simple, 5,000 clients over 20", crowd_case(5000), QUERY,

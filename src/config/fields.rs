@@ -7,7 +7,7 @@ use super::duration;
 use super::given::{Bounds, Field, Given, Refusal};
 use super::suggest::did_you_mean;
 use super::words::Word;
-use super::{AuthType, LogFormat, LogLevel, PoolMode, Secret};
+use super::{AssignPolicy, AuthType, LogFormat, LogLevel, PoolMode, Secret, SessionState, Verify};
 
 impl Field for u32 {
     fn read(given: &Given, bounds: Bounds) -> Result<Self, Refusal> {
@@ -247,4 +247,12 @@ macro_rules! word_field {
         }
     )+ };
 }
-word_field!(PoolMode, AuthType, LogLevel, LogFormat);
+word_field!(
+    PoolMode,
+    AuthType,
+    LogLevel,
+    LogFormat,
+    SessionState,
+    Verify,
+    AssignPolicy
+);

@@ -40,4 +40,6 @@ pub use resolve::PoolSettings;
 pub use secret::{Secret, SecretForm};
 pub use settings::{Config, Database, General, User};
 pub use sources::Sources;
-pub use words::{AuthType, LogFormat, LogLevel, PoolMode, Word};
+pub use words::{
+    AssignPolicy, AuthType, LogFormat, LogLevel, PoolMode, SessionState, Verify, Word,
+};

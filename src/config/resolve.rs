@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Config, PoolMode, Secret};
+use super::{AssignPolicy, Config, PoolMode, Secret, SessionState, Verify};
 
 /// The settings of one (database, user) pool. See `keys` for the meanings.
 ///
@@ -20,6 +20,8 @@ pub struct PoolSettings {
     pub server_user: String,
     pub server_password: Option<Secret>,
     pub pool_mode: PoolMode,
+    pub session_state: SessionState,
+    pub verify: Verify,
     pub pool_size: u32,
     /// Never more than `pool_size`.
     pub min_pool_size: u32,
@@ -33,7 +35,7 @@ pub struct PoolSettings {
     pub server_lifetime: Duration,
     pub server_idle_timeout: Duration,
     pub server_check_delay: Duration,
-    pub server_round_robin: bool,
+    pub assign_policy: AssignPolicy,
     pub max_prepared_statements: usize,
     pub max_prepared_bytes: usize,
     pub max_client_prepared_statements: usize,
@@ -73,6 +75,11 @@ impl Config {
                 .and_then(|u| u.pool_mode)
                 .or(db.pool_mode)
                 .unwrap_or(general.pool_mode),
+            session_state: client
+                .and_then(|u| u.session_state)
+                .or(db.session_state)
+                .unwrap_or(general.session_state),
+            verify: general.verify,
             pool_size,
             min_pool_size: db
                 .min_pool_size
@@ -96,7 +103,10 @@ impl Config {
             server_lifetime: db.server_lifetime.unwrap_or(general.server_lifetime),
             server_idle_timeout: general.server_idle_timeout,
             server_check_delay: general.server_check_delay,
-            server_round_robin: general.server_round_robin,
+            assign_policy: match general.server_round_robin {
+                true => AssignPolicy::Fifo,
+                false => general.assign_policy,
+            },
             max_prepared_statements: count(general.max_prepared_statements),
             max_prepared_bytes: count(general.max_prepared_bytes),
             max_client_prepared_statements: count(general.max_client_prepared_statements),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{AuthType, LogFormat, LogLevel, PoolMode, Secret};
+use super::{AssignPolicy, AuthType, LogFormat, LogLevel, PoolMode, Secret, SessionState, Verify};
 
 /// A whole configuration, checked.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -41,6 +41,9 @@ pub struct General {
     pub max_db_connections: u32,
     pub max_user_connections: u32,
     pub server_round_robin: bool,
+    pub assign_policy: AssignPolicy,
+    pub session_state: SessionState,
+    pub verify: Verify,
     pub max_prepared_statements: u32,
     /// Bytes.
     pub max_prepared_bytes: u32,
@@ -90,6 +93,9 @@ impl Default for General {
             max_db_connections: 0,
             max_user_connections: 0,
             server_round_robin: false,
+            assign_policy: AssignPolicy::Lifo,
+            session_state: SessionState::Keep,
+            verify: Verify::Flagged,
             max_prepared_statements: 200,
             max_prepared_bytes: 8 << 20,
             max_client_prepared_statements: 10_000,
@@ -142,6 +148,7 @@ pub struct Database {
     pub user: Option<String>,
     pub password: Option<Secret>,
     pub pool_mode: Option<PoolMode>,
+    pub session_state: Option<SessionState>,
     pub pool_size: Option<u32>,
     pub min_pool_size: Option<u32>,
     pub reserve_pool_size: Option<u32>,
@@ -161,6 +168,7 @@ impl Database {
             user: None,
             password: None,
             pool_mode: None,
+            session_state: None,
             pool_size: None,
             min_pool_size: None,
             reserve_pool_size: None,
@@ -179,6 +187,7 @@ pub struct User {
     pub name: String,
     pub password: Option<Secret>,
     pub pool_mode: Option<PoolMode>,
+    pub session_state: Option<SessionState>,
     pub pool_size: Option<u32>,
     pub reserve_pool_size: Option<u32>,
     pub max_user_connections: Option<u32>,

@@ -44,6 +44,42 @@ words! {
 }
 
 words! {
+    /// What becomes of the state that a client makes in its session.
+    SessionState {
+        /// It goes with the client, or keeps it on its server connection.
+        Keep = "keep",
+        /// It ends with the transaction.
+        Reset = "reset",
+        /// What would make it is refused.
+        Error = "error",
+        /// Nobody looks: it stays on the server connection, for whoever is next.
+        Pgbouncer = "pgbouncer",
+    }
+}
+
+words! {
+    /// After which transactions the server is asked what has become of the session.
+    Verify {
+        /// After those that can have changed it.
+        Flagged = "flagged",
+        /// After all, at a high cost: for tests.
+        All = "all",
+    }
+}
+
+words! {
+    /// Which idle server connection is used next.
+    AssignPolicy {
+        /// The one used last, so that those not needed grow old and are closed.
+        Lifo = "lifo",
+        /// The one that has rested longest, so that all share the load alike.
+        Fifo = "fifo",
+        /// Rather not the one that the client had last: for tests.
+        Adversarial = "adversarial",
+    }
+}
+
+words! {
     /// How a client proves who it is.
     AuthType {
         /// It need not: the name it gives is believed.

@@ -15,6 +15,8 @@ pub(super) struct Connection {
     pub idle_since: Instant,
     /// When it was opened.
     pub opened: Instant,
+    /// The client that used it last.
+    pub last_client: i32,
     /// A boundary was proven, and nothing has been sent since.
     pub clean: bool,
     /// Freed after the connection is closed.

@@ -16,6 +16,9 @@ use crate::session::statements::Catalog;
 /// Server keys (one for each role and server secret) that are remembered.
 const CACHED_KEYS: usize = 1024;
 
+/// What functions do is asked anew every so many rounds, if it is needed.
+const LEARN_EVERY: u32 = 60;
+
 /// Statements that nobody uses any more are looked for every so many rounds.
 const SWEEP_EVERY: u32 = 10;
 
@@ -100,12 +103,14 @@ impl Directory {
     /// What pools need from time to time: about once a second.
     pub async fn keep(&self) {
         let now = Instant::now();
-        let sweeps = self
-            .rounds
-            .fetch_add(1, Ordering::Relaxed)
-            .is_multiple_of(SWEEP_EVERY);
+        let round = self.rounds.fetch_add(1, Ordering::Relaxed);
+        let sweeps = round.is_multiple_of(SWEEP_EVERY);
+        let is_old = round.is_multiple_of(LEARN_EVERY);
         for pool in self.pools() {
             pool.cool_down(now);
+            if is_old {
+                pool.catalog.hidden.is_old();
+            }
             if sweeps {
                 pool.forget_unused_statements();
             }

@@ -49,8 +49,9 @@ impl Drop for Permit {
 }
 
 impl Lease {
-    pub(super) fn new(mut taken: Taken, permit: Permit, shelf: Arc<Shelf>) -> Self {
+    pub(super) fn new(mut taken: Taken, permit: Permit, shelf: Arc<Shelf>, client: i32) -> Self {
         taken.clean = false;
+        taken.last_client = client;
         Self {
             taken: Some(taken),
             permit: Some(permit),

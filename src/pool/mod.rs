@@ -20,4 +20,4 @@ pub use clients::{ClientHandle, Clients, Registered, Wish};
 pub use directory::Directory;
 pub use lease::Lease;
 pub use server_pool::{PoolStats, ServerPool};
-pub use shelf::{Shelf, StartupClass, Welcome};
+pub use shelf::{Seeker, Shelf, StartupClass, Welcome};

@@ -12,12 +12,13 @@ use super::budget::{Budget, Place};
 use super::connection::Connection;
 use super::gate::{Gate, Handed, Turn};
 use super::lease::{Lease, Permit};
-use super::shelf::{Shelf, StartupClass, Taken};
+use super::shelf::{Seeker, Shelf, StartupClass, Taken};
 use super::trouble::Trouble;
 use crate::auth::{Credential, KeyCache, StoredSecret};
 use crate::config::PoolSettings;
 use crate::net::Target;
 use crate::server::{LoginSpec, connect};
+use crate::session::settings::Profile;
 use crate::session::statements::Catalog;
 use crate::wire::{PgError, Severity, sqlstate};
 
@@ -231,6 +232,7 @@ impl ServerPool {
             deadline: self.lifetime().map(|lifetime| now + lifetime),
             idle_since: now,
             opened: now,
+            last_client: 0,
             clean: true,
             _places: places,
         });
@@ -251,18 +253,18 @@ impl Shelf {
     /// A lease at once, when nobody waits and a connection is idle.
     #[inline]
     #[must_use]
-    pub fn try_lease(self: &Arc<Self>) -> Option<Lease> {
+    pub fn try_lease(self: &Arc<Self>, who: Seeker<'_>) -> Option<Lease> {
         if !self.pool.gate.try_enter() {
             return None;
         }
         let permit = Permit::new(&self.pool);
         let now = Instant::now();
-        let taken = self.pop(now)?;
+        let taken = self.pop(now, who)?;
         if self.wants_check(&taken, now) {
             // Back on the shelf; the caller comes again by `lease`.
             return None;
         }
-        Some(Lease::new(taken, permit, Arc::clone(self)))
+        Some(Lease::new(taken, permit, Arc::clone(self), who.client))
     }
 
     /// A lease, in strict order of asking.
@@ -273,7 +275,15 @@ impl Shelf {
     ///
     /// # Cancel safety
     /// Dropping it leaves the queue; nothing is lost.
-    pub async fn lease(self: Arc<Self>) -> Result<Lease, PgError> {
+    pub async fn lease(
+        self: Arc<Self>,
+        client: i32,
+        profile: Option<Arc<Profile>>,
+    ) -> Result<Lease, PgError> {
+        let who = Seeker {
+            client,
+            profile: profile.as_ref(),
+        };
         let patience = match self.pool.settings.query_wait_timeout {
             Duration::ZERO => NEVER,
             patience => patience,
@@ -282,13 +292,13 @@ impl Shelf {
         let (permit, handed) = self.enter(deadline).await?;
         if let Some(mut taken) = handed {
             if taken.is_fit(Instant::now()) {
-                return Ok(Lease::new(taken, permit, self));
+                return Ok(Lease::new(taken, permit, self, client));
             }
             // It broke on its way here.
             taken.clean = false;
         }
-        match timeout_at(deadline, self.obtain()).await {
-            Ok(taken) => Ok(Lease::new(taken?, permit, Arc::clone(&self))),
+        match timeout_at(deadline, self.obtain(who)).await {
+            Ok(taken) => Ok(Lease::new(taken?, permit, Arc::clone(&self), client)),
             Err(_) => Err(waited_too_long()),
         }
     }
@@ -324,13 +334,13 @@ impl Shelf {
     }
 
     /// Inside the gate: a connection from the shelf, or a new one.
-    async fn obtain(&self) -> Result<Taken, PgError> {
+    async fn obtain(&self, who: Seeker<'_>) -> Result<Taken, PgError> {
         let pool = &self.pool;
         let since = Instant::now();
         let mut opened = 0;
         loop {
             let now = Instant::now();
-            if let Some(taken) = self.pop(now) {
+            if let Some(taken) = self.pop(now, who) {
                 if let Some(alive) = self.checked(taken, now).await {
                     return Ok(alive);
                 }
@@ -339,7 +349,8 @@ impl Shelf {
             let next = match pool.trouble.standing(now) {
                 Some((error, until)) => {
                     self.give_up_or_wait(error, since)?;
-                    self.next_to_come_back(None, since, Some(until)).await?
+                    self.next_to_come_back(who, None, since, Some(until))
+                        .await?
                 }
                 None => match pool.room() {
                     Ok(places) => {
@@ -350,7 +361,10 @@ impl Shelf {
                         None
                     }
                     Err(Full(budget)) if budget.evict() => None,
-                    Err(Full(budget)) => self.next_to_come_back(Some(&budget), since, None).await?,
+                    Err(Full(budget)) => {
+                        self.next_to_come_back(who, Some(&budget), since, None)
+                            .await?
+                    }
                 },
             };
             if let Some(taken) = next {
@@ -392,13 +406,14 @@ impl Shelf {
     /// until the time comes to look again (`None`).
     async fn next_to_come_back(
         &self,
+        who: Seeker<'_>,
         budget: Option<&Arc<Budget>>,
         since: Instant,
         until: Option<Instant>,
     ) -> Result<Option<Taken>, PgError> {
         let mut turn = self.pool.gate.wait_for_connection(self.id, since);
         // One may have come back between the last look and the line.
-        if let Some(taken) = self.pop(Instant::now()) {
+        if let Some(taken) = self.pop(Instant::now(), who) {
             turn.close();
             return Ok(turn
                 .try_recv()

@@ -10,7 +10,8 @@ use parking_lot::Mutex;
 
 use super::connection::{Connection, Keeper};
 use super::server_pool::ServerPool;
-use crate::session::settings::{Defaults, Profiles};
+use crate::config::AssignPolicy;
+use crate::session::settings::{Defaults, Profile, Profiles};
 use crate::session::statements::Registry;
 
 /// How often bb8 looks for connections whose time has come.
@@ -18,6 +19,18 @@ const REAPER_RATE: Duration = Duration::from_secs(1);
 
 /// A connection that is idle for longer is left to bb8.
 const COOL_AFTER: Duration = Duration::from_secs(1);
+
+/// So many of the warm connections are looked at for one that suits.
+const LOOKED_AT: usize = 16;
+
+/// Who looks for a connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Seeker<'a> {
+    /// The client's process id toward its clients.
+    pub client: i32,
+    /// Its settings.
+    pub profile: Option<&'a Arc<Profile>>,
+}
 
 /// A connection taken from a shelf.
 pub(super) type Taken = PooledConnection<'static, Keeper>;
@@ -54,10 +67,9 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 impl Shelf {
     pub(super) fn new(pool: Arc<ServerPool>, class: StartupClass) -> Self {
         let settings = &pool.settings;
-        let queue = if settings.server_round_robin {
-            QueueStrategy::Fifo
-        } else {
-            QueueStrategy::Lifo
+        let queue = match settings.assign_policy {
+            AssignPolicy::Fifo => QueueStrategy::Fifo,
+            AssignPolicy::Lifo | AssignPolicy::Adversarial => QueueStrategy::Lifo,
         };
         let unless_zero = |duration: Duration| (!duration.is_zero()).then_some(duration);
         let store = bb8::Pool::builder()
@@ -69,7 +81,7 @@ impl Shelf {
             .idle_timeout(unless_zero(settings.server_idle_timeout))
             .max_lifetime(unless_zero(settings.server_lifetime))
             .build_unchecked(Keeper);
-        let defaults = Defaults::of(&settings.server_user);
+        let defaults = Defaults::of(&settings.server_user, &class);
         Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             pool,
@@ -114,11 +126,10 @@ impl Shelf {
 
     /// A clean connection becomes idle.
     pub(super) fn shelve(&self, taken: Taken) {
-        if self.pool.settings.server_round_robin {
+        match self.pool.settings.assign_policy {
             // Dropped, it goes to bb8, which hands out the oldest first.
-            drop(taken);
-        } else {
-            self.warm.lock().push(taken);
+            AssignPolicy::Fifo => drop(taken),
+            AssignPolicy::Lifo | AssignPolicy::Adversarial => self.warm.lock().push(taken),
         }
     }
 
@@ -135,9 +146,9 @@ impl Shelf {
     }
 
     /// The idle connection whose turn it is, if there is one that is fit.
-    pub(super) fn pop(&self, now: Instant) -> Option<Taken> {
+    pub(super) fn pop(&self, now: Instant, who: Seeker<'_>) -> Option<Taken> {
         loop {
-            let mut taken = self.pop_any()?;
+            let mut taken = self.pop_for(who)?;
             if taken.is_fit(now) {
                 return Some(taken);
             }
@@ -145,10 +156,25 @@ impl Shelf {
         }
     }
 
-    /// Takes any idle connection.
-    pub(super) fn pop_any(&self) -> Option<Taken> {
-        let warm = self.warm.lock().pop();
-        warm.or_else(|| self.pop_stored())
+    /// Takes the idle connection that suits the client best: of the warm ones
+    /// that which it had last, or one that has its settings already.
+    fn pop_for(&self, who: Seeker<'_>) -> Option<Taken> {
+        let is_adverse = self.pool.settings.assign_policy == AssignPolicy::Adversarial;
+        let was_its_own = |taken: &Taken| (taken.last_client == who.client) != is_adverse;
+        let has_settings = |taken: &Taken| {
+            taken.server.profile.as_ref().map(Arc::as_ptr) == who.profile.map(Arc::as_ptr)
+        };
+        let mut warm = self.warm.lock();
+        let latest = warm.len().saturating_sub(LOOKED_AT);
+        let looked_at = || warm.iter().skip(latest);
+        let fit = looked_at().rposition(was_its_own);
+        let fit = fit.or_else(|| looked_at().rposition(has_settings));
+        let taken = match fit {
+            Some(at) => Some(warm.remove(latest + at)),
+            None => warm.pop(),
+        };
+        drop(warm);
+        taken.or_else(|| self.pop_stored())
     }
 
     fn pop_stored(&self) -> Option<Taken> {

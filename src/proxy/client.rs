@@ -18,9 +18,9 @@ use super::login::LoggedIn;
 use super::pin::Pins;
 use super::upstream::MAX_FRAME;
 use super::wrap_up::wrap_up;
-use crate::config::PoolMode;
+use crate::config::{PoolMode, SessionState, Verify};
 use crate::net::{Outbox, Peer, Stream, scratch};
-use crate::pool::{Lease, Registered, Shelf, Wish};
+use crate::pool::{Lease, Registered, Seeker, Shelf, Wish};
 use crate::session::settings::{Profile, Reported, Touched};
 use crate::session::statements::{ClientStatements, UNNAMED_NONE, Unnamed};
 use crate::session::{Findings, Kind, Pay, Rest, Scan, TxStatus};
@@ -133,6 +133,8 @@ pub(super) struct Client {
     pub(super) changed_catalog: bool,
     /// What it runs may have changed settings that say what a text means.
     pub(super) env_in_doubt: bool,
+    /// Which; none while that is not known either.
+    pub(super) env_touched: Option<Box<Touched>>,
     /// What it has in the session of its server connection, which it keeps.
     pub(super) pins: Pins,
     /// What it may have done to the session since that was last asked about.
@@ -142,6 +144,11 @@ pub(super) struct Client {
     /// The settings that go with it.
     pub(super) profile: Option<Arc<Profile>>,
     pub(super) aligning: Aligning,
+    pub(super) policy: SessionState,
+    /// It has run something since the session was last asked about, and all of
+    /// that is asked about.
+    pub(super) unverified: bool,
+    pub(super) verify: Verify,
     /// The parameters that it was told of.
     pub(super) reported: Reported,
     /// What it sent may drop all prepared statements: what a name stands for is
@@ -152,6 +159,8 @@ pub(super) struct Client {
     /// The scan of a Query that has not arrived to its end.
     pub(super) scan: Option<Box<Scan>>,
     pub(super) application_name: Arc<str>,
+    /// What `RESET` goes back to.
+    pub(super) startup_name: Arc<str>,
     pub(super) counts: Counts,
     pub(super) deadlines: Option<Box<Deadlines>>,
 }
@@ -187,15 +196,20 @@ impl Client {
             unnamed_changed_in: None,
             changed_catalog: false,
             env_in_doubt: false,
+            env_touched: None,
             pins: Pins::NONE,
             dirty: Findings::NONE,
             touched: None,
             profile: None,
             aligning: Aligning::No,
+            policy: with.settings.session_state,
+            unverified: false,
+            verify: with.settings.verify,
             reported: Reported::new(with.greeting),
             forgetting: false,
             may_forget: false,
             scan: None,
+            startup_name: Arc::clone(&with.application_name),
             application_name: with.application_name,
             counts: Counts::default(),
             deadlines: Deadlines::new(house, &with.settings),
@@ -401,7 +415,11 @@ impl Client {
                 self.inbox = rest.to_vec();
                 return Ok(());
             }
-            match self.shelf.try_lease() {
+            let who = Seeker {
+                client: self.handle.pid,
+                profile: self.profile.as_ref(),
+            };
+            match self.shelf.try_lease(who) {
                 Some(lease) => self.begin(lease, out),
                 None => return self.wait(rest),
             }
@@ -419,7 +437,8 @@ impl Client {
         self.inbox = rest.to_vec();
         self.handle.waits();
         self.mark_busy();
-        self.service = Service::Waiting(Box::pin(Arc::clone(&self.shelf).lease()));
+        let lease = Arc::clone(&self.shelf).lease(self.handle.pid, self.profile.clone());
+        self.service = Service::Waiting(Box::pin(lease));
         Ok(())
     }
 
@@ -532,6 +551,7 @@ impl Client {
             names.calls.close_all();
         }
         self.env_in_doubt = false;
+        self.env_touched = None;
         self.dirty = Findings::NONE;
         self.may_forget = false;
         self.forgetting = false;

@@ -6,7 +6,7 @@ use super::client::{Aligning, Client, End, Fate, Refusal, Service};
 use super::pin::Pins;
 use crate::config::PoolMode;
 use crate::server::{Digest, Reader};
-use crate::session::{Rest, TxStatus};
+use crate::session::{Findings, Rest, TxStatus};
 use crate::wire::{PgError, backend, frontend, sqlstate};
 
 impl Client {
@@ -20,13 +20,21 @@ impl Client {
         let Service::Leased(lease) = &mut self.service else {
             return Ok(());
         };
-        let (reported, known) = (&mut self.reported, &self.application_name);
+        let (reported, known) = (&mut self.reported, &mut self.application_name);
         let mut is_news = |name: &[u8], value: &[u8]| match name {
-            b"application_name" => value != known.as_bytes(),
+            b"application_name" if value == known.as_bytes() => false,
+            b"application_name" => {
+                *known = String::from_utf8_lossy(value).into();
+                true
+            }
             name => reported.is_news(name, value),
         };
         let mut reader = Reader {
             names: self.names.as_deref(),
+            reset_name: self
+                .dirty
+                .has(Findings::RESETS)
+                .then_some(&*self.startup_name),
             is_news: Some(&mut is_news),
         };
         let mut digest = lease.digest(read, out, &mut reader);
@@ -53,11 +61,15 @@ impl Client {
         }
         self.counts.queries += u64::from(digest.ready);
         self.counts.transactions += u64::from(digest.transactions);
+        self.unverified |= digest.transactions > 0;
         if digest.fatal {
             return Err(End::ServerEnded);
         }
         if digest.aligned {
             self.aligning = Aligning::No;
+        }
+        for answer in std::mem::take(&mut digest.env_known) {
+            self.env_is_known(answer);
         }
         let misaligned = digest.misaligned.take();
         let answered = digest.answered;
@@ -101,6 +113,9 @@ impl Client {
                 names.clear();
             }
         }
+        if digest.functions_changed {
+            self.shelf.pool().catalog.hidden.forget();
+        }
         if digest.catalog_changed {
             self.changed_catalog = true;
             self.shelf.pool().catalog.changed();
@@ -117,9 +132,6 @@ impl Client {
             // What it ran has dropped it, out of sight: it is gone for it.
             let name = names.name_of(about).map(<[u8]>::to_vec);
             name.and_then(|name| names.set(&name, None));
-        }
-        if let Some(name) = digest.application_name {
-            self.application_name = name.into();
         }
         if lease.tracker.take_held_sync() {
             lease.outbox.push(&frontend::sync());

@@ -89,10 +89,9 @@ pub(super) fn findings_of_function(oid: u32) -> Findings {
     match oid {
         // set_config
         2078 => Findings::SETTINGS,
-        // pg_advisory_lock and its kin
-        2880..=2889 => Findings::LOCK,
-        // pg_advisory_unlock_all and the other unlocks
-        2890..=2892 => Findings::LOCK,
+        // pg_advisory_lock and its kin; what gives them back
+        2880..=2883 | 2886..=2889 => Findings::LOCK,
+        2884 | 2885 | 2890..=2892 => Findings::REMOVES,
         // setseed, replication origin and slots, backup
         1599 | 2172 | 3779 | 3786 | 6006 => Findings::TAINTS,
         _ => Findings::NONE,

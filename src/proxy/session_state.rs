@@ -13,16 +13,19 @@ use std::sync::Arc;
 
 use super::client::{Client, Service};
 use super::pin::{Left, Pins};
-use crate::config::PoolMode;
+use crate::config::{PoolMode, SessionState, Verify};
 use crate::pool::Lease;
-use crate::server::{Answers, Questions};
+use crate::server::{Answers, Named, Questions};
+use crate::session::hidden::{Called, Hidden};
 use crate::session::settings::{APPLICATION_NAME, IDENTITY, Touched, is_parse_relevant};
 use crate::session::statements::ClientStatements;
 use crate::session::{Findings, Rest};
 use crate::wire::run::Run;
 
 /// After these the server is asked for the settings,
-const ASKS_SETTINGS: Findings = Findings::SETTINGS.and(Findings::OPAQUE);
+const ASKS_SETTINGS: Findings = Findings::SETTINGS
+    .and(Findings::RESETS)
+    .and(Findings::OPAQUE);
 
 /// after these for what ties the session to its connection,
 const ASKS_STATE: Findings = Findings::TEMPORARY
@@ -37,6 +40,23 @@ const ASKS_LOCKS: Findings = Findings::LOCK.and(Findings::OPAQUE);
 /// and after these, if it is tied, whether it still is.
 const MAY_FREE: Findings = Findings::REMOVES.and(Findings::DEALLOCATES);
 
+/// What `session_state = "error"` forbids.
+const MAKES_STATE: Findings = Findings::SETTINGS
+    .and(Findings::TEMPORARY)
+    .and(Findings::HOLD)
+    .and(Findings::LISTEN)
+    .and(Findings::LOCK)
+    .and(Findings::PREPARES)
+    .and(Findings::TAINTS);
+
+/// What a server is asked about.
+struct Topics {
+    settings: bool,
+    state: bool,
+    locks: bool,
+    functions: bool,
+}
+
 impl Client {
     /// What is about to run can do this to the session.
     pub(super) fn note(
@@ -44,39 +64,114 @@ impl Client {
         lease: &mut Lease,
         can: Findings,
         touches: Option<&Touched>,
+        text: &[u8],
         run: &mut Run<'_>,
     ) {
-        if can.is_empty() {
+        if can.is_empty() || self.policy == SessionState::Pgbouncer {
+            self.may_forget |= can.has(Findings::DEALLOCATES);
             return;
         }
+        self.note_seen(lease, can.without(Findings::CALLS), touches, run);
+        if can.has(Findings::CALLS) {
+            lease.sequences_of = self.handle.pid;
+        }
+        if can.has(Findings::CALLS) && !self.hidden().is_quiet() {
+            self.note_called(lease, text, run);
+        }
+    }
+
+    fn hidden(&self) -> &Hidden {
+        &self.shelf.pool().catalog.hidden
+    }
+
+    /// What a text does by the functions, or tables with triggers, in it.
+    fn note_called(&mut self, lease: &mut Lease, text: &[u8], run: &mut Run<'_>) {
+        match self.hidden().by(text) {
+            Called::Nothing => {}
+            Called::Does(does) => self.note_seen(lease, does.can, Some(&does.touches), run),
+            Called::Unknown => {
+                let unknown = Touched {
+                    unknown: true,
+                    ..Touched::default()
+                };
+                let can = Findings::OPAQUE | Findings::CALLS;
+                self.note_seen(lease, can, Some(&unknown), run);
+            }
+        }
+        if self.hidden().is_due() {
+            self.dirty |= Findings::CALLS;
+        }
+    }
+
+    fn note_seen(
+        &mut self,
+        lease: &mut Lease,
+        can: Findings,
+        touches: Option<&Touched>,
+        run: &mut Run<'_>,
+    ) {
         self.may_forget |= can.has(Findings::DEALLOCATES);
-        self.pins.set(
-            Pins::FOR_GOOD,
-            self.pins.has(Pins::FOR_GOOD) || can.has(Findings::TAINTS),
-        );
-        self.dirty |= can;
+        self.taint(can);
+        if can.has(Findings::SEQUENCES) && lease.sequences_of != self.handle.pid {
+            lease.discard_sequences_amid(run.insert());
+            lease.sequences_of = self.handle.pid;
+        }
+        self.dirty |= can.without(Findings::SEQUENCES);
+        // `application_name` goes back to what only the client's own startup says.
+        lease.must_report |= can.has(Findings::RESETS);
         let Some(touches) = touches else {
             return;
         };
-        if !self.env_in_doubt && touches.any(is_parse_relevant) {
-            self.bring_statements(lease, run);
-            self.env_in_doubt = true;
+        if touches.any(is_parse_relevant) {
+            if !self.env_in_doubt {
+                self.bring_statements(lease, run);
+                self.env_in_doubt = true;
+                self.env_touched = Some(Box::default());
+            }
+            if let Some(touched) = &mut self.env_touched {
+                touched.add(touches);
+            }
         }
         if can.has(ASKS_SETTINGS) {
             self.touched.get_or_insert_default().add(touches);
+        } else {
+            self.note_defined(touches);
         }
+    }
+
+    /// A custom setting that was set for a transaction is empty afterwards,
+    /// where it was unknown before.
+    fn note_defined(&mut self, touches: &Touched) {
+        let profile = self.profile.as_deref();
+        let is_known = |name: &str| profile.is_some_and(|profile| profile.get(name).is_some());
+        let names = touches.names.iter();
+        let names = names.filter(|name| name.contains('.') && !is_known(name));
+        for name in names {
+            self.touched.get_or_insert_default().insert(name);
+            self.dirty |= Findings::SETTINGS;
+        }
+    }
+
+    fn taint(&mut self, can: Findings) {
+        if can.has(Findings::TAINTS) {
+            self.pins.set(Pins::FOR_GOOD, true);
+        }
+    }
+
+    /// May a text that can do this not be run at all?
+    #[inline]
+    pub(super) fn forbids(&self, can: Findings) -> bool {
+        self.policy == SessionState::Error && can.has(MAKES_STATE)
     }
 
     /// The same, where the text is not at hand any more.
     pub(super) fn note_unseen(&mut self, can: Findings) {
         self.may_forget |= can.has(Findings::DEALLOCATES);
-        self.pins.set(
-            Pins::FOR_GOOD,
-            self.pins.has(Pins::FOR_GOOD) || can.has(Findings::TAINTS),
-        );
+        self.taint(can);
         self.dirty |= can;
         if can.has(ASKS_SETTINGS.and(Findings::LOCAL_SETTINGS)) {
             self.env_in_doubt = true;
+            self.env_touched = None;
         }
         if can.has(ASKS_SETTINGS) {
             self.touched.get_or_insert_default().unknown = true;
@@ -94,21 +189,46 @@ impl Client {
         !self.dirty.is_empty() && self.mode != PoolMode::Session && self.questions().is_some()
     }
 
-    /// Which of the three there are to ask: settings, state, locks.
-    fn questions(&self) -> Option<(bool, bool, bool)> {
+    /// What there is to ask.
+    fn questions(&self) -> Option<Topics> {
         let may_free = !self.pins.is_empty() && self.dirty.has(MAY_FREE);
         let settings = self.dirty.has(ASKS_SETTINGS);
         let state = self.dirty.has(ASKS_STATE) || may_free;
         let locks = self.dirty.has(ASKS_LOCKS) || (may_free && self.pins.has(Pins::LOCK));
-        (settings || state || locks).then_some((settings, state, locks))
+        let functions = self.dirty.has(Findings::CALLS);
+        (settings || state || locks || functions).then_some(Topics {
+            settings,
+            state,
+            locks,
+            functions,
+        })
     }
 
     /// Asks what has become of the session, if there is something to ask.
     fn ask(&mut self) -> bool {
-        let Some((settings, state, locks)) = self.questions() else {
+        let Some(topics) = self.questions() else {
             return false;
         };
+        let Topics {
+            settings,
+            state,
+            locks,
+            functions,
+        } = topics;
         let touched = self.touched.take().unwrap_or_default();
+        if self.policy == SessionState::Reset {
+            self.dirty = Findings::NONE;
+            if let Service::Leased(lease) = &mut self.service {
+                let questions = Questions {
+                    reset: true,
+                    ..Questions::default()
+                };
+                lease.ask(questions, &self.application_name);
+            }
+            return true;
+        }
+        // An application_name that was reset is set again.
+        let renames = self.dirty.has(Findings::RESETS);
         let mut questions = Questions {
             state,
             locks,
@@ -118,6 +238,7 @@ impl Client {
             questions.all = touched.unknown;
             let mut names = touched.names;
             if let Some(profile) = &self.profile {
+                names.retain(|name| profile.get(name).is_none());
                 names.extend(profile.settings.iter().map(|(name, _)| name.clone()));
             }
             if touched.unknown {
@@ -128,12 +249,14 @@ impl Client {
             questions.defaults = self.shelf.defaults.want(names.iter());
             questions.names = names.into_iter().collect();
         }
+        questions.functions = functions;
         self.dirty = Findings::NONE;
-        let asks = state || locks || questions.all || !questions.names.is_empty();
+        let asks =
+            renames || state || locks || functions || questions.all || !questions.names.is_empty();
         if let Service::Leased(lease) = &mut self.service
             && asks
         {
-            lease.ask(questions);
+            lease.ask(questions, &self.application_name);
         }
         asks
     }
@@ -147,9 +270,8 @@ impl Client {
             return;
         };
         let before = self.pins;
-        if answers.failed {
-            self.pins.set(Pins::UNKNOWN, true);
-        } else {
+        self.pins.set(Pins::UNKNOWN, answers.failed);
+        if !answers.failed {
             self.follow_answers(*answers);
         }
         if self.pins != before {
@@ -158,10 +280,20 @@ impl Client {
         }
         if !self.dirty.has(ASKS_SETTINGS.and(Findings::LOCAL_SETTINGS)) {
             self.env_in_doubt = false;
+            self.env_touched = None;
         }
     }
 
     fn follow_answers(&mut self, answers: Answers) {
+        if answers.questions.reset {
+            let tainted = self.pins.has(Pins::FOR_GOOD);
+            self.pins = Pins::NONE;
+            self.pins.set(Pins::FOR_GOOD, tainted);
+            return;
+        }
+        if answers.questions.functions {
+            self.hidden().learn(&answers.functions);
+        }
         if answers.questions.state {
             self.pins.set_state(&answers.state);
             // Those that were seen to be prepared are counted there.
@@ -176,26 +308,33 @@ impl Client {
         if answers.questions.names.is_empty() && !answers.questions.all {
             return;
         }
-        let defaults = &self.shelf.defaults;
         for (name, value) in answers.defaults {
-            defaults.learn(&folded(&name), value);
+            self.shelf.defaults.learn(&folded(&name), value);
         }
-        let all = answers.all.into_iter();
-        let mut settings: BTreeMap<_, _> =
-            all.map(|(name, value)| (folded(&name), value)).collect();
-        for (name, value) in answers.questions.names.into_iter().zip(answers.values) {
-            if let Some(value) = value {
-                settings.insert(name, value);
-            }
-        }
-        settings.retain(|name, value| {
-            &**name != APPLICATION_NAME && defaults.get(name).as_ref() != Some(value)
-        });
-        defaults.learn_custom(settings.keys());
+        let named = answers.questions.names.into_iter().zip(answers.values);
+        let settings = self.settings_of(answers.all, named);
+        self.shelf.defaults.learn_custom(settings.keys());
         self.profile = self.shelf.profiles.intern(settings);
         if let Service::Leased(lease) = &mut self.service {
             lease.profile = self.profile.clone();
         }
+    }
+
+    /// What differs from a session that has just begun, of all that has been set
+    /// and of names that were asked for.
+    pub(super) fn settings_of(
+        &self,
+        all: Vec<Named>,
+        named: impl Iterator<Item = (Box<str>, Option<Box<[u8]>>)>,
+    ) -> BTreeMap<Box<str>, Box<[u8]>> {
+        let all = all.into_iter();
+        let mut settings: BTreeMap<_, _> =
+            all.map(|(name, value)| (folded(&name), value)).collect();
+        settings.extend(named.filter_map(|(name, value)| Some((name, value?))));
+        settings.retain(|name, value| {
+            &**name != APPLICATION_NAME && self.shelf.defaults.get(name).as_ref() != Some(value)
+        });
+        settings
     }
 
     /// Has it something in the session that it would not find elsewhere?
@@ -226,7 +365,14 @@ impl Client {
         let Service::Leased(lease) = &self.service else {
             return false;
         };
-        matches!(lease.tracker.rest(), Rest::Boundary(_)) && self.must_ask() && self.ask()
+        if !matches!(lease.tracker.rest(), Rest::Boundary(_)) {
+            return false;
+        }
+        let verifies = self.verify == Verify::All || self.pins.has(Pins::UNKNOWN);
+        if verifies && std::mem::take(&mut self.unverified) {
+            self.note_unseen(Findings::OPAQUE);
+        }
+        self.must_ask() && self.ask()
     }
 
     /// Are these the settings that the client has now?

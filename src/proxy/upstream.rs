@@ -194,7 +194,12 @@ impl Client {
             return Act::Pass;
         }
         let found = Scan::of(text);
-        if found.is_empty() && !may_call_statement(text) {
+        let is_plain = found.is_empty()
+            || (found == Findings::CALLS && self.shelf.pool().catalog.hidden.is_quiet());
+        if is_plain && !may_call_statement(text) {
+            if found.has(Findings::CALLS) {
+                lease.sequences_of = self.handle.pid;
+            }
             self.loses_unnamed(lease, About::default());
             return Act::Pass;
         }

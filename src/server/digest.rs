@@ -1,7 +1,7 @@
 //! Judging what a server said: which bytes are the client's, what they change.
 
 use super::Server;
-use super::session_state::LONGEST_ANSWER;
+use super::session_state::{EnvQuestion, LONGEST_ANSWER};
 use super::wording::{in_clients_words, statement_in};
 use crate::session::statements::ClientStatements;
 use crate::session::{About, Pay, TxStatus, Violation};
@@ -31,14 +31,16 @@ pub struct Digest {
     pub deallocated_all: bool,
     /// The client's session is as if it had just begun.
     pub discarded_all: bool,
-    /// `application_name` as it was reported to the client.
-    pub application_name: Option<String>,
     /// The session has the client's settings.
     pub aligned: bool,
     /// It could not be given them: the error's body.
     pub misaligned: Option<Vec<u8>>,
     /// What was asked about the session is answered.
     pub answered: bool,
+    /// Under which settings statements were parsed.
+    pub env_known: Vec<EnvQuestion>,
+    /// A command was among them that changes what functions there are.
+    pub functions_changed: bool,
     /// A command was among them that changes what texts mean.
     pub catalog_changed: bool,
     /// A shared statement no longer fits the catalog (SQLSTATE 0A000).
@@ -56,6 +58,9 @@ pub struct Digest {
 pub struct Reader<'a> {
     /// The client's prepared statements: an error speaks of them by its own names.
     pub names: Option<&'a ClientStatements>,
+    /// Settings may have been reset, and this is what `application_name` goes
+    /// back to then.
+    pub reset_name: Option<&'a str>,
     /// Is a parameter's value news to the client?
     pub is_news: Option<IsNews<'a>>,
 }
@@ -68,8 +73,14 @@ impl Reader<'_> {
     pub fn nobody() -> Self {
         Self {
             names: None,
+            reset_name: None,
             is_news: None,
         }
+    }
+
+    fn is_news(&mut self, name: &[u8], value: &[u8]) -> bool {
+        let is_news = self.is_news.as_mut();
+        is_news.is_some_and(|is_news| is_news(name, value))
     }
 }
 
@@ -101,10 +112,11 @@ impl Server {
             transactions: 0,
             deallocated_all: false,
             discarded_all: false,
-            application_name: None,
             aligned: false,
             misaligned: None,
             answered: false,
+            env_known: Vec::new(),
+            functions_changed: false,
             catalog_changed: false,
             stale_statement: false,
             undone: false,
@@ -172,6 +184,9 @@ impl Server {
                 }
                 self.note_statement(header.tag, about, forwarded, bytes, digest);
             }
+            if forwarded && header.tag == b'Z' && self.must_report {
+                self.report(reader, run);
+            }
             if forwarded {
                 let reworded = (header.tag == b'E' && whole)
                     .then(|| self.reworded(about, bytes, reader.names))
@@ -225,7 +240,10 @@ impl Server {
                 digest.stale_statement |= backend::sqlstate_of(body) == Some(b"0A000");
             }
             b'C' => match body {
-                tag if changes_catalog(tag) => digest.catalog_changed = true,
+                tag if changes_catalog(tag) => {
+                    digest.catalog_changed = true;
+                    digest.functions_changed |= changes_functions(tag);
+                }
                 b"ROLLBACK\0" => digest.undone = true,
                 b"DEALLOCATE ALL\0" => digest.deallocated_all = true,
                 b"DISCARD ALL\0" => {
@@ -234,34 +252,49 @@ impl Server {
                 }
                 _ => {}
             },
-            b'S' => return Ok(self.note_parameter(body, reader, digest)),
+            b'S' => return Ok(self.note_parameter(body, reader)),
             _ => {}
         }
         Ok(forwarded)
     }
 
     /// True when it is news to the client, whatever the server did meanwhile.
-    fn note_parameter(
-        &mut self,
-        body: &[u8],
-        reader: &mut Reader<'_>,
-        digest: &mut Digest,
-    ) -> bool {
+    fn note_parameter(&mut self, body: &[u8], reader: &mut Reader<'_>) -> bool {
         let Some((name, value)) = backend::parameter(body) else {
             return false;
         };
-        let is_news = reader
-            .is_news
-            .as_mut()
-            .is_some_and(|is_news| is_news(name, value));
+        let text = String::from_utf8_lossy(value);
         if name == b"application_name" {
-            let value = String::from_utf8_lossy(value).into_owned();
-            self.application_name = value.as_str().into();
-            if is_news {
-                digest.application_name = Some(value);
+            self.application_name = text.as_ref().into();
+        }
+        let known = self.parameters.iter_mut();
+        if let Some((_, known)) = known
+            .into_iter()
+            .find(|(other, _)| other.as_bytes() == name)
+        {
+            *known = text.into_owned();
+        }
+        !self.must_report && reader.is_news(name, value)
+    }
+
+    /// Before a ReadyForQuery: tells the client what it does not know yet.
+    fn report(&mut self, reader: &mut Reader<'_>, run: &mut Run<'_>) {
+        self.must_report = false;
+        for (name, value) in &self.parameters {
+            if name == "application_name" && *value != *self.application_name {
+                // Not reported where it is as it was at the last report.
+                self.application_name = value.as_str().into();
+            }
+            // Server connections are opened without the client's own name.
+            let value = match (name.as_str(), reader.reset_name) {
+                ("application_name", Some(startup)) if value.is_empty() => startup,
+                _ => value,
+            };
+            if reader.is_news(name.as_bytes(), value.as_bytes()) {
+                let parts = [name.as_bytes(), b"\0", value.as_bytes(), b"\0"];
+                frame_into(run.insert(), b'S', &parts);
             }
         }
-        is_news
     }
 
     /// What a message says that answers one of the pooler's own about the
@@ -277,6 +310,7 @@ impl Server {
             }
             (b'Z', About::ASKED) => digest.answered = true,
             (b'C', About::ALIGNED) => digest.aligned = true,
+            (b'3', About::ENV_KNOWN) => digest.env_known.extend(self.env_questions.pop_front()),
             (b'E', About::ALIGN | About::ALIGNED) if !backend::is_fatal(body) => {
                 digest.misaligned = Some(body.to_vec());
                 return false;
@@ -341,6 +375,15 @@ fn longest(tag: u8) -> usize {
 /// Does a command of this tag change what a text can mean?
 fn changes_catalog(tag: &[u8]) -> bool {
     tag.starts_with(b"CREATE ") || tag.starts_with(b"ALTER ") || tag.starts_with(b"DROP ")
+}
+
+/// Does it change what functions and triggers there are?
+fn changes_functions(tag: &[u8]) -> bool {
+    let of = tag.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
+    matches!(
+        of.strip_suffix(b"\0").unwrap_or(of),
+        b"FUNCTION" | b"PROCEDURE" | b"ROUTINE" | b"TRIGGER" | b"EXTENSION" | b"RULE" | b"SCHEMA"
+    )
 }
 
 /// DataRow and CopyData.

@@ -12,13 +12,14 @@ mod session_state;
 mod settle;
 mod wording;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 pub use cancel::cancel;
 pub use connect::{LoginSpec, connect};
 pub use digest::{Digest, Reader};
 pub use identity::Identity;
-pub use session_state::{Answers, Questions};
+pub use session_state::{Answers, EnvQuestion, Named, Questions};
 pub use settle::Unsettled;
 
 use crate::net::{Outbox, Stream};
@@ -46,16 +47,24 @@ pub struct Server {
     pub unnamed: u64,
     /// The settings that the session has.
     pub profile: Option<Arc<Profile>>,
+    /// Whose the last numbers of sequences are, by the client's process id.
+    pub sequences_of: i32,
     /// Which of the pooler's own statements it holds.
     pub own: OwnHeld,
     /// What it has been asked about its session, and has answered so far.
     pub answers: Option<Box<Answers>>,
+    /// Under which settings statements were parsed: questions under way.
+    pub env_questions: VecDeque<EnvQuestion>,
     /// `application_name` as last set here.
     pub application_name: Arc<str>,
     /// What cancels it, and who it is.
     pub identity: Arc<Identity>,
-    /// ParameterStatus as reported at login, in that order.
+    /// ParameterStatus as reported last, in the order of the login.
     pub parameters: Vec<(String, String)>,
+    /// What is reported is compared with what the client knows, and told, when
+    /// it gets its next ReadyForQuery: PostgreSQL reports what has changed since
+    /// its last report, which somebody else may have heard.
+    pub must_report: bool,
     /// The start of a frame whose rest has not arrived.
     inbox: Vec<u8>,
     /// Bytes of a frame's body that are still to come, and whether they are
@@ -75,6 +84,11 @@ impl Server {
             }
             Op::ServerForgets(held) => {
                 self.statements.insert(held);
+                None
+            }
+            Op::AsksEnv(id) => {
+                let is_other = |asked: &EnvQuestion| asked.statement.id != id;
+                self.env_questions.retain(is_other);
                 None
             }
             Op::ServerPreparesOwn(own) => {

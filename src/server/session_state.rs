@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use super::Server;
-use crate::session::own::{Own, array, bind_into, execute_into, parse_into};
+use crate::session::hidden::Told;
+use crate::session::own::{Own, PORTAL, array, bind_into, close_into, execute_into, parse_into};
 use crate::session::settings::{APPLICATION_NAME, Change, Profile};
-use crate::session::statements::Op;
+use crate::session::statements::{Op, Statement};
 use crate::session::{About, Kind, Pay};
 use crate::wire::frontend::sync;
 
@@ -23,6 +24,11 @@ pub struct Questions {
     pub state: bool,
     /// Has it session advisory locks?
     pub locks: bool,
+    /// What functions and triggers there are.
+    pub functions: bool,
+    /// Nothing is asked: all that can be ended is ended, but for prepared
+    /// statements.
+    pub reset: bool,
 }
 
 /// A setting's name and value.
@@ -43,8 +49,35 @@ pub struct Answers {
     pub state: Box<[u8]>,
     /// It has locks.
     pub locks: bool,
+    /// Functions and triggers.
+    pub functions: Vec<Told>,
     /// The server could not tell.
     pub failed: bool,
+}
+
+/// The steps from any session to one that has just begun.
+const RESET: [Own; 8] = [
+    Own::ResetAuthorization,
+    Own::ResetRole,
+    Own::ResetAll,
+    Own::CloseAll,
+    Own::UnlistenAll,
+    Own::UnlockAll,
+    Own::DiscardTemporary,
+    Own::DiscardSequences,
+];
+
+/// Under which settings is a statement parsed?
+#[derive(Debug)]
+pub struct EnvQuestion {
+    /// The statement.
+    pub statement: Arc<Statement>,
+    /// The names asked for.
+    pub names: Vec<Box<str>>,
+    /// What they are, in that order.
+    pub values: Vec<Option<Box<[u8]>>>,
+    /// Names and values of all that has been set, if that was asked.
+    pub all: Vec<Named>,
 }
 
 /// Longest answer that is read, in bytes.
@@ -61,6 +94,7 @@ impl Server {
         application_name: &Arc<str>,
         out: &mut Vec<u8>,
     ) {
+        self.must_report = true;
         let before = std::mem::replace(&mut self.profile, profile.cloned());
         let mut change = Change::between(before.as_deref(), profile.map(Arc::as_ref));
         if change.resets_all || self.application_name != *application_name {
@@ -71,42 +105,66 @@ impl Server {
         }
         self.run_own(Own::Begin, &[], About::ALIGN, out);
         if change.resets_identity {
-            self.run_own(Own::ResetIdentity, &[], About::ALIGN, out);
+            self.run_own(Own::ResetAuthorization, &[], About::ALIGN, out);
+            self.run_own(Own::ResetRole, &[], About::ALIGN, out);
         }
         if change.resets_all {
             self.run_own(Own::ResetAll, &[], About::ALIGN, out);
         }
         if let Some(encoding) = change.encoding {
-            self.set(&[("client_encoding", encoding)], About::ALIGN, out);
+            self.set(&[("client_encoding", encoding)], out);
         }
-        self.set(&change.sets, About::ALIGN, out);
+        self.set(&change.sets, out);
         self.run_own(Own::Commit, &[], About::ALIGNED, out);
     }
 
-    /// Begins a transaction of the pooler's own.
-    pub fn begin_own(&mut self, out: &mut Vec<u8>) {
-        self.run_own(Own::Begin, &[], About::default(), out);
+    /// What sequences gave out last is nobody's any more.
+    pub fn discard_sequences_amid(&mut self, out: &mut Vec<u8>) {
+        self.run_own_amid(Own::DiscardSequences, &[], About::default(), out);
     }
 
-    /// Ends it.
-    pub fn commit_own(&mut self, out: &mut Vec<u8>) {
-        self.run_own(Own::Commit, &[], About::default(), out);
-    }
-
-    /// Sets these, in this order, in whatever transaction there is.
-    pub fn set(&mut self, settings: &[(&str, &[u8])], about: About, out: &mut Vec<u8>) {
+    fn set(&mut self, settings: &[(&str, &[u8])], out: &mut Vec<u8>) {
         if settings.is_empty() {
             return;
         }
-        let names = array(settings.iter().map(|(name, _)| name.as_bytes()));
-        let values = array(settings.iter().map(|(_, value)| *value));
-        self.run_own(Own::Set, &[&names, &values], about, out);
+        let [names, values] = arrays(settings);
+        self.run_own(Own::Set, &[&names, &values], About::ALIGN, out);
+    }
+
+    /// Puts these settings aside and has others in their place, in whatever
+    /// transaction there is and for no longer.
+    pub fn leave_settings(&mut self, names: &[&str], there: &[(&str, &[u8])], out: &mut Vec<u8>) {
+        let aside = array(names.iter().map(|name| name.as_bytes()));
+        self.run_own_amid(Own::Stash, &[&aside], About::default(), out);
+        self.set_local(there, out);
+    }
+
+    /// Back to the settings that were put aside.
+    pub fn come_back_to_settings(&mut self, names: &[&str], out: &mut Vec<u8>) {
+        if names.contains(&"role") {
+            // Whose rights would do for the others.
+            self.set_local(&[("role", b"none")], out);
+        }
+        let aside = array(names.iter().map(|name| name.as_bytes()));
+        self.run_own_amid(Own::Unstash, &[&aside], About::default(), out);
+    }
+
+    fn set_local(&mut self, settings: &[(&str, &[u8])], out: &mut Vec<u8>) {
+        let [names, values] = arrays(settings);
+        self.run_own_amid(Own::SetLocal, &[&names, &values], About::default(), out);
     }
 
     /// Asks; [`super::Digest::answered`] tells when the answers are there. The
-    /// connection stands at a boundary.
-    pub fn ask(&mut self, questions: Questions) {
+    /// connection stands at a boundary. If the client has reset its
+    /// `application_name`, it gets it back.
+    pub fn ask(&mut self, questions: Questions, application_name: &Arc<str>) {
         let mut out = Vec::new();
+        if self.application_name != *application_name {
+            self.application_name = Arc::clone(application_name);
+            let named = [(APPLICATION_NAME, application_name.as_bytes())];
+            let [names, values] = arrays(&named);
+            self.run_own(Own::Set, &[&names, &values], About::STATE, &mut out);
+        }
         if !questions.names.is_empty() {
             let names = array(questions.names.iter().map(|name| name.as_bytes()));
             self.run_own(Own::Get, &[&names], About::GET, &mut out);
@@ -117,8 +175,17 @@ impl Server {
         if questions.defaults {
             self.run_own(Own::Defaults, &[], About::DEFAULTS, &mut out);
         }
+        if questions.reset {
+            for own in RESET {
+                self.run_own(own, &[], About::STATE, &mut out);
+            }
+            self.profile = None;
+        }
         if questions.state {
             self.run_own(Own::State, &[], About::STATE, &mut out);
+        }
+        if questions.functions {
+            self.run_own(Own::Functions, &[], About::FUNCTIONS, &mut out);
         }
         if questions.locks {
             self.run_own(Own::Locks, &[], About::LOCKS, &mut out);
@@ -133,8 +200,38 @@ impl Server {
         }));
     }
 
+    /// Asks, ahead of its Parse, under which settings a statement is parsed, in
+    /// whatever transaction there is.
+    pub fn ask_env(
+        &mut self,
+        statement: &Arc<Statement>,
+        names: Vec<Box<str>>,
+        all: bool,
+        out: &mut Vec<u8>,
+    ) {
+        let asked = array(names.iter().map(|name| name.as_bytes()));
+        self.run_own_amid(Own::Get, &[&asked], About::ENV, out);
+        if all {
+            self.run_own_amid(Own::GetAll, &[], About::ENV_ALL, out);
+        }
+        self.tracker
+            .owe_about(Kind::Close, Pay::Swallow, About::ENV_KNOWN);
+        close_into(out, PORTAL);
+        self.tracker.attach(Op::AsksEnv(statement.id));
+        self.env_questions.push_back(EnvQuestion {
+            statement: Arc::clone(statement),
+            names,
+            values: Vec::new(),
+            all: Vec::new(),
+        });
+    }
+
     /// A row of an answer.
     pub(super) fn hear(&mut self, about: About, body: &[u8]) {
+        if matches!(about, About::ENV | About::ENV_ALL) {
+            self.hear_env(about, body);
+            return;
+        }
         let Some(answers) = self.answers.as_deref_mut() else {
             return;
         };
@@ -151,22 +248,64 @@ impl Server {
                     }
                 }
             }
+            About::FUNCTIONS => {
+                let row = (columns.next().flatten(), columns.next().flatten());
+                if let (Some(name), Some(text)) = row {
+                    let (name, text) = (name.into(), text.into());
+                    answers.functions.push(match first {
+                        Some(b"f") => Told::Function(name, text),
+                        _ => Told::Trigger(name, text),
+                    });
+                }
+            }
             About::STATE => answers.state = first.unwrap_or_default().into(),
             _ => answers.locks = first.is_some(),
         }
     }
 
+    fn hear_env(&mut self, about: About, body: &[u8]) {
+        let Some(question) = self.env_questions.front_mut() else {
+            return;
+        };
+        let mut columns = columns(body);
+        let first = columns.next().flatten();
+        match about {
+            About::ENV => question.values.push(first.map(Into::into)),
+            _ => {
+                if let (Some(name), Some(Some(value))) = (first, columns.next()) {
+                    question.all.push((name.into(), value.into()));
+                }
+            }
+        }
+    }
+
+    /// Runs one of the pooler's own amid a client's messages, whose unnamed portal
+    /// it leaves alone.
+    fn run_own_amid(&mut self, own: Own, parameters: &[&[u8]], about: About, out: &mut Vec<u8>) {
+        self.hold_own(own, about, out);
+        self.tracker.owe_about(Kind::Bind, Pay::Swallow, about);
+        bind_into(out, PORTAL, own, parameters);
+        self.tracker.owe_about(Kind::Execute, Pay::Swallow, about);
+        execute_into(out, PORTAL);
+        self.tracker.owe_about(Kind::Close, Pay::Swallow, about);
+        close_into(out, PORTAL);
+    }
+
     fn run_own(&mut self, own: Own, parameters: &[&[u8]], about: About, out: &mut Vec<u8>) {
+        self.hold_own(own, about, out);
+        self.tracker.owe_about(Kind::Bind, Pay::Swallow, about);
+        bind_into(out, b"", own, parameters);
+        self.tracker.owe_about(Kind::Execute, Pay::Swallow, about);
+        execute_into(out, b"");
+    }
+
+    fn hold_own(&mut self, own: Own, about: About, out: &mut Vec<u8>) {
         if !self.own.has(own) {
             self.tracker.owe_about(Kind::Parse, Pay::Swallow, about);
             parse_into(out, own);
             self.tracker.attach(Op::ServerPreparesOwn(own));
             self.own.add(own);
         }
-        self.tracker.owe_about(Kind::Bind, Pay::Swallow, about);
-        bind_into(out, own, parameters);
-        self.tracker.owe_about(Kind::Execute, Pay::Swallow, about);
-        execute_into(out);
     }
 
     /// All prepared statements are gone.
@@ -174,6 +313,13 @@ impl Server {
         self.statements.clear();
         self.own = Default::default();
     }
+}
+
+/// Names and values as two arrays.
+fn arrays(settings: &[(&str, &[u8])]) -> [Vec<u8>; 2] {
+    let names = settings.iter().map(|(name, _)| name.as_bytes());
+    let values = settings.iter().map(|(_, value)| *value);
+    [array(names), array(values)]
 }
 
 /// The columns of a DataRow; `None` is NULL.

@@ -53,6 +53,11 @@ fn refused(why: Refused) -> Vec<u8> {
             sqlstate::FEATURE_NOT_SUPPORTED,
             "cached plan must not change result type",
         ),
+        Refused::SessionState => PgError::error(
+            sqlstate::FEATURE_NOT_SUPPORTED,
+            "what outlives the transaction is not allowed here",
+        )
+        .with_hint("pgweave's configuration has session_state = \"error\" for this user or database: use SET LOCAL and the like, or another setting."),
     };
     error.to_body()
 }

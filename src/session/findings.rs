@@ -30,6 +30,13 @@ impl Findings {
     pub const REMOVES: Self = Self(1 << 8);
     /// It runs what does not show: a block, a procedure.
     pub const OPAQUE: Self = Self(1 << 9);
+    /// It may take settings back: `RESET`, `DISCARD`.
+    pub const RESETS: Self = Self(1 << 11);
+    /// It calls functions, or writes to tables that may have triggers: what these
+    /// do does not show in it.
+    pub const CALLS: Self = Self(1 << 12);
+    /// It asks what a sequence gave out last in this session.
+    pub const SEQUENCES: Self = Self(1 << 13);
     /// It may leave behind what cannot be seen, and ends with the server
     /// connection only.
     pub const TAINTS: Self = Self(1 << 10);

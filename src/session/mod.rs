@@ -5,6 +5,7 @@
 //! statement what. No I/O, no clock, no async: bytes in, verdicts out.
 
 mod findings;
+pub mod hidden;
 mod owed;
 pub mod own;
 mod scan;

@@ -69,6 +69,8 @@ pub enum Refused {
     TooMany,
     /// What the statement returns is not what the client was told.
     Stale,
+    /// It would make state in the session, which the configuration forbids.
+    SessionState,
 }
 
 impl About {
@@ -94,6 +96,7 @@ impl About {
         let id = match why {
             Refused::TooMany => 1,
             Refused::Stale => 2,
+            Refused::SessionState => 3,
         };
         Self {
             id,
@@ -107,6 +110,7 @@ impl About {
         match self.id {
             1 => Some(Refused::TooMany),
             2 => Some(Refused::Stale),
+            3 => Some(Refused::SessionState),
             _ => None,
         }
     }
@@ -127,6 +131,9 @@ impl About {
     /// ... for all that has been set ...
     pub const GET_ALL: Self = Self::own(9);
 
+    /// ... for functions ...
+    pub const FUNCTIONS: Self = Self::own(17);
+
     /// ... for what is as it was ...
     pub const DEFAULTS: Self = Self::own(13);
 
@@ -143,8 +150,17 @@ impl About {
     #[inline]
     #[must_use]
     pub fn is_question(self) -> bool {
-        matches!(self.id, 8..=11 | 13)
+        matches!(self.id, 8..=11 | 13..=15 | 17)
     }
+
+    /// It asks under which settings a statement is parsed ...
+    pub const ENV: Self = Self::own(14);
+
+    /// ... and for all that has been set ...
+    pub const ENV_ALL: Self = Self::own(15);
+
+    /// ... and has the answer.
+    pub const ENV_KNOWN: Self = Self::own(16);
 
     const fn own(id: u64) -> Self {
         Self {

@@ -28,38 +28,69 @@ pub enum Own {
     Begin,
     /// Ends it.
     Commit,
-    /// Back to who the connection was opened as.
-    ResetIdentity,
+    /// Back to who the connection was opened as, in two steps.
+    ResetAuthorization,
+    /// See [`Own::ResetAuthorization`].
+    ResetRole,
     /// Back to what it was opened with.
     ResetAll,
     /// Sets names ($1) to values ($2), in that order.
     Set,
+    /// The same, for the transaction only.
+    SetLocal,
+    /// Puts aside what names ($1) are set to, for the transaction.
+    Stash,
+    /// Back to what was put aside, for the transaction.
+    Unstash,
     /// What names ($1) are set to, in that order.
     Get,
     /// Names and values of what has been set, as far as PostgreSQL lists it.
     GetAll,
     /// Names and values of what is as it was when the session began.
     Defaults,
+    /// Ends what ties a session to its server connection, step by step.
+    CloseAll,
+    /// See [`Own::CloseAll`].
+    UnlistenAll,
+    /// See [`Own::CloseAll`].
+    UnlockAll,
+    /// See [`Own::CloseAll`].
+    DiscardTemporary,
+    /// See [`Own::CloseAll`].
+    DiscardSequences,
     /// What ties a session to its server connection: temporary objects,
     /// cursors that are held, channels that are listened to, statements
     /// prepared by SQL.
     State,
     /// Session advisory locks.
     Locks,
+    /// Functions and their bodies (`f`); tables and the functions of their
+    /// triggers (`t`).
+    Functions,
 }
 
 impl Own {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 20] = [
         Self::Begin,
         Self::Commit,
-        Self::ResetIdentity,
+        Self::ResetAuthorization,
+        Self::ResetRole,
         Self::ResetAll,
         Self::Set,
+        Self::SetLocal,
+        Self::Stash,
+        Self::Unstash,
         Self::Get,
         Self::GetAll,
         Self::Defaults,
+        Self::CloseAll,
+        Self::UnlistenAll,
+        Self::UnlockAll,
+        Self::DiscardTemporary,
+        Self::DiscardSequences,
         Self::State,
         Self::Locks,
+        Self::Functions,
     ];
 
     /// Its name on every server connection: one that no client can guess.
@@ -74,12 +105,28 @@ impl Own {
         match self {
             Own::Begin => "BEGIN",
             Own::Commit => "COMMIT",
-            Own::ResetIdentity => "SET SESSION AUTHORIZATION DEFAULT",
+            Own::ResetAuthorization => "SET SESSION AUTHORIZATION DEFAULT",
+            Own::ResetRole => "RESET ROLE",
             Own::ResetAll => "RESET ALL",
             Own::Set => {
                 "SELECT pg_catalog.set_config(n, v, false) \
                  FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), \
                  pg_catalog.unnest($2::pg_catalog.text[])) AS t(n, v)"
+            }
+            Own::SetLocal => {
+                "SELECT pg_catalog.set_config(n, v, true) \
+                 FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), \
+                 pg_catalog.unnest($2::pg_catalog.text[])) AS t(n, v)"
+            }
+            Own::Stash => {
+                "SELECT pg_catalog.set_config(pg_catalog.concat('pgweave.', n), \
+                 pg_catalog.current_setting(n), true) \
+                 FROM pg_catalog.unnest($1::pg_catalog.text[]) AS t(n)"
+            }
+            Own::Unstash => {
+                "SELECT pg_catalog.set_config(n, \
+                 pg_catalog.current_setting(pg_catalog.concat('pgweave.', n)), true) \
+                 FROM pg_catalog.unnest($1::pg_catalog.text[]) AS t(n)"
             }
             Own::Get => {
                 "SELECT pg_catalog.current_setting(n, true) \
@@ -89,6 +136,11 @@ impl Own {
                 "SELECT name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings \
                  WHERE source OPERATOR(pg_catalog.=) 'session'"
             }
+            Own::CloseAll => "CLOSE ALL",
+            Own::UnlistenAll => "UNLISTEN *",
+            Own::UnlockAll => "SELECT pg_catalog.pg_advisory_unlock_all()",
+            Own::DiscardTemporary => "DISCARD TEMP",
+            Own::DiscardSequences => "DISCARD SEQUENCES",
             Own::Defaults => {
                 "SELECT name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings \
                  WHERE setting OPERATOR(pg_catalog.=) reset_val"
@@ -103,6 +155,17 @@ impl Own {
                  CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_listening_channels()) THEN 'l' END, \
                  CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql) THEN 'p' END)"
             }
+            // 12 and 13 are the languages internal and C.
+            Own::Functions => {
+                "SELECT 'f', p.proname, CASE WHEN p.prosrc OPERATOR(pg_catalog.<>) '' THEN p.prosrc \
+                 ELSE pg_catalog.pg_get_functiondef(p.oid) END FROM pg_catalog.pg_proc p \
+                 WHERE p.prolang OPERATOR(pg_catalog.<>) ALL ('{12,13}'::pg_catalog.oid[]) \
+                 AND p.prokind OPERATOR(pg_catalog.<>) 'a' \
+                 UNION ALL SELECT 't', c.relname, p.proname::pg_catalog.text FROM pg_catalog.pg_trigger t \
+                 JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) t.tgrelid \
+                 JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) t.tgfoid \
+                 WHERE NOT t.tgisinternal"
+            }
             Own::Locks => {
                 "SELECT CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_locks \
                  WHERE locktype OPERATOR(pg_catalog.=) 'advisory' \
@@ -111,14 +174,14 @@ impl Own {
         }
     }
 
-    fn bit(self) -> u16 {
+    fn bit(self) -> u32 {
         1 << (self as u8)
     }
 }
 
 /// Which of them a server connection holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct OwnHeld(u16);
+pub struct OwnHeld(u32);
 
 impl OwnHeld {
     /// Is it there?
@@ -144,8 +207,11 @@ pub fn parse_into(out: &mut Vec<u8>, own: Own) {
     frame_into(out, b'P', &[name.as_bytes(), b"\0", text, b"\0\0\0"]);
 }
 
-/// Bind of one of them, to the unnamed portal, with these parameters as text.
-pub fn bind_into(out: &mut Vec<u8>, own: Own, parameters: &[&[u8]]) {
+/// The portal of those that run amid a client's own messages.
+pub const PORTAL: &[u8] = b"_pw";
+
+/// Bind of one of them, to a portal, with these parameters as text.
+pub fn bind_into(out: &mut Vec<u8>, portal: &[u8], own: Own, parameters: &[&[u8]]) {
     let mut values = Vec::new();
     for parameter in parameters {
         let length = u32::try_from(parameter.len()).unwrap_or(u32::MAX);
@@ -154,7 +220,8 @@ pub fn bind_into(out: &mut Vec<u8>, own: Own, parameters: &[&[u8]]) {
     }
     let count = u16::try_from(parameters.len()).unwrap_or(u16::MAX);
     let name = own.name();
-    let parts: [&[u8]; 6] = [
+    let parts: [&[u8]; 7] = [
+        portal,
         b"\0",
         name.as_bytes(),
         b"\0\0\0",
@@ -165,9 +232,14 @@ pub fn bind_into(out: &mut Vec<u8>, own: Own, parameters: &[&[u8]]) {
     frame_into(out, b'B', &parts);
 }
 
-/// Execute of the unnamed portal, to its end.
-pub fn execute_into(out: &mut Vec<u8>) {
-    frame_into(out, b'E', &[&[0; 5]]);
+/// Execute of a portal, to its end.
+pub fn execute_into(out: &mut Vec<u8>, portal: &[u8]) {
+    frame_into(out, b'E', &[portal, &[0; 5]]);
+}
+
+/// Close of a portal.
+pub fn close_into(out: &mut Vec<u8>, portal: &[u8]) {
+    frame_into(out, b'C', &[b"P", portal, b"\0"]);
 }
 
 /// The text of an array (`arrays.html#ARRAYS-IO`).
@@ -218,7 +290,7 @@ mod tests {
                 let head = &text[..at];
                 let start = head.rfind(|c: char| !c.is_alphanumeric() && c != '_' && c != '.');
                 let word = &head[start.map_or(0, |at| at + 1)..];
-                let is_keyword = ["", "t", "EXISTS", "OPERATOR", "FROM"].contains(&word);
+                let is_keyword = ["", "t", "EXISTS", "OPERATOR", "FROM", "ALL"].contains(&word);
                 assert!(
                     is_keyword || word.starts_with("pg_catalog."),
                     "{word} in {text}"
@@ -244,7 +316,7 @@ mod tests {
     #[test]
     fn a_bind_carries_its_parameters() {
         let mut out = Vec::new();
-        bind_into(&mut out, Own::Get, &[b"{}"]);
+        bind_into(&mut out, b"", Own::Get, &[b"{}"]);
         let name = Own::Get.name();
         let body = [b"\0", name.as_bytes(), b"\0\0\0\0\x01\0\0\0\x02{}\0\0"].concat();
         assert_eq!(out.get(5..), Some(&body[..]));

@@ -83,6 +83,17 @@ impl Default for Scan {
 }
 
 impl Scan {
+    /// What can the body of a function do? Its literals may be statements.
+    #[must_use]
+    pub fn of_body(text: &[u8]) -> Findings {
+        let mut scan = Self {
+            opaque: true,
+            ..Self::default()
+        };
+        scan.feed(text);
+        scan.finish()
+    }
+
     /// What can this text do?
     #[must_use]
     pub fn of(text: &[u8]) -> Findings {
@@ -130,12 +141,17 @@ impl Scan {
         if byte == b' ' {
             return;
         }
+        if byte == b'(' && is_word(self.before) {
+            self.found |= Findings::CALLS;
+        }
         match (self.last, byte) {
             (Last::SetLocal, b'.' | b'=') => self.found |= Findings::SETTINGS,
             (Last::PrepareTransaction, b'(') => self.found |= Findings::PREPARES,
             _ => {}
         }
         match (self.before, byte) {
+            // A word whose letters are escaped: U&"..."
+            (b'&', b'"') => self.found |= Findings::OPAQUE,
             (b'*', b'/') => self.at_start = true,
             (b'-', b'-') => self.line_comment = true,
             (_, b'\n' | b'\r') if self.line_comment => {
@@ -230,6 +246,8 @@ impl Scan {
             // PL/pgSQL: a statement follows.
             b"begin" | b"then" | b"else" | b"loop" => self.at_start = true,
             b"set_config" => self.set_config = Some(0),
+            // SET x TO DEFAULT
+            b"default" if self.found.has(Findings::SETTINGS) => self.found |= Findings::RESETS,
             b"temp" | b"temporary" => self.temporary += 1,
             _ => {}
         }
@@ -248,11 +266,11 @@ impl Scan {
 fn first_word(word: &[u8]) -> Findings {
     use Findings as F;
     match word {
-        b"reset" => F::SETTINGS,
+        b"reset" => F::RESETS,
         b"listen" => F::LISTEN,
         b"load" => F::TAINTS,
         b"deallocate" => F::DEALLOCATES,
-        b"discard" => F::DEALLOCATES | F::REMOVES | F::SETTINGS,
+        b"discard" => F::DEALLOCATES | F::REMOVES | F::RESETS,
         b"drop" | b"close" | b"unlisten" => F::REMOVES,
         b"do" | b"call" => F::OPAQUE,
         _ => F::NONE,
@@ -268,9 +286,10 @@ fn anywhere(word: &[u8]) -> Findings {
                 F::TEMPORARY
             } else if word.starts_with(b"pg_advisory_lock")
                 || word.starts_with(b"pg_try_advisory_lock")
-                || word.starts_with(b"pg_advisory_unlock")
             {
                 F::LOCK
+            } else if word.starts_with(b"pg_advisory_unlock") {
+                F::REMOVES
             } else if word.starts_with(b"pg_replication_origin_session")
                 || matches!(word, b"pg_backup_start" | b"pg_start_backup")
                 || (word.starts_with(b"pg_create_") && word.ends_with(b"_replication_slot"))
@@ -280,6 +299,12 @@ fn anywhere(word: &[u8]) -> Findings {
                 F::NONE
             }
         }
+        Some(b'i' | b'u' | b'd' | b'm' | b'c')
+            if matches!(word, b"insert" | b"update" | b"delete" | b"merge" | b"copy") =>
+        {
+            F::CALLS
+        }
+        Some(b'l' | b'c') if matches!(word, b"lastval" | b"currval") => F::SEQUENCES,
         Some(b'h') if word == b"hold" => F::HOLD,
         Some(b's') if word == b"setseed" => F::TAINTS,
         Some(b'd') if word.starts_with(b"dblink_connect") => F::TAINTS,
@@ -364,8 +389,9 @@ mod tests {
             "SELECT set_config($1, upper($2), TRUE), 1",
             "PREPARE TRANSACTION 'x'",
             "BEGIN; CREATE TEMP TABLE t (a int) ON COMMIT DROP; COMMIT",
-            "select pg_advisory_xact_lock(1)",
-            "CLOSE ALL; UNLISTEN *",
+            "select pg_advisory_xact_lock(1), pg_advisory_unlock(1)",
+            "SELECT pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; RESET ALL;",
+            "DISCARD ALL",
             "DEALLOCATE ALL",
             "select template, setting from temperature",
             "INSERT INTO t VALUES ('listen to this')",
@@ -381,19 +407,37 @@ mod tests {
     #[test]
     fn what_takes_state_back_is_found() {
         for (text, what) in [
-            ("RESET ALL", Findings::SETTINGS),
-            ("reset work_mem", Findings::SETTINGS),
+            ("RESET ALL", Findings::RESETS),
+            ("reset work_mem", Findings::RESETS),
             ("DISCARD ALL", Findings::REMOVES),
             ("DROP TABLE t", Findings::REMOVES),
             ("CLOSE c", Findings::REMOVES),
             ("UNLISTEN *", Findings::REMOVES),
-            ("SELECT pg_advisory_unlock(1)", Findings::LOCK),
+            ("SELECT pg_advisory_unlock(1)", Findings::REMOVES),
             ("CALL p()", Findings::OPAQUE),
+            (
+                "SELECT U&\"set\\005fconfig\"('a', 'b', false)",
+                Findings::OPAQUE,
+            ),
             ("DO $$begin perform f(); end$$", Findings::OPAQUE),
         ] {
             assert!(Scan::of(text.as_bytes()).has(what), "{text}");
         }
         assert!(Scan::of(b"SELECT 1 AS reset, drop, close").is_empty());
+    }
+
+    #[test]
+    fn calls_and_writes_are_found() {
+        assert!(Scan::of(b"SELECT lastval()").has(Findings::SEQUENCES));
+        for text in [
+            "SELECT f(1)",
+            "INSERT INTO t VALUES (1)",
+            "update t set a = 1",
+            "WITH x AS (DELETE FROM t RETURNING a) SELECT 1",
+        ] {
+            assert!(Scan::of(text.as_bytes()).has(Findings::CALLS), "{text}");
+        }
+        assert!(Scan::of(b"SELECT a FROM t WHERE b = (1)").is_empty());
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod modes;
 mod process;
 mod same_as_direct;
 mod server_gone;
+mod session_state;
 mod statements;
 mod support;
 mod timeouts;

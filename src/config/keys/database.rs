@@ -43,6 +43,11 @@ static WHERE: &[Setting<Database>] = &[
 static POOLS: &[Setting<Database>] = &[
     setting!(pool_mode, ANY, "Instead of `pool_mode` of `[pgweave]`."),
     setting!(
+        session_state,
+        ANY,
+        "Instead of `session_state` of `[pgweave]`."
+    ),
+    setting!(
         pool_size,
         POOL,
         "Instead of `default_pool_size` of `[pgweave]`."

@@ -17,6 +17,10 @@ pub(in crate::config) static GENERAL: &[Group<General>] = &[
         settings: POOLS,
     },
     Group {
+        title: "Session state",
+        settings: SESSIONS,
+    },
+    Group {
         title: "Prepared statements",
         settings: STATEMENTS,
     },
@@ -123,10 +127,30 @@ static POOLS: &[Setting<General>] = &[
     setting!(
         server_round_robin,
         ANY,
-        "Which idle server connection is used next: the one used last (`false`), so that those \
-         not needed grow old and are closed, or the one that has rested longest (`true`), so that \
-         all share the load alike."
+        "`true` stands for `assign_policy = \"fifo\"`."
     ),
+    setting!(assign_policy, ANY,
+        "Which idle server connection is used next: the one used last (`lifo`), so that those \
+         not needed grow old and are closed, or the one that has rested longest (`fifo`), so that \
+         all share the load alike. `adversarial` is for tests: rather not the one that the client \
+         had last.",
+        differs "It has no such key, only `server_round_robin`."),
+];
+
+static SESSIONS: &[Setting<General>] = &[
+    setting!(session_state, ANY,
+        "What becomes of the state that clients make in their sessions, outside of session mode. \
+         `keep`: settings go with the client from one server connection to the next; temporary \
+         objects, session advisory locks, cursors with hold and the like keep it on its server \
+         connection while they live. `reset`: all of it ends with the transaction. `error`: what \
+         would make it is refused with SQLSTATE 0A000. `pgbouncer`: nobody looks, and clients of \
+         one pool meet each other's.",
+        differs "It has no such key, and does as the word says."),
+    setting!(verify, ANY,
+        "After which transactions the server is asked what has become of the session: those whose \
+         text can have changed it (`flagged`), or `all`, which also finds what functions do out \
+         of sight, and costs half a millisecond each: for tests.",
+        differs "It has no such key."),
 ];
 
 static STATEMENTS: &[Setting<General>] = &[

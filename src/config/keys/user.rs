@@ -32,6 +32,11 @@ static POOLS: &[Setting<User>] = &[
         "For this client, instead of that of the database or `[pgweave]`."
     ),
     setting!(
+        session_state,
+        ANY,
+        "Instead of that of the database or `[pgweave]`."
+    ),
+    setting!(
         pool_size,
         POOL,
         "For the pools that log in to the server as this user, instead of that of the database or \

@@ -34,6 +34,8 @@ enum Find {
     Wait,
     /// It has changed since the client prepared it.
     Stale(Arc<Statement>),
+    /// It may not be run.
+    Forbidden,
 }
 
 impl Client {
@@ -62,6 +64,10 @@ impl Client {
             Find::Wait => return Ok(Act::Hold),
             Find::Stale(_) => {
                 refuse(lease, Kind::Bind, Refused::Stale, run);
+                return Ok(Act::Drop);
+            }
+            Find::Forbidden => {
+                refuse(lease, Kind::Bind, Refused::SessionState, run);
                 return Ok(Act::Drop);
             }
             Find::Nothing => {
@@ -107,7 +113,13 @@ impl Client {
             Unnamed::Kept(statement) if statement.can.is_empty() => {}
             Unnamed::Kept(statement) => {
                 let statement = Arc::clone(statement);
-                self.note(lease, statement.can, statement.touches.as_deref(), run);
+                self.note(
+                    lease,
+                    statement.can,
+                    statement.touches.as_deref(),
+                    &statement.parse,
+                    run,
+                );
             }
             Unnamed::OnServer(can) => self.note_unseen(*can),
         }
@@ -125,6 +137,9 @@ impl Client {
             }
             known = self.unnamed_call();
             if known.is_none() {
+                if runs && self.forbids(self.unnamed.can()) {
+                    return Find::Forbidden;
+                }
                 self.agree_on_unnamed(lease, run);
                 if runs {
                     self.note_unnamed(lease, run);
@@ -134,11 +149,20 @@ impl Client {
         let Some(named) = known else {
             return Find::Nothing;
         };
+        if runs && self.forbids(named.statement.can) {
+            return Find::Forbidden;
+        }
         let Some((statement, effect)) = self.resolve(lease, &named.statement, run) else {
             return Find::Wait;
         };
         if runs && effect.is_none() {
-            self.note(lease, statement.can, statement.touches.as_deref(), run);
+            self.note(
+                lease,
+                statement.can,
+                statement.touches.as_deref(),
+                &statement.parse,
+                run,
+            );
         }
         let on_server = Named {
             statement: Arc::clone(&statement),
@@ -177,7 +201,7 @@ impl Client {
                 lease.tracker.owe(Kind::DescribeStatement, Pay::Forward);
                 Act::Pass
             }
-            Find::Wait => Act::Hold,
+            Find::Wait | Find::Forbidden => Act::Hold,
             Find::Stale(statement) => {
                 // PostgreSQL notices when it has told the parameters.
                 describe(lease, &statement, About::PARAMETERS, Pay::Swallow, run);

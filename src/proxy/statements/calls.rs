@@ -48,7 +48,13 @@ impl Client {
         let can = statement
             .can
             .without(Findings::PREPARES.and(Findings::DEALLOCATES));
-        self.note(lease, can, statement.touches.as_deref(), run);
+        self.note(
+            lease,
+            can,
+            statement.touches.as_deref(),
+            &statement.parse,
+            run,
+        );
         let mut effect = Effect {
             verb: call.verb,
             name: call.name.as_slice().into(),
@@ -89,7 +95,13 @@ impl Client {
     ) -> Option<(Arc<Statement>, Option<Effect>)> {
         let (callee, effect) = self.resolve_at(lease, &target.statement, depth + 1, run)?;
         if effect.is_none() {
-            self.note(lease, callee.can, callee.touches.as_deref(), run);
+            self.note(
+                lease,
+                callee.can,
+                callee.touches.as_deref(),
+                &callee.parse,
+                run,
+            );
         }
         let on_server = Named {
             statement: Arc::clone(&callee),

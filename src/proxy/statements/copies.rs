@@ -70,7 +70,7 @@ impl Client {
             },
             None => {}
         }
-        let way = self.way_to(statement.env.as_ref());
+        let way = self.way_to(statement);
         if ask && matches!(way, Way::None) {
             return Copied::Stale;
         }

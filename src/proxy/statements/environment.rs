@@ -1,124 +1,135 @@
 //! Parsing a statement again under the settings under which its client parsed
 //! it, which may not be those that the client has now.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::pool::Lease;
 use crate::proxy::client::Client;
-use crate::session::settings::Env;
-use crate::session::{About, TxStatus};
+use crate::server::EnvQuestion;
+use crate::session::settings::{Env, IDENTITY, is_parse_relevant, value_of};
+use crate::session::statements::{Statement, private_in_doubt};
 use crate::wire::run::Run;
 
-/// Names and values, in the order in which they are set.
-type Steps = Vec<(Box<str>, Box<[u8]>)>;
-
-/// The settings to be had while a statement is parsed, and those to return to.
-pub(super) struct Detour {
-    there: Steps,
-    back: Steps,
-}
+/// The settings that are other while a statement is parsed, in the order in
+/// which they are set.
+pub(super) struct Detour(Vec<(Box<str>, Box<[u8]>)>);
 
 /// Where the server connection stands as far as parsing goes.
 pub(super) enum Way {
     /// The settings are the right ones.
     Straight,
-    /// They are others.
+    /// They are others, or may be.
     Around(Detour),
-    /// It is not known what they are, or what they should be.
+    /// It is not known what they should be.
     None,
 }
 
 impl Client {
-    /// How to have a statement of this environment parsed now.
-    pub(super) fn way_to(&self, env: Option<&Arc<Env>>) -> Way {
-        let here = self.env();
-        let same = match (&here, env) {
-            (None, None) => true,
-            (Some(here), Some(env)) => Arc::ptr_eq(here, env),
-            _ => false,
-        };
-        if self.env_in_doubt {
-            // Where the settings were changed, all was brought here before.
+    /// How to have this statement parsed now as it was before.
+    ///
+    /// Where settings have changed by names that are not known, all of the
+    /// client's statements were brought before that; one that has had to make
+    /// room since is parsed as if they had not.
+    pub(super) fn way_to(&self, statement: &Statement) -> Way {
+        let Some(there) = statement.env.get().map(Option::as_ref) else {
             return Way::None;
-        }
-        if same {
+        };
+        if !statement.depends_on_settings {
             return Way::Straight;
         }
-        let there = self.steps(here.as_deref(), env.map(Arc::as_ref));
-        let back = self.steps(env.map(Arc::as_ref), here.as_deref());
-        match (there, back) {
-            (Some(there), Some(back)) => Way::Around(Detour { there, back }),
-            _ => Way::None,
+        let here = self.env();
+        let touched = self.env_touched.as_deref().filter(|_| self.env_in_doubt);
+        let changed: Vec<&str> = touched.map_or_else(Vec::new, |touched| {
+            let names = touched.names.iter().map(|name| &**name);
+            names.filter(|name| is_parse_relevant(name)).collect()
+        });
+        let same = here.as_ref().map(Arc::as_ptr) == there.map(Arc::as_ptr);
+        if same && changed.is_empty() {
+            return Way::Straight;
         }
+        let mut names: BTreeSet<&str> = changed.into_iter().collect();
+        for env in [here.as_ref(), there].into_iter().flatten() {
+            names.extend(env.settings.iter().map(|(name, _)| &**name));
+        }
+        self.detour(names, there).map_or(Way::None, Way::Around)
     }
 
-    /// From one environment to another without a RESET, which would take more
-    /// with it.
-    fn steps(&self, from: Option<&Env>, to: Option<&Env>) -> Option<Steps> {
-        let mut steps = Steps::new();
-        let settings =
-            |env: Option<&Env>| env.map_or_else(Default::default, |env| env.settings.clone());
-        let (from, to) = (settings(from), settings(to));
-        let value_in = |settings: &[(Box<str>, Box<[u8]>)], name: &str| {
-            let found = settings.iter().find(|(other, _)| **other == *name);
-            found.map(|(_, value)| value.clone())
+    /// These settings as they are in an environment.
+    fn detour(&self, names: BTreeSet<&str>, there: Option<&Arc<Env>>) -> Option<Detour> {
+        let value = |name: &str| {
+            let set = there.and_then(|env| value_of(&env.settings, name));
+            set.map(Into::into)
+                .or_else(|| self.shelf.defaults.get(name))
         };
+        let mut steps = Vec::new();
         // Who one is decides what one may set: first back, then on.
-        if value_in(&from, "role").is_some() {
+        if names.contains("role") {
             steps.push(("role".into(), b"none"[..].into()));
         }
-        let login = self.shelf.pool().settings.server_user.as_bytes().into();
-        let [was, is] = [&from, &to].map(|settings| value_in(settings, "session_authorization"));
-        let identity_changes = was != is;
-        if identity_changes && was.is_some() {
-            steps.push(("session_authorization".into(), login));
+        let plain = names.iter().filter(|name| !IDENTITY.contains(name));
+        let last = IDENTITY.iter().filter(|name| names.contains(*name));
+        for name in plain.chain(last) {
+            steps.push(((*name).into(), value(name)?));
         }
-        let names = from.iter().chain(to.iter()).map(|(name, _)| name);
-        for name in names.filter(|name| !matches!(&***name, "role" | "session_authorization")) {
-            let value = match value_in(&to, name) {
-                Some(value) => value,
-                None => self.shelf.defaults.get(name)?,
-            };
-            steps.retain(|(other, _)| other != name);
-            steps.push((name.clone(), value));
+        Some(Detour(steps))
+    }
+
+    /// A statement that is about to be parsed while it is not known what the
+    /// settings are: the server is asked, in the same write.
+    pub(super) fn parsed_in_doubt(
+        &mut self,
+        lease: &mut Lease,
+        parse: &[u8],
+        run: &mut Run<'_>,
+    ) -> Arc<Statement> {
+        let statement = private_in_doubt(parse);
+        let env = self.env();
+        let set = env.iter().flat_map(|env| env.settings.iter());
+        let mut names: BTreeSet<Box<str>> = set.map(|(name, _)| name.clone()).collect();
+        let touched = self.env_touched.as_deref();
+        let all = touched.is_none_or(|touched| touched.unknown);
+        names.extend(
+            touched
+                .into_iter()
+                .flat_map(|touched| touched.names.iter().cloned()),
+        );
+        if all {
+            names.extend(IDENTITY.map(Into::into));
         }
-        if let Some(is) = is.filter(|_| identity_changes) {
-            steps.push(("session_authorization".into(), is));
+        names.retain(|name| is_parse_relevant(name));
+        lease.ask_env(&statement, names.into_iter().collect(), all, run.insert());
+        statement
+    }
+
+    /// It is known now.
+    pub(in crate::proxy) fn env_is_known(&mut self, answer: EnvQuestion) {
+        let settings = self.settings_of(answer.all, answer.names.into_iter().zip(answer.values));
+        let env = self.shelf.profiles.intern_env(&settings);
+        let _ = answer.statement.env.set(env);
+        if let Some(names) = self.names.as_deref_mut() {
+            names.doubt_is_over();
         }
-        if let Some(role) = value_in(&to, "role") {
-            steps.push(("role".into(), role));
-        }
-        Some(steps)
     }
 }
 
 /// Runs `parse` where the settings are as the detour has them.
 pub(super) fn by_detour(
     lease: &mut Lease,
-    detour: &Detour,
+    Detour(steps): &Detour,
     run: &mut Run<'_>,
     parse: impl FnOnce(&mut Lease, &mut Run<'_>),
 ) {
-    // What comes behind it in a pipeline may be what no transaction may hold.
-    let tracker = &lease.tracker;
-    let alone = tracker.status() == TxStatus::Idle
-        && tracker.settled()
-        && (!tracker.unsynced() || tracker.only_own_unsynced());
-    if alone {
-        lease.begin_own(run.insert());
-    }
-    set(lease, &detour.there, run);
-    parse(lease, run);
-    set(lease, &detour.back, run);
-    if alone {
-        lease.commit_own(run.insert());
-    }
-}
-
-fn set(lease: &mut Lease, steps: &Steps, run: &mut Run<'_>) {
-    let steps: Vec<(&str, &[u8])> = steps
+    let there: Vec<(&str, &[u8])> = steps
         .iter()
         .map(|(name, value)| (&**name, &**value))
         .collect();
-    lease.set(&steps, About::default(), run.insert());
+    let mut names: Vec<&str> = there.iter().map(|(name, _)| *name).collect();
+    if there.iter().filter(|(name, _)| *name == "role").count() > 1 {
+        // It was set back first, and comes last.
+        names.remove(0);
+    }
+    lease.leave_settings(&names, &there, run.insert());
+    parse(lease, run);
+    lease.come_back_to_settings(&names, run.insert());
 }

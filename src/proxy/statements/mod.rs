@@ -128,6 +128,7 @@ impl Client {
             }
             Op::ServerPrepares(_)
             | Op::ServerPreparesOwn(_)
+            | Op::AsksEnv(_)
             | Op::ServerForgets(_)
             | Op::UnnamedAgrees
             | Op::Called { .. } => {}

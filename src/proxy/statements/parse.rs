@@ -9,7 +9,7 @@ use crate::proxy::client::{Client, End};
 use crate::proxy::pin::Pins;
 use crate::proxy::upstream::Act;
 use crate::session::settings::Env;
-use crate::session::statements::{Named, Statement, Unnamed, private};
+use crate::session::statements::{Named, Statement, Unnamed, depends_on_settings, private};
 use crate::session::{About, Findings, Kind, Pay, Refused, Scan, TxStatus};
 use crate::wire::frame::Header;
 use crate::wire::frontend::parse_parts;
@@ -73,18 +73,20 @@ impl Client {
     }
 
     fn parse_unnamed(&mut self, lease: &mut Lease, rest: &[u8], run: &mut Run<'_>) -> Act {
+        if self.env_in_doubt && lease.answers.is_some() {
+            // It is known in a moment.
+            return Act::Hold;
+        }
         let statement = private(rest, self.env());
+        let in_doubt = self.env_in_doubt && statement.depends_on_settings && !in_failed(lease);
+        let statement = match in_doubt {
+            true => self.parsed_in_doubt(lease, rest, run),
+            false => statement,
+        };
         if statement.call.is_some() {
             return self.parse_unnamed_call(lease, statement, run);
         }
-        // What it means may depend on settings that are not known.
-        self.set_unnamed(
-            lease,
-            match self.env_in_doubt {
-                true => Unnamed::OnServer(statement.can),
-                false => Unnamed::Kept(statement),
-            },
-        );
+        self.set_unnamed(lease, Unnamed::Kept(statement));
         Act::Pass
     }
 
@@ -117,9 +119,8 @@ impl Client {
             return Act::Drop;
         }
         let named = Named {
-            statement: self.identity_of(lease, rest),
+            statement: self.identity_of(lease, rest, run),
             since: now(),
-            only_here: self.env_in_doubt,
         };
         let Some((statement, _)) = self.resolve(lease, &named.statement, run) else {
             return Act::Hold;
@@ -171,16 +172,18 @@ impl Client {
     /// it. While that is in doubt it shares no statement with others, nor with
     /// itself of before. In a failed transaction only PostgreSQL can tell what
     /// may be parsed.
-    fn identity_of(&self, lease: &Lease, rest: &[u8]) -> Arc<Statement> {
-        let failed = lease.tracker.status() == TxStatus::Failed;
-        if !self.env_in_doubt && !failed {
-            let (env, catalog) = (self.env(), &self.shelf.pool().catalog);
-            return self.shelf.statements.intern(rest, env.as_ref(), catalog);
+    fn identity_of(&mut self, lease: &mut Lease, rest: &[u8], run: &mut Run<'_>) -> Arc<Statement> {
+        if in_failed(lease) {
+            return private(rest, self.env());
         }
-        private(rest, self.env())
+        if self.env_in_doubt && depends_on_settings(rest) {
+            return self.parsed_in_doubt(lease, rest, run);
+        }
+        let (env, catalog) = (self.env(), &self.shelf.pool().catalog);
+        self.shelf.statements.intern(rest, env.as_ref(), catalog)
     }
 
-    /// The settings that say what a text means.
+    /// The settings that say what a text means, as far as is known.
     pub(super) fn env(&self) -> Option<Arc<Env>> {
         self.profile
             .as_ref()
@@ -214,4 +217,8 @@ impl Client {
         parse_into(run.insert(), statement, &statement.parse);
         self.names_mut().unsettled.push(Arc::clone(statement));
     }
+}
+
+fn in_failed(lease: &Lease) -> bool {
+    lease.tracker.status() == TxStatus::Failed
 }

@@ -6,13 +6,14 @@
 //! the protocol is sent under the name that the server knows.
 
 use super::calls::{about_callee, prepare_effect};
+use super::copies::refuse;
 use super::is_open;
 use crate::pool::Lease;
 use crate::proxy::client::{Aligning, Client};
 use crate::proxy::upstream::Act;
 use crate::session::sql::statement_call;
-use crate::session::statements::{private, touches};
-use crate::session::{About, Findings, Kind, Pay, TxStatus};
+use crate::session::statements::{Unnamed, private, touches};
+use crate::session::{About, Findings, Kind, Pay, Refused, TxStatus};
 use crate::wire::frontend::{frame_into, sync};
 use crate::wire::run::Run;
 
@@ -63,10 +64,13 @@ impl Client {
         run: &mut Run<'_>,
     ) -> Act {
         let sql = text.strip_suffix(b"\0").unwrap_or(text);
+        if self.forbids(found) && !lease.tracker.skipping() {
+            return self.refuse_query(lease, run);
+        }
         let call = statement_call(sql).filter(|_| !lease.tracker.skipping());
         let Some(call) = call else {
             if !lease.tracker.skipping() {
-                self.note(lease, found, touches(found, sql).as_deref(), run);
+                self.note(lease, found, touches(found, sql).as_deref(), sql, run);
                 self.executes();
                 self.end_own_segment(lease, run);
             }
@@ -77,7 +81,7 @@ impl Client {
             return Act::Hold;
         };
         let found = found.without(Findings::PREPARES);
-        self.note(lease, found, touches(found, sql).as_deref(), run);
+        self.note(lease, found, touches(found, sql).as_deref(), sql, run);
         self.executes();
         if known.is_none() {
             self.end_own_segment(lease, run);
@@ -86,6 +90,16 @@ impl Client {
             return Act::Pass;
         }
         self.call_by_sql(lease, sql, run)
+    }
+
+    /// A simple Query that may not run: an error comes in its place, and then
+    /// ReadyForQuery.
+    fn refuse_query(&mut self, lease: &mut Lease, run: &mut Run<'_>) -> Act {
+        refuse(lease, Kind::Bind, Refused::SessionState, run);
+        lease.tracker.owe(Kind::Sync, Pay::Forward);
+        run.insert().extend_from_slice(&sync());
+        self.replace_unnamed(lease, Unnamed::None);
+        Act::Drop
     }
 
     /// A command about a statement of the protocol.

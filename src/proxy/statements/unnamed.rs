@@ -52,7 +52,6 @@ impl Client {
         Some(Named {
             statement: Arc::clone(statement),
             since: 0,
-            only_here: false,
         })
     }
 
@@ -90,7 +89,7 @@ impl Client {
                     frame_into(run.insert(), b'P', &[b"\0", &statement.parse]);
                     lease.tracker.attach(Op::UnnamedAgrees);
                 };
-                match self.way_to(statement.env.as_ref()) {
+                match self.way_to(statement) {
                     Way::Around(detour) => by_detour(lease, &detour, run, parse),
                     Way::Straight | Way::None => parse(lease, run),
                 }

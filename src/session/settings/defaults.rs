@@ -16,6 +16,8 @@ const TRIES: u8 = 8;
 #[derive(Debug)]
 pub struct Defaults {
     login: Box<[u8]>,
+    /// `None`: not known.
+    role: Option<Box<[u8]>>,
     known: Mutex<BTreeMap<Box<str>, Known>>,
 }
 
@@ -29,11 +31,18 @@ enum Known {
 }
 
 impl Defaults {
-    /// Nothing is known yet of the sessions of this user.
+    /// Nothing is known yet of the sessions of this user, begun with these
+    /// startup parameters.
     #[must_use]
-    pub fn of(login: &str) -> Self {
+    pub fn of(login: &str, startup: &[(String, String)]) -> Self {
+        let names_role = |text: &String| text.to_ascii_lowercase().contains("role");
+        let may_set_role = |(name, value): &(String, String)| {
+            names_role(name) || (name == "options" && names_role(value))
+        };
+        let is_known = !startup.iter().any(may_set_role);
         Self {
             login: login.as_bytes().into(),
+            role: is_known.then(|| b"none"[..].into()),
             known: Mutex::default(),
         }
     }
@@ -42,7 +51,7 @@ impl Defaults {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Box<[u8]>> {
         match name {
-            "role" => Some(b"none"[..].into()),
+            "role" => self.role.clone(),
             "session_authorization" => Some(self.login.clone()),
             name => match self.known.lock().get(name)? {
                 Known::Value(value) => Some(value.clone()),
@@ -107,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_default_is_asked_for_until_it_is_known_but_not_for_ever() {
-        let defaults = Defaults::of("bob");
+        let defaults = Defaults::of("bob", &[]);
         let names: [Box<str>; 3] = ["work_mem".into(), "app.x".into(), "role".into()];
         assert!(defaults.want(names.iter()));
         assert_eq!(defaults.get("work_mem"), None);
@@ -126,8 +135,18 @@ mod tests {
     }
 
     #[test]
+    fn a_role_of_the_startup_is_no_role_that_is_known() {
+        let with = |name: &str, value: &str| {
+            Defaults::of("bob", &[(name.to_owned(), value.to_owned())]).get("role")
+        };
+        assert_eq!(with("DateStyle", "ISO").as_deref(), Some(&b"none"[..]));
+        assert_eq!(with("role", "guest"), None);
+        assert_eq!(with("options", "-c ROLE=guest"), None);
+    }
+
+    #[test]
     fn names_with_a_dot_are_remembered() {
-        let defaults = Defaults::of("bob");
+        let defaults = Defaults::of("bob", &[]);
         let names: [Box<str>; 2] = ["app.x".into(), "work_mem".into()];
         defaults.learn_custom(names.iter());
         assert_eq!(defaults.custom(), ["app.x".into()]);

@@ -16,7 +16,7 @@ mod touched;
 pub use change::Change;
 pub use defaults::Defaults;
 pub use env::is_parse_relevant;
-pub use profile::{Env, Profile, Profiles};
+pub use profile::{Env, Profile, Profiles, value_of};
 pub use reported::Reported;
 pub use touched::Touched;
 

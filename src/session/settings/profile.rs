@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 use super::IDENTITY;
 use super::env::is_parse_relevant;
 
-/// Names in lower case, in order, and what they are set to, as PostgreSQL
-/// shows it.
+/// Names in order, in lower case but for those with a dot, and what they are
+/// set to, as PostgreSQL shows it.
 pub type Settings = Box<[(Box<str>, Box<[u8]>)]>;
 
 /// Those settings of a profile that change what a text means when it is parsed.
@@ -46,9 +46,10 @@ impl Profile {
 /// What a name is set to.
 #[must_use]
 pub fn value_of<'a>(settings: &'a Settings, name: &str) -> Option<&'a [u8]> {
-    let found = settings.binary_search_by(|(other, _)| (**other).cmp(name));
-    let (_, value) = settings.get(found.ok()?)?;
-    Some(value)
+    let found = settings
+        .iter()
+        .find(|(other, _)| other.eq_ignore_ascii_case(name));
+    found.map(|(_, value)| &**value)
 }
 
 /// The profiles in use by the clients of equal startup parameters: equal
@@ -74,14 +75,15 @@ impl Profiles {
         if let Some(found) = known.profiles.get(&settings) {
             return Some(found);
         }
-        let relevant = settings.iter().filter(|(name, _)| is_parse_relevant(name));
-        let relevant: Settings = relevant.cloned().collect();
-        let env = (!relevant.is_empty()).then(|| {
-            let make = |settings| Env { settings };
-            known.envs.get_or_make(relevant, make)
-        });
+        let env = known.env(settings.iter().map(|(name, value)| (name, value)));
         let make = |settings| Profile { settings, env };
         Some(known.profiles.get_or_make(settings, make))
+    }
+
+    /// The environment that these settings make; `None` where they make none.
+    #[must_use]
+    pub fn intern_env(&self, settings: &BTreeMap<Box<str>, Box<[u8]>>) -> Option<Arc<Env>> {
+        self.0.lock().env(settings.iter())
     }
 
     /// Profiles in use now.
@@ -90,6 +92,20 @@ impl Profiles {
         let known = self.0.lock();
         let in_use = |weak: &&Weak<Profile>| weak.strong_count() > 0;
         known.profiles.by_settings.values().filter(in_use).count()
+    }
+}
+
+impl Known {
+    fn env<'a>(
+        &mut self,
+        settings: impl Iterator<Item = (&'a Box<str>, &'a Box<[u8]>)>,
+    ) -> Option<Arc<Env>> {
+        let relevant = settings.filter(|(name, _)| is_parse_relevant(name));
+        let relevant: Settings = relevant
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        let make = |settings| Env { settings };
+        (!relevant.is_empty()).then(|| self.envs.get_or_make(relevant, make))
     }
 }
 

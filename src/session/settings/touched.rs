@@ -14,7 +14,8 @@ const SAY_NOTHING: [&str; 4] = ["discard", "do", "call", "pg_settings"];
 /// Which settings may have been changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Touched {
-    /// In lower case; some of them may be no settings at all.
+    /// In lower case, but for those with a dot, which PostgreSQL knows as they
+    /// were first written. Some may be no settings at all.
     pub names: BTreeSet<Box<str>>,
     /// There may be others.
     pub unknown: bool,
@@ -25,7 +26,11 @@ impl Touched {
     /// too: a word that is no setting's name costs a look-up that finds nothing.
     #[must_use]
     pub fn by(text: &[u8]) -> Self {
-        let mut touched = Self::default();
+        let mut touched = Self {
+            // A name whose letters are escaped: U&"..."
+            unknown: text.windows(2).any(|pair| pair == b"&\""),
+            ..Self::default()
+        };
         let mut words = Words { rest: text };
         while let Some(word) = words.next_word() {
             if is(word, "set") {
@@ -76,12 +81,13 @@ impl Touched {
         if let Some(Name::Plain(word)) = &name
             && matches!(word.as_str(), "session" | "local")
         {
-            // SET SESSION x, or a setting whose name begins so.
-            let next = words.peek_name();
-            let is_dotted = next.is_none();
-            if !is_dotted {
+            // SET SESSION x, or a setting of that name.
+            if words.peek_name().is_some() {
                 let was_session = word == "session";
                 name = words.next_name();
+                if matches!(&name, Some(Name::Plain(word)) if word == "session") {
+                    name = words.next_name();
+                }
                 if let Some(Name::Plain(word)) = &name {
                     match word.as_str() {
                         "authorization" if was_session => {
@@ -154,7 +160,15 @@ fn as_name(bytes: &[u8]) -> Option<String> {
         && text
             .split('.')
             .all(|part| starts(part) && part.chars().all(follows));
-    is_name.then(|| text.to_ascii_lowercase())
+    is_name.then(|| spelled(text))
+}
+
+/// As PostgreSQL knows it.
+fn spelled(name: &str) -> String {
+    match name.contains('.') {
+        true => name.to_owned(),
+        false => name.to_ascii_lowercase(),
+    }
 }
 
 fn is(word: &[u8], keyword: &str) -> bool {
@@ -226,7 +240,7 @@ impl<'a> Words<'a> {
             self.rest = self.rest.get(1..)?;
             self.skip_blank();
         }
-        let name = std::str::from_utf8(&name).ok()?.to_ascii_lowercase();
+        let name = spelled(std::str::from_utf8(&name).ok()?);
         (name.len() <= LONGEST).then_some(match quoted {
             true => Name::Quoted(name),
             false => Name::Plain(name),
@@ -310,13 +324,17 @@ mod tests {
             ("SET LOCAL x = 1", &["x"]),
             ("SET app.tenant = '1'", &["app.tenant"]),
             ("SET app . tenant TO 1", &["app.tenant"]),
-            ("SET \"App\".tenant = 1", &["app.tenant"]),
+            ("SET \"App\".tenant = 1", &["App.tenant"]),
             ("SET TIME ZONE 'Asia/Tokyo'", &["timezone"]),
             ("SET NAMES 'LATIN1'", &["client_encoding"]),
             ("SET SCHEMA 'x'", &["search_path"]),
             ("SET XML OPTION CONTENT", &["xmloption"]),
             ("SET ROLE bob", &["role"]),
             ("SET SESSION ROLE bob", &["role"]),
+            (
+                "SET SESSION SESSION AUTHORIZATION bob",
+                &["role", "session_authorization"],
+            ),
             (
                 "SET SESSION AUTHORIZATION bob",
                 &["role", "session_authorization"],
@@ -331,7 +349,7 @@ mod tests {
             ("RESET x; RESET TIME ZONE", &["timezone", "x"]),
             ("RESET ALL", &[]),
             ("SET a = 1; SET b = 2", &["a", "b"]),
-            ("SELECT set_config('App.t', '1', false)", &["app.t"]),
+            ("SELECT set_config('App.t', '1', false)", &["App.t"]),
             ("SELECT set_config( 'a' , b, false)", &["a"]),
             ("UPDATE t SET a = 1", &["a"]),
         ] {
@@ -350,6 +368,7 @@ mod tests {
             "DISCARD ALL",
             "DO $$ BEGIN PERFORM f(); END $$",
             "EXECUTE format('SET %I = 1', x)",
+            "SELECT U&\"set\\005fconfig\"('a', 'b', false)",
         ] {
             assert!(names(text).1, "{text}");
         }
@@ -370,7 +389,7 @@ mod tests {
             touched.insert_bound(value);
         }
         let names: Vec<_> = touched.names.iter().map(|name| &**name).collect();
-        assert_eq!(names, ["app.tenant", "work_mem"]);
+        assert_eq!(names, ["app.Tenant", "work_mem"]);
     }
 
     #[test]

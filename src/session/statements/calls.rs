@@ -70,7 +70,10 @@ impl Calls {
         if let Some((_, _, derived)) = self.derived.iter().find(is_it) {
             return Arc::clone(derived);
         }
-        let derived = private(&statement.calling(called), statement.env.clone());
+        let derived = private(
+            &statement.calling(called),
+            statement.env.get().cloned().flatten(),
+        );
         if self.derived.len() >= MOST {
             self.derived.pop_front();
         }

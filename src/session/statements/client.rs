@@ -15,9 +15,6 @@ pub struct Named {
     pub statement: Arc<Statement>,
     /// When the client prepared it, in seconds since any one moment.
     pub since: u32,
-    /// It was parsed under settings that end with the transaction, so that no
-    /// other server connection can be given the like.
-    pub only_here: bool,
 }
 
 /// One client's names.
@@ -25,7 +22,9 @@ pub struct Named {
 pub struct ClientStatements {
     names: HashMap<Box<[u8]>, Named>,
     bytes: usize,
-    only_here: usize,
+    /// So many names stand for statements that only the server connection in use
+    /// has: see [`Statement::is_in_doubt`].
+    in_doubt: usize,
     /// The segment in which the names last changed: until it is answered, the
     /// next segment cannot know what a name stands for.
     pub changed_in: Option<u64>,
@@ -73,13 +72,13 @@ impl ClientStatements {
     fn count_in(&mut self, named: &Named) {
         named.statement.users.fetch_add(1, Ordering::Relaxed);
         self.bytes += named.statement.parse.len();
-        self.only_here += usize::from(named.only_here);
+        self.in_doubt += usize::from(named.statement.is_in_doubt());
     }
 
     fn count_out(&mut self, named: &Named) {
         named.statement.users.fetch_sub(1, Ordering::Relaxed);
         self.bytes -= named.statement.parse.len();
-        self.only_here -= usize::from(named.only_here);
+        self.in_doubt -= usize::from(named.statement.is_in_doubt());
     }
 
     /// Is this name the only one, of all clients, for its statement?
@@ -91,7 +90,13 @@ impl ClientStatements {
     /// Has it statements that only the server connection in use has?
     #[must_use]
     pub fn ties(&self) -> bool {
-        self.only_here > 0 || !self.prepared_by_sql.is_empty()
+        self.in_doubt > 0 || !self.prepared_by_sql.is_empty()
+    }
+
+    /// It has been found out under which settings a statement was parsed.
+    pub fn doubt_is_over(&mut self) {
+        let in_doubt = |named: &&Named| named.statement.is_in_doubt();
+        self.in_doubt = self.names.values().filter(in_doubt).count();
     }
 
     /// The client's own name for the statement that a message was about.
@@ -141,7 +146,6 @@ mod tests {
         Some(Named {
             statement: Arc::clone(statement),
             since: 0,
-            only_here: false,
         })
     }
 
@@ -176,14 +180,14 @@ mod tests {
     #[test]
     fn a_statement_that_only_one_server_has_ties_its_client() {
         let mut names = ClientStatements::default();
-        let only_here = Named {
-            statement: super::super::private(b"a\0\0\0", None),
-            since: 0,
-            only_here: true,
-        };
-        names.set(b"s", Some(only_here));
+        let statement = super::super::private_in_doubt(b"a\0\0\0");
+        names.set(b"s", named(&statement));
         assert!(names.ties());
         names.set(b"s", None);
+        assert!(!names.ties());
+        names.set(b"s", named(&statement));
+        assert!(statement.env.set(None).is_ok());
+        names.doubt_is_over();
         assert!(!names.ties());
     }
 }

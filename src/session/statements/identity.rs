@@ -1,7 +1,7 @@
 //! What a prepared statement is, whatever its clients call it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crate::session::findings::Findings;
 use crate::session::scan::Scan;
@@ -22,9 +22,12 @@ pub struct Statement {
     pub can: Findings,
     /// Which settings it can change, if it can.
     pub touches: Option<Box<Touched>>,
-    /// The settings under which it was parsed; `None`: those that server
-    /// connections are opened with.
-    pub env: Option<Arc<Env>>,
+    /// Can what it means depend on settings? Else no query of ours may stand
+    /// ahead of it: `SET TRANSACTION` must come before any.
+    pub depends_on_settings: bool,
+    /// The settings under which it was parsed, once they are known; `None` for
+    /// those that server connections are opened with.
+    pub env: OnceLock<Option<Arc<Env>>>,
     /// It is EXECUTE, DEALLOCATE or PREPARE of one statement, by this name.
     pub call: Option<Box<Call>>,
     /// The state of the catalog ([`super::Catalog`]) in which it was first parsed.
@@ -36,19 +39,27 @@ pub struct Statement {
 }
 
 impl Statement {
-    pub(super) fn new(parse: &[u8], env: Option<Arc<Env>>, epoch: u64) -> Arc<Self> {
+    pub(super) fn new(parse: &[u8], env: Option<Option<Arc<Env>>>, epoch: u64) -> Arc<Self> {
         let can = Scan::of(parse);
         Arc::new(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             parse: parse.into(),
             can,
             touches: touches(can, text_of(parse)),
-            env,
+            depends_on_settings: depends_on_settings(parse),
+            env: env.map_or_else(OnceLock::new, OnceLock::from),
             call: statement_call(text_of(parse)).map(Box::new),
             epoch,
             shape: Shape::default(),
             users: AtomicU64::new(0),
         })
+    }
+
+    /// Is it not known under which settings it was parsed? Then no other server
+    /// connection can be given the like.
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        self.env.get().is_none()
     }
 
     /// Its name on every server connection that holds it.
@@ -76,7 +87,70 @@ fn text_of(parse: &[u8]) -> &[u8] {
 /// An identity that nobody shares.
 #[must_use]
 pub fn private(parse: &[u8], env: Option<Arc<Env>>) -> Arc<Statement> {
-    Statement::new(parse, env, u64::MAX)
+    Statement::new(parse, Some(env), u64::MAX)
+}
+
+/// One of which it is yet to be found out under which settings it was parsed.
+#[must_use]
+pub fn private_in_doubt(parse: &[u8]) -> Arc<Statement> {
+    Statement::new(parse, None, u64::MAX)
+}
+
+/// Commands of which nothing is read before they are executed
+/// (`protocol-flow.html#PROTOCOL-FLOW-EXT-QUERY`), and that some of which must
+/// stand alone.
+const PLAIN: [&str; 37] = [
+    "abort",
+    "alter",
+    "analyze",
+    "analyse",
+    "begin",
+    "checkpoint",
+    "close",
+    "cluster",
+    "comment",
+    "commit",
+    "copy",
+    "deallocate",
+    "discard",
+    "do",
+    "drop",
+    "end",
+    "fetch",
+    "grant",
+    "listen",
+    "load",
+    "lock",
+    "move",
+    "notify",
+    "prepare",
+    "refresh",
+    "reindex",
+    "release",
+    "reset",
+    "revoke",
+    "rollback",
+    "savepoint",
+    "set",
+    "show",
+    "start",
+    "truncate",
+    "unlisten",
+    "vacuum",
+];
+
+/// Can what a text means depend on settings?
+#[must_use]
+pub fn depends_on_settings(parse: &[u8]) -> bool {
+    let text = text_of(parse).trim_ascii_start();
+    let length = text
+        .iter()
+        .take_while(|byte| byte.is_ascii_alphabetic())
+        .count();
+    let word = text.get(..length).unwrap_or_default();
+    !PLAIN
+        .iter()
+        .any(|plain| word.eq_ignore_ascii_case(plain.as_bytes()))
 }
 
 /// Which settings a text can change of which this was found.
@@ -84,6 +158,7 @@ pub fn private(parse: &[u8], env: Option<Arc<Env>>) -> Arc<Statement> {
 pub fn touches(can: Findings, text: &[u8]) -> Option<Box<Touched>> {
     const CHANGE: Findings = Findings::SETTINGS
         .and(Findings::LOCAL_SETTINGS)
+        .and(Findings::RESETS)
         .and(Findings::OPAQUE);
     can.has(CHANGE).then(|| Box::new(Touched::by(text)))
 }

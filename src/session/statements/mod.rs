@@ -16,7 +16,10 @@ mod unnamed;
 
 pub use calls::{Calls, Effect};
 pub use client::{ClientStatements, Named, SIGNIFICANT};
-pub use identity::{FIRST_ID, PREFIX, ServerName, Shape, Statement, number_from, private, touches};
+pub use identity::{
+    FIRST_ID, PREFIX, ServerName, Shape, Statement, depends_on_settings, number_from, private,
+    private_in_doubt, touches,
+};
 pub use op::Op;
 pub use registry::{Catalog, Registry};
 pub use server::{Held, ServerStatements};

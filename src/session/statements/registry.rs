@@ -9,24 +9,29 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::identity::Statement;
+use crate::session::hidden::Hidden;
 use crate::session::settings::Env;
 
 /// One database's catalog: counts the commands seen that change what texts
 /// mean. Shared by all pools of that database.
 #[derive(Debug, Default)]
-pub struct Catalog(AtomicU64);
+pub struct Catalog {
+    epoch: AtomicU64,
+    /// What its functions do to the session.
+    pub hidden: Hidden,
+}
 
 impl Catalog {
     /// A command has changed it.
     pub fn changed(&self) {
-        self.0.fetch_add(1, Ordering::AcqRel);
+        self.epoch.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Statements of an earlier epoch may mean something else by now.
     #[inline]
     #[must_use]
     pub fn epoch(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
+        self.epoch.load(Ordering::Acquire)
     }
 }
 
@@ -100,7 +105,7 @@ impl Registry {
         if known.is_due() {
             known.sweep();
         }
-        let statement = Statement::new(parse, env.cloned(), epoch);
+        let statement = Statement::new(parse, Some(env.cloned()), epoch);
         known.bytes += parse.len();
         known.count += 1;
         let alike = known.statements.entry(address(env)).or_default();
@@ -113,7 +118,9 @@ impl Registry {
     pub fn retire(&self, statement: &Arc<Statement>) {
         let mut known = self.0.lock();
         let parse: &[u8] = &statement.parse;
-        let alike = known.statements.get_mut(&address(statement.env.as_ref()));
+        let alike = known
+            .statements
+            .get_mut(&address(statement.env.get().and_then(Option::as_ref)));
         let is_it = |found: &ByParse| Arc::ptr_eq(&found.0, statement);
         if let Some(alike) = alike.filter(|alike| alike.get(parse).is_some_and(is_it)) {
             alike.remove(parse);

@@ -51,6 +51,10 @@ impl Unnamed {
     /// Does only the server connection in use have it?
     #[must_use]
     pub fn is_on_server(&self) -> bool {
-        matches!(self, Unnamed::OnServer(_))
+        match self {
+            Unnamed::None | Unnamed::Calls(_) => false,
+            Unnamed::Kept(statement) => statement.is_in_doubt(),
+            Unnamed::OnServer(_) => true,
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::differential::{Script, Step, Who};
-use super::frames::Frame;
+use super::frames::{Frame, query};
 use super::noise::Noise;
 use super::postgres::Database;
 use super::raw::{Connection, cancel};
@@ -53,6 +53,10 @@ impl<'a> Play<'a> {
             self.step(number, step);
         }
         self.make_noise();
+        // Some say so when they leave, others do not.
+        if let Some(client) = self.clients.remove(&Who::A) {
+            client.terminate();
+        }
         self.transcripts
     }
 
@@ -108,6 +112,17 @@ impl<'a> Play<'a> {
             Step::Wait(sql) => {
                 let mut admin = self.database.direct();
                 wait::until(wait::SOON, sql, || admin.value(sql) == "t");
+            }
+            Step::Admin(sql) => {
+                let sql = sql.replace("{database}", &self.database.name);
+                self.database.direct().rows(&sql);
+            }
+            Step::Call(who, sql) => {
+                let sql = sql.replace("{database}", &self.database.name);
+                let client = self.client(*who, number);
+                client.send(&query(&sql));
+                let frames = client.until_ready(1, &format!("step {number}, {step:?}"));
+                self.record(*who, &frames);
             }
         }
     }

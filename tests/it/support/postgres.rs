@@ -71,7 +71,31 @@ impl Cluster {
     /// The cluster that the cases share. It ends with the test process.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Cluster> = OnceLock::new();
-        SHARED.get_or_init(Self::private)
+        SHARED.get_or_init(|| {
+            let cluster = Self::private();
+            cluster.make_temporary_schemas();
+            cluster
+        })
+    }
+
+    /// Gives databases the schemas of temporary tables beforehand. PostgreSQL
+    /// makes one when it first needs it, and then has everybody's statements
+    /// analysed anew, with the settings of that moment: a text's meaning would
+    /// depend on what others do.
+    fn make_temporary_schemas(&self) {
+        let mut admin = Connection::superuser(self.address(), "template1");
+        admin.rows("SET allow_system_table_mods = on");
+        admin.rows(
+            "DO $$ BEGIN FOR n IN 1..330 LOOP \
+             EXECUTE format('CREATE SCHEMA IF NOT EXISTS pg_temp_%s', n); \
+             EXECUTE format('CREATE SCHEMA IF NOT EXISTS pg_toast_temp_%s', n); \
+             END LOOP; END $$",
+        );
+        admin.terminate();
+        wait::until(wait::SOON, "template1 to be nobody's", || {
+            let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'template1'";
+            self.admin().value(others) == "0"
+        });
     }
 
     /// A cluster for one case that stops or kills it.

@@ -8,7 +8,7 @@ use super::frames::{Frame, frame, untyped};
 use super::raw::Connection;
 
 /// What a client says of itself.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Startup {
     /// Protocol version, 3.0 unless told.
     pub version: u32,
@@ -50,12 +50,14 @@ impl Startup {
         self
     }
 
-    /// The same for another database.
+    /// The same for another database; in other parameters `{database}` stands
+    /// for its name.
     pub fn database(mut self, database: &str) -> Self {
         for (name, value) in &mut self.parameters {
-            if name == "database" {
-                *value = database.into();
-            }
+            *value = match name.as_str() {
+                "database" => database.into(),
+                _ => value.replace("{database}", database),
+            };
         }
         self
     }

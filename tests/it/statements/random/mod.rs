@@ -12,10 +12,11 @@ mod shrink;
 
 use std::env;
 
-use self::generate::{Menu, Random, script};
+use self::generate::{Menu, script};
 use self::play::Stage;
 use self::shrink::shrink;
 use crate::support::postgres::Cluster;
+use crate::support::random::Random;
 
 /// Turns of one script, each a pipeline of one client.
 const TURNS: usize = 40;

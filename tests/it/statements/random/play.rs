@@ -1,21 +1,14 @@
 //! A script played on direct connections and through a pool, turn by turn.
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
-use std::time::Duration;
-
 use super::message::{Message, Script, Turn, Unanswered};
-use crate::support::frames::{Frame, take_frame};
+use crate::support::frames::Frame;
+use crate::support::line::Line;
 use crate::support::pooler::{Plan, Pooler};
 use crate::support::postgres::Database;
-use crate::support::raw::Connection;
 use crate::support::transcript::render;
 
 const CLIENTS: usize = 3;
 const SERVERS: usize = 2;
-
-/// No answer for so long is no answer.
-const PATIENCE: Duration = Duration::from_secs(4);
 
 /// Where scripts are played.
 pub struct Stage<'a> {
@@ -170,43 +163,4 @@ fn told(equal: &[Frame], wanted: &Frame, got: Option<&Frame>) -> String {
         equal.concat(),
         render(wanted)
     )
-}
-
-/// A connection on which silence is a value, not a failure.
-struct Line {
-    stream: TcpStream,
-    inbox: Vec<u8>,
-    _open: Connection,
-}
-
-impl Line {
-    fn of(connection: Connection) -> Self {
-        let stream = connection.writer();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        Self {
-            stream,
-            inbox: Vec::new(),
-            _open: connection,
-        }
-    }
-
-    /// Whoever does not take it will not answer either.
-    fn send(&mut self, bytes: &[u8]) {
-        let _ = self.stream.write_all(bytes);
-    }
-
-    fn read(&mut self) -> Option<Frame> {
-        loop {
-            if let Some(frame) = take_frame(&mut self.inbox) {
-                return Some(frame);
-            }
-            let mut buffer = [0; 8192];
-            match self.stream.read(&mut buffer) {
-                Ok(0) => return None,
-                Ok(count) => self.inbox.extend(&buffer[..count]),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return None,
-            }
-        }
-    }
 }

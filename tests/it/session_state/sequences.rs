@@ -1,0 +1,115 @@
+//! currval and lastval tell of a client's own numbers, and never of another's.
+
+use super::following;
+use crate::support::differential::{A, B, C, Script};
+use crate::support::frames::extended;
+
+/// Clients that ask for their last number may keep a server connection.
+fn with_numbers() -> Script {
+    following()
+        .pools(&[4])
+        .sequences()
+        .setup("CREATE TABLE t (id serial PRIMARY KEY, x text)")
+        .setup("CREATE TABLE u (id int GENERATED ALWAYS AS IDENTITY (START 100), x text)")
+}
+
+#[test]
+fn currval_and_lastval_are_there_after_an_insert() {
+    with_numbers()
+        .query(A, "INSERT INTO t (x) VALUES ('of a')")
+        .query(A, "SELECT currval('t_id_seq'), lastval()")
+        .query(A, "INSERT INTO u (x) VALUES ('of a')")
+        .query(
+            A,
+            "SELECT lastval(), currval('u_id_seq'), currval('t_id_seq')",
+        )
+        .run();
+}
+
+#[test]
+fn each_client_sees_the_number_that_it_drew() {
+    with_numbers()
+        .query(A, "INSERT INTO t (x) VALUES ('of a')")
+        .query(B, "INSERT INTO t (x) VALUES ('of b')")
+        .query(C, "INSERT INTO u (x) VALUES ('of c')")
+        .query(A, "SELECT lastval()")
+        .query(B, "SELECT lastval()")
+        .query(C, "SELECT lastval()")
+        .ask(A, extended("INSERT INTO t (x) VALUES ('of a')"), 1)
+        .query(B, "SELECT currval('t_id_seq')")
+        .ask(
+            A,
+            extended("SELECT currval(pg_get_serial_sequence('t', 'id'))"),
+            1,
+        )
+        .query(C, "SELECT currval('t_id_seq')")
+        .run();
+}
+
+#[test]
+fn a_number_that_somebody_else_drew_is_never_seen() {
+    with_numbers()
+        .pools(&[1, 2])
+        .query(B, "INSERT INTO t (x) VALUES ('of b')")
+        .query(A, "SELECT lastval()")
+        .query(A, "SELECT currval('t_id_seq')")
+        .ask(C, extended("SELECT lastval()"), 1)
+        .query(C, "SELECT nextval('t_id_seq')")
+        .leave(C)
+        .query(A, "SELECT lastval()")
+        .run();
+}
+
+#[test]
+fn the_last_number_is_there_within_its_transaction() {
+    with_numbers()
+        .pools(&[1, 2])
+        .query(A, "BEGIN; INSERT INTO t (x) VALUES ('of a')")
+        .query(A, "SELECT lastval()")
+        .query(A, "COMMIT")
+        .query(B, "INSERT INTO t (x) VALUES ('of b'); SELECT lastval()")
+        .query(A, "INSERT INTO t (x) VALUES ('again') RETURNING id")
+        .run();
+}
+
+#[test]
+fn the_last_number_outlives_a_rollback_and_not_a_discard() {
+    with_numbers()
+        .query(A, "BEGIN; SELECT nextval('t_id_seq'); ROLLBACK")
+        .query(A, "SELECT lastval(), currval('t_id_seq')")
+        .query(A, "SELECT setval('t_id_seq', 50)")
+        .query(A, "SELECT currval('t_id_seq')")
+        .query(A, "DISCARD SEQUENCES")
+        .query(A, "SELECT lastval()")
+        .query(A, "SELECT nextval('t_id_seq')")
+        .query(A, "DISCARD ALL")
+        .query(A, "SELECT lastval()")
+        .run();
+}
+
+#[test]
+fn a_number_drawn_in_hiding_is_ones_own() {
+    with_numbers()
+        .setup("CREATE FUNCTION draw() RETURNS void LANGUAGE plpgsql AS $$ BEGIN PERFORM nextval('t_id_seq'); END $$")
+        .setup("CREATE FUNCTION drawn() RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN RETURN lastval(); END $$")
+        .query(A, "SELECT draw()")
+        .query(B, "SELECT draw()")
+        .query(A, "SELECT drawn()")
+        .query(B, "SELECT drawn()")
+        .query(C, "SELECT drawn()")
+        .run();
+}
+
+#[test]
+fn numbers_that_a_session_draws_ahead_are_nobodys_twice() {
+    // What each gets depends on who has drawn ahead where: only that all
+    // differ holds everywhere.
+    let draw = "INSERT INTO drawn SELECT nextval('ahead'), nextval('ahead')";
+    let mut case = following()
+        .setup("CREATE SEQUENCE ahead CACHE 10; CREATE TABLE drawn (x bigint, y bigint)");
+    for who in [A, B, A, C, B, A] {
+        case = case.query(who, draw);
+    }
+    case.query(A, "SELECT count(*), count(DISTINCT n), bool_and(x <> y) FROM (SELECT x AS n, x, y FROM drawn UNION ALL SELECT y, x, y FROM drawn) d")
+        .run();
+}
