@@ -22,7 +22,7 @@ use crate::config::{PoolMode, SessionState, Verify};
 use crate::net::{Outbox, Peer, Stream, scratch};
 use crate::pool::{Lease, Registered, Seeker, Shelf, Wish};
 use crate::session::settings::{Profile, Reported, Touched};
-use crate::session::statements::{ClientStatements, UNNAMED_NONE, Unnamed};
+use crate::session::statements::{Changing, ClientStatements, UNNAMED_NONE, Unnamed};
 use crate::session::{Findings, Kind, Pay, Rest, Scan, TxStatus};
 use crate::wire::{PgError, frontend, sqlstate};
 
@@ -130,7 +130,7 @@ pub(super) struct Client {
     /// The segment in which that last changed.
     pub(super) unnamed_changed_in: Option<u64>,
     /// It has changed the catalog in the transaction under way.
-    pub(super) changed_catalog: bool,
+    pub(super) changing: Option<Changing>,
     /// What it runs may have changed settings that say what a text means.
     pub(super) env_in_doubt: bool,
     /// Which; none while that is not known either.
@@ -194,7 +194,7 @@ impl Client {
             names: None,
             unnamed: Unnamed::None,
             unnamed_changed_in: None,
-            changed_catalog: false,
+            changing: None,
             env_in_doubt: false,
             env_touched: None,
             pins: Pins::NONE,
@@ -247,7 +247,11 @@ impl Client {
                 matches!(end, End::Terminated) && lease.tracker.status() == TxStatus::Idle;
             let within = self.shelf.pool().settings.drain_timeout;
             if !matches!(end, End::ServerEnded) {
-                tokio::spawn(wrap_up(lease, !orderly, mid_frame, left, within));
+                let changing = self.changing.take();
+                tokio::spawn(async move {
+                    wrap_up(lease, !orderly, mid_frame, left, within).await;
+                    drop(changing);
+                });
             }
         }
         match end {
@@ -482,6 +486,7 @@ impl Client {
             }
             match scratch::poll_read(&mut server.stream, cx, &mut scratch.read) {
                 Poll::Pending => Ok(flushed && (self.release_at_boundary() || was_stuck)),
+                Poll::Ready(Err(_) | Ok(0)) if self.shrugs_off() => Ok(true),
                 Poll::Ready(Err(_) | Ok(0)) => Err(End::Told(server_lost())),
                 Poll::Ready(Ok(read)) => {
                     let bytes = scratch.read.get(..read).unwrap_or_default();
@@ -555,10 +560,8 @@ impl Client {
         self.dirty = Findings::NONE;
         self.may_forget = false;
         self.forgetting = false;
-        if std::mem::take(&mut self.changed_catalog) {
-            // Texts prepared meanwhile may have been about what was rolled back.
-            self.shelf.pool().catalog.changed();
-        }
+        // Texts prepared meanwhile may have been about what was rolled back.
+        self.changing = None;
     }
 
     fn flush_counts(&mut self) {

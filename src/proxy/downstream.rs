@@ -38,6 +38,12 @@ impl Client {
             is_news: Some(&mut is_news),
         };
         let mut digest = lease.digest(read, out, &mut reader);
+        if digest.fatal && self.shrugs_off() {
+            return Ok(());
+        }
+        let Service::Leased(lease) = &mut self.service else {
+            return Ok(());
+        };
         if self.mode == PoolMode::Statement
             && digest.ready > 0
             && lease.tracker.status() != TxStatus::Idle
@@ -116,9 +122,12 @@ impl Client {
         if digest.functions_changed {
             self.shelf.pool().catalog.hidden.forget();
         }
-        if digest.catalog_changed {
-            self.changed_catalog = true;
-            self.shelf.pool().catalog.changed();
+        // Temporary objects are nobody else's.
+        let of_others = self.changing.is_some() || !self.dirty.has(Findings::TEMPORARY);
+        if digest.catalog_changed && of_others {
+            let catalog = &self.shelf.pool().catalog;
+            self.changing.get_or_insert_with(|| catalog.change());
+            catalog.changed();
         }
         if digest.stale_statement
             && let Some(names) = &self.names

@@ -18,7 +18,7 @@ use crate::pool::Lease;
 use crate::server::{Answers, Named, Questions};
 use crate::session::hidden::{Called, Hidden};
 use crate::session::settings::{APPLICATION_NAME, IDENTITY, Touched, is_parse_relevant};
-use crate::session::statements::ClientStatements;
+use crate::session::statements::{ClientStatements, Statement};
 use crate::session::{Findings, Rest};
 use crate::wire::run::Run;
 
@@ -39,6 +39,9 @@ const ASKS_LOCKS: Findings = Findings::LOCK.and(Findings::OPAQUE);
 
 /// and after these, if it is tied, whether it still is.
 const MAY_FREE: Findings = Findings::REMOVES.and(Findings::DEALLOCATES);
+
+/// What may change what others' texts mean, as soon as it is committed.
+const CHANGES_CATALOG: Findings = Findings::CATALOG.and(Findings::OPAQUE);
 
 /// What `session_state = "error"` forbids.
 const MAKES_STATE: Findings = Findings::SETTINGS
@@ -80,6 +83,22 @@ impl Client {
         }
     }
 
+    /// May a statement set what the values bound to it name?
+    pub(super) fn sets_what_is_bound(&self, statement: &Statement) -> bool {
+        let touches = statement.touches.as_deref();
+        if touches.is_some_and(|touches| touches.unknown) {
+            return true;
+        }
+        let hidden = self.hidden();
+        statement.can.has(Findings::CALLS)
+            && !hidden.is_quiet()
+            && match hidden.by(&statement.parse) {
+                Called::Nothing => false,
+                Called::Does(does) => does.touches.unknown,
+                Called::Unknown => true,
+            }
+    }
+
     fn hidden(&self) -> &Hidden {
         &self.shelf.pool().catalog.hidden
     }
@@ -90,11 +109,12 @@ impl Client {
             Called::Nothing => {}
             Called::Does(does) => self.note_seen(lease, does.can, Some(&does.touches), run),
             Called::Unknown => {
-                let unknown = Touched {
+                let mut unknown = Touched {
                     unknown: true,
                     ..Touched::default()
                 };
-                let can = Findings::OPAQUE | Findings::CALLS;
+                unknown.add_literals(text);
+                let can = Findings::OPAQUE | Findings::CALLS | Findings::GUESS;
                 self.note_seen(lease, can, Some(&unknown), run);
             }
         }
@@ -112,11 +132,15 @@ impl Client {
     ) {
         self.may_forget |= can.has(Findings::DEALLOCATES);
         self.taint(can);
+        if can.has(CHANGES_CATALOG) {
+            let catalog = &self.shelf.pool().catalog;
+            self.changing.get_or_insert_with(|| catalog.change());
+        }
         if can.has(Findings::SEQUENCES) && lease.sequences_of != self.handle.pid {
             lease.discard_sequences_amid(run.insert());
             lease.sequences_of = self.handle.pid;
         }
-        self.dirty |= can.without(Findings::SEQUENCES);
+        self.dirty |= can.without(Findings::SEQUENCES.and(Findings::CATALOG));
         // `application_name` goes back to what only the client's own startup says.
         lease.must_report |= can.has(Findings::RESETS);
         let Some(touches) = touches else {
@@ -124,7 +148,11 @@ impl Client {
         };
         if touches.any(is_parse_relevant) {
             if !self.env_in_doubt {
-                self.bring_statements(lease, run);
+                // What has changed is not known later on; where all statements
+                // are dropped it need not be.
+                if touches.unknown && !can.has(Findings::DEALLOCATES) {
+                    self.bring_statements(lease, run);
+                }
                 self.env_in_doubt = true;
                 self.env_touched = Some(Box::default());
             }
@@ -250,6 +278,9 @@ impl Client {
             questions.names = names.into_iter().collect();
         }
         questions.functions = functions;
+        const GUESSED: Findings = Findings::OPAQUE.and(Findings::CALLS).and(Findings::GUESS);
+        questions.is_guess =
+            self.dirty.has(Findings::GUESS) && self.dirty.without(GUESSED).is_empty();
         self.dirty = Findings::NONE;
         let asks =
             renames || state || locks || functions || questions.all || !questions.names.is_empty();
@@ -292,7 +323,12 @@ impl Client {
             return;
         }
         if answers.questions.functions {
-            self.hidden().learn(&answers.functions);
+            let learned = self.hidden().learn(&answers.functions);
+            self.shelf.defaults.learn_custom(learned.custom_settings());
+            if learned.custom_settings().next().is_some() && answers.questions.all {
+                // It may have set one of these, which nobody had named before.
+                self.note_unseen(Findings::OPAQUE);
+            }
         }
         if answers.questions.state {
             self.pins.set_state(&answers.state);
@@ -358,6 +394,28 @@ impl Client {
             }
             PoolMode::Transaction | PoolMode::Statement => Left::Resettable,
         }
+    }
+
+    /// The server has ended while it was asked on a mere guess: the client, which
+    /// waits for nothing, need not hear of it.
+    pub(super) fn shrugs_off(&mut self) -> bool {
+        let Service::Leased(lease) = &self.service else {
+            return false;
+        };
+        let is_guess = |answers: &Answers| answers.questions.is_guess;
+        let shrugs = lease.answers.as_deref().is_some_and(is_guess)
+            && lease.tracker.owes_nobody_but_us()
+            && self.dirty.is_empty()
+            && !self.is_pinned()
+            && self.mode != PoolMode::Session;
+        if shrugs {
+            // Dropped without a boundary.
+            self.service = Service::Idle;
+            self.handle.served_by_nobody();
+            self.transaction_ended();
+            self.mark_idle();
+        }
+        shrugs
     }
 
     /// At rest the session is asked about, if that is due; true when it was.

@@ -26,6 +26,8 @@ pub struct Questions {
     pub locks: bool,
     /// What functions and triggers there are.
     pub functions: bool,
+    /// Nothing need have changed.
+    pub is_guess: bool,
     /// Nothing is asked: all that can be ended is ended, but for prepared
     /// statements.
     pub reset: bool,
@@ -131,12 +133,19 @@ impl Server {
         self.run_own(Own::Set, &[&names, &values], About::ALIGN, out);
     }
 
-    /// Puts these settings aside and has others in their place, in whatever
-    /// transaction there is and for no longer.
-    pub fn leave_settings(&mut self, names: &[&str], there: &[(&str, &[u8])], out: &mut Vec<u8>) {
-        let aside = array(names.iter().map(|name| name.as_bytes()));
-        self.run_own_amid(Own::Stash, &[&aside], About::default(), out);
-        self.set_local(there, out);
+    /// Puts these settings aside, in whatever transaction there is and for no
+    /// longer.
+    pub fn put_settings_aside(&mut self, names: &[&str], out: &mut Vec<u8>) {
+        let names = array(names.iter().map(|name| name.as_bytes()));
+        self.run_own_amid(Own::Stash, &[&names], About::default(), out);
+    }
+
+    /// Has these be what they were when the session began, for the transaction.
+    pub fn set_local_defaults(&mut self, names: &[&str], out: &mut Vec<u8>) {
+        if !names.is_empty() {
+            let names = array(names.iter().map(|name| name.as_bytes()));
+            self.run_own_amid(Own::SetLocalDefaults, &[&names], About::default(), out);
+        }
     }
 
     /// Back to the settings that were put aside.
@@ -149,7 +158,11 @@ impl Server {
         self.run_own_amid(Own::Unstash, &[&aside], About::default(), out);
     }
 
-    fn set_local(&mut self, settings: &[(&str, &[u8])], out: &mut Vec<u8>) {
+    /// Sets these, in this order, for the transaction.
+    pub fn set_local(&mut self, settings: &[(&str, &[u8])], out: &mut Vec<u8>) {
+        if settings.is_empty() {
+            return;
+        }
         let [names, values] = arrays(settings);
         self.run_own_amid(Own::SetLocal, &[&names, &values], About::default(), out);
     }

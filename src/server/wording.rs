@@ -59,7 +59,14 @@ fn refused(why: Refused) -> Vec<u8> {
         )
         .with_hint("pgweave's configuration has session_state = \"error\" for this user or database: use SET LOCAL and the like, or another setting."),
     };
-    error.to_body()
+    let mut body = error.to_body();
+    if why == Refused::Stale {
+        // Drivers know by the name of PostgreSQL's function that they may prepare
+        // again.
+        body.pop();
+        body.extend_from_slice(b"Fplancache.c\0RRevalidateCachedQuery\0\0");
+    }
+    body
 }
 
 /// Writes a text with the client's name in place of the first one of ours.
@@ -149,5 +156,7 @@ mod tests {
         let told = reworded(about, UNKNOWN).unwrap_or_default();
         assert!(told.contains("too many prepared statements"), "{told}");
         assert_eq!(reworded(about, b"SERROR\0C57014\0\0"), None);
+        let stale = reworded(About::refused(Refused::Stale), UNKNOWN).unwrap_or_default();
+        assert!(stale.ends_with("RRevalidateCachedQuery\0\0"), "{stale}");
     }
 }

@@ -37,6 +37,10 @@ impl Findings {
     pub const CALLS: Self = Self(1 << 12);
     /// It asks what a sequence gave out last in this session.
     pub const SEQUENCES: Self = Self(1 << 13);
+    /// It may change the catalog, and with it what texts mean.
+    pub const CATALOG: Self = Self(1 << 14);
+    /// It is only a guess that it does anything: what it calls is not known.
+    pub const GUESS: Self = Self(1 << 15);
     /// It may leave behind what cannot be seen, and ends with the server
     /// connection only.
     pub const TAINTS: Self = Self(1 << 10);

@@ -25,6 +25,7 @@ const MATTERS: Findings = Findings::SETTINGS
     .and(Findings::REMOVES)
     .and(Findings::LOCAL_SETTINGS)
     .and(Findings::SEQUENCES)
+    .and(Findings::OPAQUE)
     .and(Findings::TAINTS);
 
 /// Functions that call functions that call ...
@@ -81,8 +82,9 @@ impl Learned {
         for _ in 0..MOST_ROUNDS {
             let before = learned.0.len();
             for (name, body) in functions() {
-                let called = learned.by(body);
-                if let Some(called) = called.filter(|_| !learned.knows(name)) {
+                if !learned.knows(name)
+                    && let Some(called) = learned.by(body)
+                {
                     learned.add(name, &called);
                 }
             }
@@ -108,6 +110,12 @@ impl Learned {
         self.0.entry(lower(name)).or_default().add(does);
     }
 
+    /// The names of custom settings that they change.
+    pub fn custom_settings(&self) -> impl Iterator<Item = &Box<str>> {
+        let names = self.0.values().flat_map(|does| does.touches.names.iter());
+        names.filter(|name| name.contains('.'))
+    }
+
     /// What a text does by the names in it.
     #[must_use]
     pub fn by(&self, text: &[u8]) -> Option<Does> {
@@ -119,6 +127,9 @@ impl Learned {
             if let Some(does) = self.0.get(&lower(word)) {
                 found.get_or_insert_default().add(does);
             }
+        }
+        if let Some(does) = found.as_mut().filter(|does| does.touches.unknown) {
+            does.touches.add_literals(text);
         }
         found
     }
@@ -180,12 +191,13 @@ impl Hidden {
     }
 
     /// A server has told.
-    pub fn learn(&self, told: &[Told]) {
-        let learned = Learned::from(told);
+    pub fn learn(&self, told: &[Told]) -> Arc<Learned> {
+        let learned = Arc::new(Learned::from(told));
         let is_quiet = learned.0.is_empty();
-        *self.learned.lock() = Some(Arc::new(learned));
+        *self.learned.lock() = Some(Arc::clone(&learned));
         self.is_due.store(false, Ordering::Release);
         self.is_quiet.store(is_quiet, Ordering::Release);
+        learned
     }
 
     /// Functions or triggers have changed: nothing is known any more.
@@ -223,6 +235,9 @@ mod tests {
             function("harmless", "BEGIN UPDATE t SET a = 1; RETURN 1; END"),
             function("locks", "BEGIN PERFORM pg_advisory_lock(1); END"),
             function("dynamic", "BEGIN EXECUTE 'SET work_mem = 1'; END"),
+            function("says", "BEGIN EXECUTE $1; END"),
+            function("sets", "BEGIN PERFORM set_config(name, value, false); END"),
+            function("tenant", "SELECT sets('app.other', $1)"),
             Told::Trigger(b"audited"[..].into(), b"become"[..].into()),
         ])
     }
@@ -241,6 +256,9 @@ mod tests {
         }
         assert!(can("SELECT locks()").has(Findings::LOCK));
         assert!(can("SELECT harmless(), becoming()").is_empty());
+        assert!(can("SELECT says('SET a = 1')").has(Findings::OPAQUE));
+        let does = learned.by(b"SELECT tenant('5')").unwrap_or_default();
+        assert!(does.touches.unknown && does.touches.names.contains("app.other"));
         let does = learned.by(b"SELECT outer()").unwrap_or_default();
         assert!(does.touches.names.contains("app.tenant"));
     }
@@ -250,7 +268,7 @@ mod tests {
         let hidden = Hidden::default();
         assert_eq!(hidden.by(b"SELECT f()"), Called::Unknown);
         assert!(!hidden.is_quiet());
-        hidden.learn(&[function("f", "SELECT 1")]);
+        let _ = hidden.learn(&[function("f", "SELECT 1")]);
         assert_eq!(hidden.by(b"SELECT f()"), Called::Nothing);
         assert!(hidden.is_quiet() && !hidden.is_due());
         hidden.is_old();

@@ -244,6 +244,11 @@ impl OwedQueue {
         self.entries.is_empty()
     }
 
+    /// Is nothing of it the client's?
+    pub fn is_ours(&self) -> bool {
+        self.entries.iter().all(|entry| entry.pay == Pay::Swallow)
+    }
+
     #[inline]
     pub fn head(&self) -> Option<Owed> {
         self.entries.front().copied()

@@ -38,6 +38,8 @@ pub enum Own {
     Set,
     /// The same, for the transaction only.
     SetLocal,
+    /// Names ($1) to what they were when the session began, for the transaction.
+    SetLocalDefaults,
     /// Puts aside what names ($1) are set to, for the transaction.
     Stash,
     /// Back to what was put aside, for the transaction.
@@ -64,13 +66,14 @@ pub enum Own {
     State,
     /// Session advisory locks.
     Locks,
-    /// Functions and their bodies (`f`); tables and the functions of their
-    /// triggers (`t`).
+    /// Names and what they stand for (`f`): functions and their bodies, tables
+    /// and their columns' defaults, views; tables and the functions of their
+    /// triggers (`t`). Of those that users have made.
     Functions,
 }
 
 impl Own {
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 21] = [
         Self::Begin,
         Self::Commit,
         Self::ResetAuthorization,
@@ -78,6 +81,7 @@ impl Own {
         Self::ResetAll,
         Self::Set,
         Self::SetLocal,
+        Self::SetLocalDefaults,
         Self::Stash,
         Self::Unstash,
         Self::Get,
@@ -118,6 +122,10 @@ impl Own {
                  FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), \
                  pg_catalog.unnest($2::pg_catalog.text[])) AS t(n, v)"
             }
+            Own::SetLocalDefaults => {
+                "SELECT pg_catalog.set_config(name, reset_val, true) FROM pg_catalog.pg_settings \
+                 WHERE pg_catalog.lower(name) OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.text[])"
+            }
             Own::Stash => {
                 "SELECT pg_catalog.set_config(pg_catalog.concat('pgweave.', n), \
                  pg_catalog.current_setting(n), true) \
@@ -157,11 +165,21 @@ impl Own {
             }
             // 12 and 13 are the languages internal and C.
             Own::Functions => {
-                "SELECT 'f', p.proname, CASE WHEN p.prosrc OPERATOR(pg_catalog.<>) '' THEN p.prosrc \
+                "SELECT 'f', p.proname::pg_catalog.text, CASE \
+                 WHEN p.prosrc OPERATOR(pg_catalog.<>) '' THEN p.prosrc \
                  ELSE pg_catalog.pg_get_functiondef(p.oid) END FROM pg_catalog.pg_proc p \
-                 WHERE p.prolang OPERATOR(pg_catalog.<>) ALL ('{12,13}'::pg_catalog.oid[]) \
+                 WHERE p.oid OPERATOR(pg_catalog.>=) 16384 \
+                 AND p.prolang OPERATOR(pg_catalog.<>) ALL ('{12,13}'::pg_catalog.oid[]) \
                  AND p.prokind OPERATOR(pg_catalog.<>) 'a' \
-                 UNION ALL SELECT 't', c.relname, p.proname::pg_catalog.text FROM pg_catalog.pg_trigger t \
+                 UNION ALL SELECT 'f', c.relname::pg_catalog.text, \
+                 pg_catalog.pg_get_expr(d.adbin, d.adrelid) FROM pg_catalog.pg_attrdef d \
+                 JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) d.adrelid \
+                 WHERE d.adrelid OPERATOR(pg_catalog.>=) 16384 \
+                 UNION ALL SELECT 'f', c.relname::pg_catalog.text, pg_catalog.pg_get_viewdef(c.oid) \
+                 FROM pg_catalog.pg_class c WHERE c.relkind OPERATOR(pg_catalog.=) 'v' \
+                 AND c.oid OPERATOR(pg_catalog.>=) 16384 \
+                 UNION ALL SELECT 't', c.relname::pg_catalog.text, p.proname::pg_catalog.text \
+                 FROM pg_catalog.pg_trigger t \
                  JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) t.tgrelid \
                  JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) t.tgfoid \
                  WHERE NOT t.tgisinternal"
@@ -290,7 +308,8 @@ mod tests {
                 let head = &text[..at];
                 let start = head.rfind(|c: char| !c.is_alphanumeric() && c != '_' && c != '.');
                 let word = &head[start.map_or(0, |at| at + 1)..];
-                let is_keyword = ["", "t", "EXISTS", "OPERATOR", "FROM", "ALL"].contains(&word);
+                let is_keyword =
+                    ["", "t", "EXISTS", "OPERATOR", "FROM", "ALL", "ANY"].contains(&word);
                 assert!(
                     is_keyword || word.starts_with("pg_catalog."),
                     "{word} in {text}"
@@ -298,7 +317,8 @@ mod tests {
             }
             let bare = text
                 .replace("OPERATOR(pg_catalog.=)", "")
-                .replace("OPERATOR(pg_catalog.<>)", "");
+                .replace("OPERATOR(pg_catalog.<>)", "")
+                .replace("OPERATOR(pg_catalog.>=)", "");
             assert!(
                 !bare.contains(['=', '<', '>', '+', '|']) && !bare.contains("DISTINCT"),
                 "{text}"

@@ -26,6 +26,10 @@ pub struct Scan {
     set_config: Option<u32>,
     /// `TEMP`s without their `ON COMMIT DROP` so far.
     temporary: u32,
+    /// All of them.
+    temporaries: u32,
+    /// Commands that change the catalog, as others see it or not.
+    catalog: u32,
     /// In a DO block, whose literals may be statements.
     opaque: bool,
     updating: bool,
@@ -75,6 +79,8 @@ impl Default for Scan {
             gap: Gap::Blank,
             set_config: None,
             temporary: 0,
+            temporaries: 0,
+            catalog: 0,
             opaque: false,
             updating: false,
             found: Findings::default(),
@@ -129,6 +135,9 @@ impl Scan {
         // `SET` or `PREPARE` and nothing after: PostgreSQL refuses it.
         if self.temporary > 0 {
             self.found |= Findings::TEMPORARY;
+        }
+        if self.catalog > self.temporaries {
+            self.found |= Findings::CATALOG;
         }
         if self.set_config.is_some() {
             self.found |= Findings::SETTINGS;
@@ -241,6 +250,8 @@ impl Scan {
     fn meaning(&mut self, word: &[u8], leads: bool) {
         match word {
             b"do" if leads => self.opaque = true,
+            // SQL put together at run time.
+            b"execute" if leads && self.opaque => self.found |= Findings::OPAQUE,
             b"update" if leads => self.updating = true,
             b"pg_settings" if self.updating => self.found |= Findings::SETTINGS,
             // PL/pgSQL: a statement follows.
@@ -248,7 +259,11 @@ impl Scan {
             b"set_config" => self.set_config = Some(0),
             // SET x TO DEFAULT
             b"default" if self.found.has(Findings::SETTINGS) => self.found |= Findings::RESETS,
-            b"temp" | b"temporary" => self.temporary += 1,
+            b"temp" | b"temporary" => {
+                self.temporary += 1;
+                self.temporaries += 1;
+            }
+            b"create" | b"alter" | b"drop" if leads => self.catalog += 1,
             _ => {}
         }
         if leads {
@@ -438,6 +453,22 @@ mod tests {
             assert!(Scan::of(text.as_bytes()).has(Findings::CALLS), "{text}");
         }
         assert!(Scan::of(b"SELECT a FROM t WHERE b = (1)").is_empty());
+    }
+
+    #[test]
+    fn changes_of_the_catalog_are_found_but_for_temporary_ones() {
+        let changes = |text: &str| Scan::of(text.as_bytes()).has(Findings::CATALOG);
+        for text in [
+            "ALTER TABLE t ADD COLUMN a int",
+            "create table t (a int)",
+            "BEGIN; DROP TABLE t; COMMIT",
+            "CREATE TEMP TABLE t (a int); CREATE TABLE u (a int)",
+        ] {
+            assert!(changes(text), "{text}");
+        }
+        assert!(!changes("CREATE TEMP TABLE t (a int)"));
+        assert!(!changes("CREATE TEMP TABLE t (a int) ON COMMIT DROP"));
+        assert!(!changes("SELECT 1 AS create"));
     }
 
     #[test]

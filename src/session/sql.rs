@@ -8,7 +8,7 @@ use std::ops::Range;
 pub enum Verb {
     /// `PREPARE name ...`
     Prepare,
-    /// `EXECUTE name ...`
+    /// `[EXPLAIN ...] EXECUTE name ...`
     Execute,
     /// `DEALLOCATE [PREPARE] name`, and nothing after it.
     Deallocate,
@@ -35,7 +35,7 @@ pub fn statement_call(text: &[u8]) -> Option<Call> {
     let start = skip_blank(text, 0)?;
     let (verb, after) = match text.get(start)? | 0x20 {
         b'p' => (Verb::Prepare, keyword(text, start, b"prepare")?),
-        b'e' => (Verb::Execute, keyword(text, start, b"execute")?),
+        b'e' => (Verb::Execute, execute_keyword(text, start)?),
         b'd' => (Verb::Deallocate, keyword(text, start, b"deallocate")?),
         _ => return None,
     };
@@ -66,6 +66,24 @@ pub fn statement_call(text: &[u8]) -> Option<Call> {
         }
     };
     ends.then_some(Call { verb, at, name })
+}
+
+/// Where EXECUTE ends, which EXPLAIN and its options may stand before.
+fn execute_keyword(text: &[u8], at: usize) -> Option<usize> {
+    let Some(after) = keyword(text, at, b"explain") else {
+        return keyword(text, at, b"execute");
+    };
+    let mut at = skip_blank(text, after)?;
+    if text.get(at) == Some(&b'(') {
+        let options = text.get(at..)?.iter().position(|byte| *byte == b')')?;
+        at = skip_blank(text, at + options + 1)?;
+    }
+    for option in [&b"analyze"[..], b"verbose"] {
+        if let Some(after) = keyword(text, at, option) {
+            at = skip_blank(text, after)?;
+        }
+    }
+    keyword(text, at, b"execute")
 }
 
 /// The index of the first byte that is neither blank nor comment.
@@ -175,6 +193,18 @@ mod tests {
             ),
             ("-- x\nEXECUTE s1(4)", Verb::Execute, "s1", "s1"),
             ("execute s1;", Verb::Execute, "s1", "s1"),
+            (
+                "EXPLAIN (VERBOSE, FORMAT JSON) EXECUTE s1(NULL)",
+                Verb::Execute,
+                "s1",
+                "s1",
+            ),
+            (
+                "explain analyze verbose execute s1",
+                Verb::Execute,
+                "s1",
+                "s1",
+            ),
             ("PREPARE q (int) AS SELECT $1", Verb::Prepare, "q", "q"),
             ("EXECUTE \"all\"", Verb::Execute, "all", "\"all\""),
         ];
@@ -200,6 +230,8 @@ mod tests {
             "DEALLOCATE s1; SELECT 1",
             "EXECUTE s1; SELECT 1",
             "EXECUTE 1",
+            "EXPLAIN SELECT 1",
+            "EXPLAIN (ANALYZE",
             "deallocates x",
             "DEALLOCATE \"\"",
             "DEALLOCATE \"open",

@@ -150,6 +150,12 @@ impl Tracker {
         !self.owed.is_empty()
     }
 
+    /// Is all that is owed for the pooler's own messages?
+    #[must_use]
+    pub fn owes_nobody_but_us(&self) -> bool {
+        self.owed.is_ours()
+    }
+
     /// Do statement changes hang on replies that are owed?
     #[inline]
     #[must_use]
@@ -376,7 +382,9 @@ impl Tracker {
         match tag {
             b'Z' => self.ready(body),
             b'E' => Ok(self.error(body)),
-            b'S' | b'N' | b'A' => Ok(self.body_pay().unwrap_or(Pay::Forward)),
+            b'S' | b'N' => Ok(self.body_pay().unwrap_or(Pay::Forward)),
+            // The client's, whatever else is under way.
+            b'A' => Ok(Pay::Forward),
             _ => self.reply(tag),
         }
     }

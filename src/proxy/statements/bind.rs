@@ -102,8 +102,7 @@ impl Client {
                 named.map(|named| &named.statement)
             }
         };
-        let touches = statement.and_then(|statement| statement.touches.as_deref());
-        touches.is_some_and(|touches| touches.unknown)
+        statement.is_some_and(|statement| self.sets_what_is_bound(statement))
     }
 
     /// The unnamed statement is about to run.

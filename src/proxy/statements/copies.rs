@@ -50,11 +50,16 @@ impl Client {
         run: &mut Run<'_>,
     ) -> Copied {
         let statement = &named.statement;
+        let catalog = &self.shelf.pool().catalog;
         let told = statement.shape.known();
         let owes = lease.tracker.owes();
         let settled = lease.tracker.settled();
         match lease.statements.touch(statement.id) {
             Some(held) if held.parsed.saturating_add(FRESH) < named.since => {
+                drop_copy(lease, statement, run);
+            }
+            // Made of a catalog that the client has never seen, and that is past.
+            Some(held) if statement.epoch < held.epoch && held.epoch < catalog.epoch() => {
                 drop_copy(lease, statement, run);
             }
             Some(held) if !ask || !held.in_question || told.is_none() => return Copied::Yes,
@@ -76,11 +81,12 @@ impl Client {
         }
         let about = About::new(statement.id, name);
         self.make_room(lease, run);
-        let in_question =
-            ask && told.is_some() && statement.epoch < self.shelf.pool().catalog.epoch();
+        let epoch = catalog.epoch();
+        let may_differ = statement.epoch < epoch || catalog.is_changing();
+        let in_question = ask && told.is_some() && may_differ;
         let parse = |lease: &mut Lease, run: &mut Run<'_>| {
             lease.tracker.owe_about(Kind::Parse, Pay::Swallow, about);
-            prepares(lease, statement, in_question);
+            prepares(lease, statement, epoch, in_question);
             parse_into(run.insert(), statement, &statement.parse);
         };
         match &way {
@@ -133,11 +139,17 @@ pub(super) fn close_copy(lease: &mut Lease, id: u64, pay: Pay, run: &mut Run<'_>
 }
 
 /// Notes that the Parse just owed gives the server a copy.
-pub(super) fn prepares(lease: &mut Lease, statement: &Arc<Statement>, in_question: bool) {
+pub(super) fn prepares(
+    lease: &mut Lease,
+    statement: &Arc<Statement>,
+    epoch: u64,
+    in_question: bool,
+) {
     lease.tracker.attach(Op::ServerPrepares(statement.id));
     lease.statements.insert(Held {
         statement: Arc::clone(statement),
         parsed: now(),
+        epoch,
         shape: None,
         in_question,
     });

@@ -11,9 +11,15 @@ use crate::session::settings::{Env, IDENTITY, is_parse_relevant, value_of};
 use crate::session::statements::{Statement, private_in_doubt};
 use crate::wire::run::Run;
 
-/// The settings that are other while a statement is parsed, in the order in
-/// which they are set.
-pub(super) struct Detour(Vec<(Box<str>, Box<[u8]>)>);
+/// The settings that are other while a statement is parsed.
+pub(super) struct Detour {
+    /// All of them.
+    names: Vec<Box<str>>,
+    /// Those that are as when the session began.
+    defaults: Vec<Box<str>>,
+    /// The rest, in the order in which they are set.
+    sets: Vec<(Box<str>, Box<[u8]>)>,
+}
 
 /// Where the server connection stands as far as parsing goes.
 pub(super) enum Way {
@@ -21,7 +27,7 @@ pub(super) enum Way {
     Straight,
     /// They are others, or may be.
     Around(Detour),
-    /// It is not known what they should be.
+    /// It is not known what they were.
     None,
 }
 
@@ -52,27 +58,31 @@ impl Client {
         for env in [here.as_ref(), there].into_iter().flatten() {
             names.extend(env.settings.iter().map(|(name, _)| &**name));
         }
-        self.detour(names, there).map_or(Way::None, Way::Around)
+        Way::Around(self.detour(&names, there))
     }
 
     /// These settings as they are in an environment.
-    fn detour(&self, names: BTreeSet<&str>, there: Option<&Arc<Env>>) -> Option<Detour> {
+    fn detour(&self, names: &BTreeSet<&str>, there: Option<&Arc<Env>>) -> Detour {
         let value = |name: &str| {
             let set = there.and_then(|env| value_of(&env.settings, name));
             set.map(Into::into)
                 .or_else(|| self.shelf.defaults.get(name))
         };
-        let mut steps = Vec::new();
-        // Who one is decides what one may set: first back, then on.
-        if names.contains("role") {
-            steps.push(("role".into(), b"none"[..].into()));
-        }
+        let mut detour = Detour {
+            names: names.iter().map(|name| (*name).into()).collect(),
+            defaults: Vec::new(),
+            sets: Vec::new(),
+        };
         let plain = names.iter().filter(|name| !IDENTITY.contains(name));
+        // Who one is decides what one may set: it comes last.
         let last = IDENTITY.iter().filter(|name| names.contains(*name));
         for name in plain.chain(last) {
-            steps.push(((*name).into(), value(name)?));
+            match value(name) {
+                Some(value) => detour.sets.push(((*name).into(), value)),
+                None => detour.defaults.push((*name).into()),
+            }
         }
-        Some(Detour(steps))
+        detour
     }
 
     /// A statement that is about to be parsed while it is not known what the
@@ -83,7 +93,7 @@ impl Client {
         parse: &[u8],
         run: &mut Run<'_>,
     ) -> Arc<Statement> {
-        let statement = private_in_doubt(parse);
+        let statement = private_in_doubt(parse, self.shelf.pool().catalog.epoch());
         let env = self.env();
         let set = env.iter().flat_map(|env| env.settings.iter());
         let mut names: BTreeSet<Box<str>> = set.map(|(name, _)| name.clone()).collect();
@@ -116,20 +126,23 @@ impl Client {
 /// Runs `parse` where the settings are as the detour has them.
 pub(super) fn by_detour(
     lease: &mut Lease,
-    Detour(steps): &Detour,
+    detour: &Detour,
     run: &mut Run<'_>,
     parse: impl FnOnce(&mut Lease, &mut Run<'_>),
 ) {
-    let there: Vec<(&str, &[u8])> = steps
-        .iter()
-        .map(|(name, value)| (&**name, &**value))
-        .collect();
-    let mut names: Vec<&str> = there.iter().map(|(name, _)| *name).collect();
-    if there.iter().filter(|(name, _)| *name == "role").count() > 1 {
-        // It was set back first, and comes last.
-        names.remove(0);
-    }
-    lease.leave_settings(&names, &there, run.insert());
+    let names: Vec<&str> = detour.names.iter().map(|name| &**name).collect();
+    let defaults: Vec<&str> = detour.defaults.iter().map(|name| &**name).collect();
+    let sets = detour.sets.iter();
+    let sets: Vec<(&str, &[u8])> = sets.map(|(name, value)| (&**name, &**value)).collect();
+    // Whoever one is may not set all of them.
+    let nobody: &[(&str, &[u8])] = match names.contains(&"role") {
+        true => &[("role", b"none")],
+        false => &[],
+    };
+    lease.put_settings_aside(&names, run.insert());
+    lease.set_local(nobody, run.insert());
+    lease.set_local_defaults(&defaults, run.insert());
+    lease.set_local(&sets, run.insert());
     parse(lease, run);
     lease.come_back_to_settings(&names, run.insert());
 }

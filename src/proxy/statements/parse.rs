@@ -9,7 +9,9 @@ use crate::proxy::client::{Client, End};
 use crate::proxy::pin::Pins;
 use crate::proxy::upstream::Act;
 use crate::session::settings::Env;
-use crate::session::statements::{Named, Statement, Unnamed, depends_on_settings, private};
+use crate::session::statements::{
+    Named, Statement, Unnamed, depends_on_settings, private, private_of,
+};
 use crate::session::{About, Findings, Kind, Pay, Refused, Scan, TxStatus};
 use crate::wire::frame::Header;
 use crate::wire::frontend::parse_parts;
@@ -173,13 +175,15 @@ impl Client {
     /// itself of before. In a failed transaction only PostgreSQL can tell what
     /// may be parsed.
     fn identity_of(&mut self, lease: &mut Lease, rest: &[u8], run: &mut Run<'_>) -> Arc<Statement> {
-        if in_failed(lease) {
-            return private(rest, self.env());
-        }
-        if self.env_in_doubt && depends_on_settings(rest) {
+        let failed = in_failed(lease);
+        if self.env_in_doubt && !failed && depends_on_settings(rest) {
             return self.parsed_in_doubt(lease, rest, run);
         }
-        let (env, catalog) = (self.env(), &self.shelf.pool().catalog);
+        let catalog = &self.shelf.pool().catalog;
+        if failed || catalog.is_changing() {
+            return private_of(rest, self.env(), catalog.epoch());
+        }
+        let env = self.env();
         self.shelf.statements.intern(rest, env.as_ref(), catalog)
     }
 
@@ -213,7 +217,8 @@ impl Client {
         lease
             .tracker
             .owe_about(Kind::Parse, Pay::Forward, About::new(statement.id, name));
-        prepares(lease, statement, false);
+        let epoch = self.shelf.pool().catalog.epoch();
+        prepares(lease, statement, epoch, false);
         parse_into(run.insert(), statement, &statement.parse);
         self.names_mut().unsettled.push(Arc::clone(statement));
     }

@@ -70,6 +70,18 @@ impl Touched {
         }
     }
 
+    /// Adds what stands in quotes and can be the name of a custom setting: who
+    /// calls a function that sets what it is told may tell it by a literal.
+    pub fn add_literals(&mut self, text: &[u8]) {
+        for literal in text.split(|byte| *byte == b'\'') {
+            if literal.contains(&b'.')
+                && let Some(name) = as_name(literal)
+            {
+                self.insert(&name);
+            }
+        }
+    }
+
     /// Can it change a setting that this holds for?
     #[must_use]
     pub fn any(&self, what: impl Fn(&str) -> bool) -> bool {
@@ -390,6 +402,14 @@ mod tests {
         }
         let names: Vec<_> = touched.names.iter().map(|name| &**name).collect();
         assert_eq!(names, ["app.Tenant", "work_mem"]);
+    }
+
+    #[test]
+    fn literals_may_be_names() {
+        let mut touched = Touched::default();
+        touched.add_literals(b"SELECT note('app.tenant', 'a value', 'work_mem', '1.5')");
+        let names: Vec<_> = touched.names.iter().map(|name| &**name).collect();
+        assert_eq!(names, ["app.tenant"]);
     }
 
     #[test]

@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn a_statement_that_only_one_server_has_ties_its_client() {
         let mut names = ClientStatements::default();
-        let statement = super::super::private_in_doubt(b"a\0\0\0");
+        let statement = super::super::private_in_doubt(b"a\0\0\0", 0);
         names.set(b"s", named(&statement));
         assert!(names.ties());
         names.set(b"s", None);

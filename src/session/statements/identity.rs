@@ -84,16 +84,23 @@ fn text_of(parse: &[u8]) -> &[u8] {
     parse.get(..end.unwrap_or(0)).unwrap_or_default()
 }
 
-/// An identity that nobody shares.
+/// An identity that nobody shares, and that is not compared after changes of the
+/// catalog.
 #[must_use]
 pub fn private(parse: &[u8], env: Option<Arc<Env>>) -> Arc<Statement> {
     Statement::new(parse, Some(env), u64::MAX)
 }
 
+/// An identity that nobody shares, of this state of the catalog.
+#[must_use]
+pub fn private_of(parse: &[u8], env: Option<Arc<Env>>, epoch: u64) -> Arc<Statement> {
+    Statement::new(parse, Some(env), epoch)
+}
+
 /// One of which it is yet to be found out under which settings it was parsed.
 #[must_use]
-pub fn private_in_doubt(parse: &[u8]) -> Arc<Statement> {
-    Statement::new(parse, None, u64::MAX)
+pub fn private_in_doubt(parse: &[u8], epoch: u64) -> Arc<Statement> {
+    Statement::new(parse, None, epoch)
 }
 
 /// Commands of which nothing is read before they are executed

@@ -18,9 +18,9 @@ pub use calls::{Calls, Effect};
 pub use client::{ClientStatements, Named, SIGNIFICANT};
 pub use identity::{
     FIRST_ID, PREFIX, ServerName, Shape, Statement, depends_on_settings, number_from, private,
-    private_in_doubt, touches,
+    private_in_doubt, private_of, touches,
 };
 pub use op::Op;
-pub use registry::{Catalog, Registry};
+pub use registry::{Catalog, Changing, Registry};
 pub use server::{Held, ServerStatements};
 pub use unnamed::{UNNAMED_NONE, UNNAMED_UNKNOWN, Unnamed};

@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -17,6 +17,8 @@ use crate::session::settings::Env;
 #[derive(Debug, Default)]
 pub struct Catalog {
     epoch: AtomicU64,
+    /// Transactions under way that may change it.
+    changing: AtomicU32,
     /// What its functions do to the session.
     pub hidden: Hidden,
 }
@@ -27,11 +29,37 @@ impl Catalog {
         self.epoch.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// A transaction begins to change it.
+    #[must_use]
+    pub fn change(self: &Arc<Self>) -> Changing {
+        self.changing.fetch_add(1, Ordering::AcqRel);
+        Changing(Arc::clone(self))
+    }
+
+    /// May it be changing at this moment? A copy of a statement that is parsed
+    /// now may be of before or after.
+    #[inline]
+    #[must_use]
+    pub fn is_changing(&self) -> bool {
+        self.changing.load(Ordering::Acquire) > 0
+    }
+
     /// Statements of an earlier epoch may mean something else by now.
     #[inline]
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
+    }
+}
+
+/// A transaction that changes the catalog is under way as long as this lives.
+#[derive(Debug)]
+pub struct Changing(Arc<Catalog>);
+
+impl Drop for Changing {
+    fn drop(&mut self) {
+        self.0.changed();
+        self.0.changing.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -199,6 +227,16 @@ mod tests {
         assert!(!Arc::ptr_eq(&first, &second));
         assert!(first.epoch < second.epoch);
         assert_eq!(registry.size().0, 1);
+    }
+
+    #[test]
+    fn a_change_of_the_catalog_is_over_when_it_has_begun_a_new_epoch() {
+        let catalog = Arc::new(Catalog::default());
+        let change = catalog.change();
+        assert!(catalog.is_changing());
+        let before = catalog.epoch();
+        drop(change);
+        assert!(!catalog.is_changing() && catalog.epoch() > before);
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub struct Held {
     pub statement: Arc<Statement>,
     /// When the server parsed it, in seconds since any one moment.
     pub parsed: u32,
+    /// The state of the catalog ([`super::Catalog`]) then.
+    pub epoch: u64,
     /// What it returns, if the server was asked.
     pub shape: Option<u64>,
     /// The catalog may have changed since clients were told what it returns:
@@ -116,6 +118,7 @@ mod tests {
         Held {
             statement: Arc::clone(statement),
             parsed: 0,
+            epoch: 0,
             shape: None,
             in_question: false,
         }

@@ -1,23 +1,20 @@
-// Cases of node-postgres: `check(name, async function)` registers one, `run()`
+// Cases of a driver: `check(name, async function)` registers one, `run(suite)`
 // runs them in order, one line each. A case fails by rejecting, by taking longer
 // than its time, or by leaving a transaction open on the server.
 'use strict';
 
 const assert = require('node:assert');
+const path = require('node:path');
 const { Client } = require('pg');
 
 const SECONDS = 60;
 const cases = [];
-const leftOut = [];
 
 // Server connections a pool may have; null when there is no pooler.
 const poolSize = process.env.PGWEAVE_TEST_POOL_SIZE ? Number(process.env.PGWEAVE_TEST_POOL_SIZE) : null;
 
-// `sharedStatements`: more clients than there are server connections keep named
-// statements.
-function check(name, work, { sharedStatements = false } = {}) {
-  if (sharedStatements && process.env.PGWEAVE_TEST_SHARED_STATEMENTS !== 'yes') leftOut.push(name);
-  else cases.push({ name, work });
+function check(name, work) {
+  cases.push({ name, work });
 }
 
 // PostgreSQL itself, past the pooler, as superuser.
@@ -90,22 +87,26 @@ async function rejects(code, promise) {
   throw new Error(`${code} was expected and did not come`);
 }
 
-async function run() {
+// The line of ours that an error comes from.
+function place(error) {
+  const lines = (error.stack || '').split('\n');
+  return (lines.find((line) => line.includes(__dirname + path.sep) && !line.includes(__filename)) || '').replace(/\s+/g, ' ');
+}
+
+async function run(suite) {
   let failed = 0;
   for (const { name, work } of cases) {
     try {
       await withinTime(work);
       await server.noTransactionIsOpen();
-      console.log(`ok node: ${name}`);
+      console.log(`ok ${suite}: ${name}`);
     } catch (error) {
       failed += 1;
-      const place = (error.stack || '').split('\n').find((line) => line.includes('suite.js')) || '';
-      console.log(`FAILED node: ${name}: ${String(error.message).replace(/\s+/g, ' ').slice(0, 300)}${place.replace(/\s+/g, ' ')}`);
+      console.log(`FAILED ${suite}: ${name}: ${String(error.message).replace(/\s+/g, ' ').slice(0, 300)}${place(error)}`);
       console.error(error);
       for (const { pid } of await server.openTransactions()) await server.query('SELECT pg_terminate_backend($1)', [pid]);
     }
   }
-  for (const name of leftOut) console.log(`left out node: ${name} (--shared-statements runs it)`);
   process.exit(failed === 0 && cases.length > 0 ? 0 : 1);
 }
 

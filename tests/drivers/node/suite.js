@@ -4,6 +4,7 @@
 const assert = require('node:assert');
 const { Client, Pool } = require('pg');
 const { check, poolSize, rejects, run, server, sleep } = require('./case.js');
+const { underDdl } = require('./ddl.js');
 
 const CLIENTS = 30;
 
@@ -179,8 +180,45 @@ check('named statements of 30 clients over few server connections', () =>
         client.release();
       }),
     ),
-  ),
-  { sharedStatements: true });
+  ));
+
+// A named statement that 0A000 was about stays as it is: after that, another name.
+check('30 clients with named statements under DDL: right answers, and no error without a reason', () =>
+  underDdl({
+    async connect() {
+      const client = new Client();
+      await client.connect();
+      client.names = {};
+      return client;
+    },
+    end: (client) => client.end(),
+    async ask(client, { number, query }, n) {
+      client.names[number] ??= `text ${number}`;
+      const { rows, fields } = await client.query({ name: client.names[number], text: query, values: [n], rowMode: 'array' });
+      return { names: fields.map(({ name }) => name), values: rows[0] };
+    },
+    async transaction(client, work) {
+      await client.query('BEGIN');
+      try {
+        await work(client);
+        await client.query('COMMIT');
+      } catch (error) {
+        await client.query('ROLLBACK');
+        throw error;
+      }
+    },
+    async change(client, statements, inTransaction) {
+      if (inTransaction) await this.transaction(client, async () => { for (const each of statements) await client.query(each); });
+      else await client.query(statements.join('; '));
+    },
+    isForgiven(error, attempt, client) {
+      if (error.code === '42P01') return attempt.mayBeMissing();
+      if (error.code !== '0A000' || !attempt.mayHaveAnotherType()) return false;
+      client.names[attempt.text.number] += '!';
+      attempt.preparedAnew();
+      return true;
+    },
+  }));
 
 // node-postgres cancels by a second client that borrows the first one's key.
 async function cancel(client) {
@@ -300,4 +338,4 @@ check('login: the wrong password, the trusted user', async () => {
   assert.deepStrictEqual(rows, [{ who: user }]);
 });
 
-run();
+run('node');

@@ -1,5 +1,7 @@
 """asyncpg: values in binary, COPY both ways, large results, notices."""
 
+import asyncio
+import contextlib
 import datetime
 import decimal
 import io
@@ -63,6 +65,18 @@ async def _():
             await connection.fetchval("SELECT $1::text::small", "11")
         await connection.set_type_codec("json", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
         assert await connection.fetchval("SELECT $1::json", {"a": 1}) == {"a": 1}
+
+
+@case("30 clients ask about a type, and share the server connections before and after")
+async def _():
+    server.execute("DROP TYPE IF EXISTS mood CASCADE")
+    server.execute("CREATE TYPE mood AS ENUM ('sad', 'glad')")
+    async with contextlib.AsyncExitStack() as stack:
+        connections = [await stack.enter_async_context(connect()) for _ in range(30)]
+        for _ in range(2):
+            # asyncpg asks with set_config('jit', ..) before and after it.
+            got = await asyncio.wait_for(asyncio.gather(*(c.fetchval("SELECT 'sad'::mood") for c in connections)), 5)
+            assert got == ["sad"] * 30
 
 
 @case("copy_records_to_table writes every record")

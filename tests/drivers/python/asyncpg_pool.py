@@ -101,7 +101,7 @@ async def _():
             await every_connection_works(pool)
 
 
-@case("the same 200 tasks with the statement cache on", shared_statements=True)
+@case("the same 200 tasks with the statement cache on")
 async def _():
     async with asyncpg.create_pool(min_size=CONNECTIONS, max_size=CONNECTIONS) as pool:
         async with WatchConnections():

@@ -39,7 +39,7 @@ async def _():
             assert await statement.fetchval() == n
 
 
-@case("30 clients keep statements of the same name apart", shared_statements=True)
+@case("30 clients keep statements of the same name apart")
 async def _():
     async def client(n):
         async with connect() as connection:

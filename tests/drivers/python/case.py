@@ -19,21 +19,12 @@ import server
 
 SECONDS = 60
 CASES = []
-LEFT_OUT = []
 
-# Set when the statements of many clients may share a server connection.
-SHARED_STATEMENTS = os.environ["PGWEAVE_TEST_SHARED_STATEMENTS"] == "yes"
-
-
-def case(name, shared_statements=False):
-    """Registers a case; `shared_statements` marks those in which more clients
-    than there are server connections keep named statements."""
+def case(name):
+    """Registers a case."""
 
     def register(function):
-        if shared_statements and not SHARED_STATEMENTS:
-            LEFT_OUT.append(name)
-        else:
-            CASES.append((name, function))
+        CASES.append((name, function))
         return function
 
     return register
@@ -86,8 +77,6 @@ def main():
                 print(f"FAILED {driver}: {name}: {reason(error)}", flush=True)
                 traceback.print_exc()
                 server.end_what_is_left()
-    for name in LEFT_OUT:
-        print(f"left out {driver}: {name} (--shared-statements runs it)", flush=True)
     sys.exit(1 if failed or not CASES else 0)
 
 

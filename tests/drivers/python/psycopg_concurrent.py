@@ -11,16 +11,9 @@ import psycopg
 import server
 from case import case
 from psycopg import errors
-from psycopg_connect import connect, value
+from psycopg_connect import THREADS, connect, in_threads, value
 
-THREADS = 30
 TRANSFERS = 20
-
-
-def in_threads(work, count=THREADS):
-    """`work(n)` in `count` threads; the first error is raised here."""
-    with ThreadPoolExecutor(count) as threads:
-        return [future.result(timeout=50) for future in [threads.submit(work, n) for n in range(count)]]
 
 
 def transfers(prepare_threshold, threads=THREADS):
@@ -79,7 +72,7 @@ def _():
     transfers(prepare_threshold=0, threads=3)
 
 
-@case("30 threads in transactions with prepared statements", shared_statements=True)
+@case("30 threads in transactions with prepared statements")
 def _():
     transfers(prepare_threshold=0)
 

@@ -1,8 +1,11 @@
 """How the psycopg cases connect. libpq's variables say where to."""
 
 import contextlib
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
+
+THREADS = 30
 
 
 def connect(**options):
@@ -29,3 +32,9 @@ def raises(kind):
 def value(connection, query, arguments=None, **options):
     """The first column of the first row."""
     return connection.execute(query, arguments, **options).fetchone()[0]
+
+
+def in_threads(work, count=THREADS):
+    """`work(n)` in `count` threads; the first error is raised here."""
+    with ThreadPoolExecutor(count) as threads:
+        return [future.result(timeout=50) for future in [threads.submit(work, n) for n in range(count)]]

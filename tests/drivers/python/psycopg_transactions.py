@@ -175,7 +175,7 @@ def _():
         assert connection.execute("SELECT * FROM shape WHERE n = %s", (1,)).fetchone() == (1, "new")
 
 
-@case("30 clients keep prepared statements of the same name apart", shared_statements=True)
+@case("30 clients keep prepared statements of the same name apart")
 def _():
     connections = [connect(autocommit=True, prepare_threshold=0) for _ in range(30)]
     for k in range(5):

@@ -13,8 +13,8 @@ prepare_python() {
 prepare_node() {
   command -v node && command -v npm || return 1
   mkdir -p "$test_env/node" || return 1
-  NODE_PATH=$node_modules node -e 'require("pg")' ||
-    (cd "$test_env/node" && npm install --no-audit --no-fund --silent pg)
+  NODE_PATH=$node_modules node -e 'require("pg"); require("postgres")' ||
+    (cd "$test_env/node" && npm install --no-audit --no-fund --silent pg postgres)
 }
 
 # The directory with initdb, postgres, pgbench and the rest. Debian keeps them

@@ -10,7 +10,7 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Error, NoTls};
 
 use crate::case::{
-    Cases, connect, fresh_table, integers, no_transaction_is_open, pool_size, server, variable,
+    Cases, connect, connections, fresh_table, integers, no_transaction_is_open, pool_size, server,
 };
 
 const CLIENTS: i32 = 30;
@@ -32,7 +32,7 @@ pub async fn run(cases: &mut Cases) {
         .check("3 clients with named statements", watched(statements(3)))
         .await;
     cases
-        .check_shared_statements(
+        .check(
             "30 clients with named statements",
             watched(statements(CLIENTS)),
         )
@@ -54,17 +54,10 @@ async fn watched(work: impl Future<Output = ()>) {
 }
 
 async fn most_connections(done: Arc<AtomicBool>) -> i64 {
-    let (server, user) = (server().await, variable("PGUSER"));
+    let server = server().await;
     let mut most = 0;
     while !done.load(Ordering::Relaxed) {
-        let query = "SELECT count(*) FROM pg_stat_activity WHERE usename = $1 AND datname = current_database()";
-        most = most.max(
-            server
-                .query_one(query, &[&user])
-                .await
-                .unwrap()
-                .get::<_, i64>(0),
-        );
+        most = most.max(connections(&server).await);
         sleep(Duration::from_millis(10)).await;
     }
     most

@@ -12,26 +12,26 @@
 
 // Left out until what they ask for is built.
 mod application_name;
-// mod backend_pid;
-// mod changed_outside;
-// mod cursors;
+mod backend_pid;
+mod changed_outside;
+mod cursors;
 // mod custom_names;
-// mod functions;
-// mod locks;
-// mod notifications;
-// mod pins;
-// mod prefix;
-// mod process;
-// mod programs;
+mod functions;
+mod locks;
+mod notifications;
+mod pins;
+mod prefix;
+mod process;
+mod programs;
 mod random;
 mod roles;
 
 mod rollback;
-// mod sequences;
+mod sequences;
 mod settings;
 mod startup;
 mod statements_and_settings;
-// mod temporary;
+mod temporary;
 
 use crate::support::differential::{Script, script};
 use crate::support::frames::{bind, describe, execute, parse, sync};

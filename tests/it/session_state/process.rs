@@ -134,8 +134,8 @@ fn a_client_that_is_kept_has_one_process_all_the_time() {
         .run();
 }
 
-#[test]
-fn a_client_that_kept_a_connection_and_left_nothing_to_keep_shares_again() {
+/// All that keeps a server connection at once, and its end, in one write.
+fn shares_again_after(ends: &[&str]) {
     let whole = [
         query("SELECT pg_advisory_lock(1)"),
         query("CREATE TEMP TABLE mine (x int)"),
@@ -143,13 +143,32 @@ fn a_client_that_kept_a_connection_and_left_nothing_to_keep_shares_again() {
         query("LISTEN c"),
         query("PREPARE q1 AS SELECT 1"),
         query("SET work_mem = '9MB'"),
-    ]
-    .concat();
+    ];
+    let ends: Vec<Vec<u8>> = ends.iter().map(|end| query(end)).collect();
+    let count = whole.len() + ends.len();
     following()
         .pools(&[1])
-        .ask(A, [whole, query("DROP TABLE mine; CLOSE h; UNLISTEN c; DEALLOCATE q1; SELECT pg_advisory_unlock(1)")].concat(), 7)
+        .ask(A, [whole.concat(), ends.concat()].concat(), count)
         .query(B, "SHOW work_mem")
         .query(A, "SHOW work_mem")
         .query(C, "SHOW work_mem")
         .run();
+}
+
+#[test]
+fn a_client_that_kept_a_connection_and_has_nothing_to_keep_shares_again() {
+    shares_again_after(&[
+        "DROP TABLE mine",
+        "CLOSE h; UNLISTEN c",
+        "DEALLOCATE q1",
+        "SELECT pg_advisory_unlock(1)",
+    ]);
+    shares_again_after(&["DISCARD ALL", "SET work_mem = '10MB'"]);
+}
+
+#[test]
+fn a_client_that_ends_everything_in_one_query_shares_again() {
+    shares_again_after(&[
+        "DROP TABLE mine; CLOSE h; UNLISTEN c; DEALLOCATE q1; SELECT pg_advisory_unlock(1)",
+    ]);
 }

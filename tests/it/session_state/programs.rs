@@ -64,7 +64,7 @@ fn what_pg_dump_and_its_scripts_set_is_kept() {
         .query(A, "BEGIN; SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY; SELECT x FROM public.t; COMMIT")
         .query(A, "SET default_table_access_method = heap; SET default_tablespace = ''")
         .query(A, "CREATE FUNCTION public.f() RETURNS int LANGUAGE sql AS 'SELECT x FROM nowhere'")
-        .query(A, "SELECT name, setting FROM pg_settings WHERE source = 'session' AND name !~ '^transaction_' ORDER BY name")
+        .query(A, "SELECT name, setting FROM pg_settings WHERE source = 'session' AND setting <> reset_val AND name !~ '^(transaction_|application_name)' ORDER BY name")
         .query(C, "SELECT x FROM t")
         .run();
 }

@@ -164,6 +164,27 @@ fn the_meaning_at_parse_is_kept_when_a_setting_changes() {
 }
 
 #[test]
+fn the_meaning_at_parse_is_kept_for_seconds() {
+    following()
+        .query(A, "SET datestyle = 'ISO, DMY'")
+        .ask(A, prepare("s1", DAY), 1)
+        .query(A, "RESET datestyle")
+        .query(B, "SELECT pg_sleep(1.2)")
+        .ask(A, run("s1"), 1)
+        .query(B, "SELECT 'other'")
+        .ask(A, run("s1"), 1)
+        .query(B, "SELECT pg_sleep(1.2)")
+        .ask(A, run("s1"), 1)
+        .query(B, "SET datestyle = 'SQL, DMY'")
+        .ask(B, prepare("s1", DAY), 1)
+        .query(A, "SET ROLE guest")
+        .query(B, "SELECT pg_sleep(1.2)")
+        .ask(A, run("s1"), 1)
+        .ask(B, run("s1"), 1)
+        .run();
+}
+
+#[test]
 fn the_meaning_at_parse_is_kept_when_the_way_to_read_backslashes_changes() {
     let text = "SELECT length('a\\n')";
     following()

@@ -10,9 +10,10 @@ use super::startup::Startup;
 
 /// Everything that a session can leave behind and that can be looked at, a line
 /// each. What loaded libraries bring is no trace of anybody, nor is what each
-/// transaction begins with.
+/// transaction begins with, nor a value that is the one of a new session,
+/// whoever has set it.
 const LOOK: &str = "\
-SELECT 'setting ' || name || ' = ' || setting || CASE source WHEN 'session' THEN ' (of the session)' ELSE '' END \
+SELECT 'setting ' || name || ' = ' || setting \
 FROM pg_catalog.pg_settings WHERE context IN ('user', 'superuser') AND name <> 'application_name' \
 AND name !~ '^transaction_' AND (name !~ '[.]' OR source = 'session') \
 UNION ALL SELECT 'role ' || pg_catalog.current_setting('role') \

@@ -2,7 +2,7 @@
 //! server connections pass through foreign hands, and that watches that it
 //! sees nothing but its own bytes and its own state.
 
-use super::frames::{bind, execute, extended, parse, query, sync};
+use super::frames::{Frame, bind, execute, extended, parse, query, sync};
 use super::raw::{Connection, first_error, rows_of};
 
 /// What the hidden client does to the server connections that it gets.
@@ -81,8 +81,8 @@ const PASSING: &[&[&str]] = &[
         "DROP TABLE t",
     ],
     &[
-        "SELECT pg_advisory_lock(4711)",
-        "SELECT pg_advisory_unlock(4711)",
+        "SELECT pg_advisory_lock(-815)",
+        "SELECT pg_advisory_unlock(-815)",
     ],
     &["LISTEN noise", "UNLISTEN noise"],
     &["PREPARE q1 AS SELECT 'noise'", "DEALLOCATE q1"],
@@ -100,6 +100,8 @@ pub struct Noise {
     connection: Connection,
     kind: Kind,
     turn: usize,
+    /// Before which step of the script.
+    step: usize,
 }
 
 impl Noise {
@@ -109,12 +111,14 @@ impl Noise {
             connection,
             kind,
             turn: 0,
+            step: 0,
         }
     }
 
-    /// One round of every kind of traffic.
-    pub fn run(&mut self) {
+    /// One round of every kind of traffic, before a step of the script.
+    pub fn run(&mut self, step: usize) {
         self.turn += 1;
+        self.step = step;
         if self.kind == Kind::Dirty {
             self.run_dirty();
         }
@@ -156,10 +160,9 @@ impl Noise {
         let passing = PASSING[round % PASSING.len()];
         let (settings, ..) = SETTINGS[round % SETTINGS.len()];
         for sql in passing.iter().chain(settings) {
-            self.connection.send(&query(sql));
-            let answer = self.connection.until_ready(1, "the hidden client's turn");
+            let answer = self.answer(&query(sql), 1);
             let error = first_error(&answer);
-            assert_eq!(error, None, "the hidden client, {sql}: {answer:?}");
+            assert_eq!(error, None, "{sql} of {}: {answer:?}", self.place());
         }
         // Now an even, now an odd number of transactions, so that clients who
         // take turns do not each meet always the same server connection.
@@ -168,26 +171,30 @@ impl Noise {
         }
     }
 
-    fn expect_rows(&mut self, bytes: &[u8], ready: usize, wanted: &[&str]) {
+    fn place(&self) -> String {
+        format!("the hidden client before step {}", self.step)
+    }
+
+    fn answer(&mut self, bytes: &[u8], ready: usize) -> Vec<Frame> {
         self.connection.send(bytes);
-        let answer = self
-            .connection
-            .until_ready(ready, "a server connection for the hidden client");
-        assert_eq!(
-            first_error(&answer),
-            None,
-            "the hidden client got an error: {answer:?}"
-        );
+        let what = format!("a server connection for {}", self.place());
+        self.connection.until_ready(ready, &what)
+    }
+
+    fn expect_rows(&mut self, bytes: &[u8], ready: usize, wanted: &[&str]) {
+        let answer = self.answer(bytes, ready);
+        let (error, place) = (first_error(&answer), self.place());
+        assert_eq!(error, None, "{place} got an error: {answer:?}");
         let rows: Vec<String> = rows_of(&answer).into_iter().flatten().flatten().collect();
-        assert_eq!(rows, wanted, "the hidden client saw foreign rows");
+        assert_eq!(rows, wanted, "{place} saw foreign rows");
     }
 
     fn expect_error(&mut self, bytes: &[u8]) {
-        self.connection.send(bytes);
-        let answer = self.connection.until_ready(1, "the hidden client's error");
+        let answer = self.answer(bytes, 1);
         assert!(
             first_error(&answer).is_some(),
-            "the hidden client's error got lost: {answer:?}"
+            "an error of {} got lost: {answer:?}",
+            self.place()
         );
         assert_eq!(self.connection.status, b'I');
     }

@@ -49,10 +49,10 @@ impl<'a> Play<'a> {
     /// Plays all steps; gives what each client saw.
     pub(super) fn play(mut self) -> BTreeMap<Who, Transcript> {
         for (number, step) in self.script.steps.iter().enumerate() {
-            self.make_noise();
+            self.make_noise(number);
             self.step(number, step);
         }
-        self.make_noise();
+        self.make_noise(self.script.steps.len());
         // Some say so when they leave, others do not.
         if let Some(client) = self.clients.remove(&Who::A) {
             client.terminate();
@@ -61,7 +61,7 @@ impl<'a> Play<'a> {
     }
 
     /// Lets the hidden client work whenever a server connection must be free.
-    fn make_noise(&mut self) {
+    fn make_noise(&mut self, step: usize) {
         let busy = |who: &Who, client: &Connection| {
             let open = self.owed.get(who).copied().unwrap_or(false) || client.status != b'I';
             open && !client.ended()
@@ -72,7 +72,7 @@ impl<'a> Play<'a> {
             .filter(|(who, client)| busy(who, client))
             .count();
         if let Some(noise) = self.noise.as_mut().filter(|_| held < self.pool_size) {
-            noise.run();
+            noise.run(step);
         }
     }
 

@@ -157,10 +157,12 @@ impl Maker<'_> {
 
     fn act_by_name(&mut self, statements: &'static [&'static str]) -> Act {
         let name = self.random.of(&["s1", "s1", "s2", "s3"]);
-        match self.random.below(12) {
+        match self.random.below(13) {
             0..=2 => Act::Prepare(name, self.random.of(statements)),
             3 => Act::Close(name),
+            // Beside other commands in one Query such names are not known.
             4 => Act::Query(format!("EXECUTE {name}")),
+            5 => Act::Query(format!("DEALLOCATE {name}")),
             _ => Act::Run(name),
         }
     }

@@ -82,9 +82,14 @@ impl Turn {
         self.acts.iter().flat_map(Act::bytes).collect()
     }
 
-    /// Does it ask for a setting that another client may have made known?
+    /// May it ask for a setting that another client has made known?
     pub fn asks_for_custom(&self) -> bool {
-        format!("{:?}", self.acts).contains("current_setting('app.")
+        let asks = |act: &Act| match act {
+            Act::Run(_) => true,
+            Act::Query(text) => text.contains("current_setting('app.") || text.contains("EXECUTE"),
+            other => format!("{other:?}").contains("current_setting('app."),
+        };
+        self.acts.iter().any(asks)
     }
 
     /// The same with less in it.

@@ -135,8 +135,8 @@ pub const LOOKS: &[&str] = &[
     "SELECT x FROM t ORDER BY x COLLATE \"C\"",
     "SELECT x FROM p",
     "INSERT INTO t VALUES ('more')",
-    "SELECT name, setting FROM pg_settings WHERE source = 'session' AND name !~ '^transaction_' ORDER BY name",
-    "SELECT name, setting, source, reset_val FROM pg_settings WHERE name IN ('work_mem', 'DateStyle')",
+    "SELECT name, setting FROM pg_settings WHERE source = 'session' AND setting <> reset_val AND name !~ '^(transaction_|application_name)' ORDER BY name",
+    "SELECT name, setting, reset_val FROM pg_settings WHERE name IN ('work_mem', 'DateStyle')",
     "EXPLAIN SELECT generate_series(1, 1000)",
     "SELECT current_schema",
 ];
@@ -200,7 +200,6 @@ pub const DATE_RESETS: &[&str] = &[
     "RESET standard_conforming_strings",
     "DISCARD ALL",
     "DEALLOCATE ALL",
-    "DEALLOCATE s1",
 ];
 
 /// What is prepared and depends on the settings at that moment.
