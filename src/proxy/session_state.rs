@@ -17,7 +17,9 @@ use crate::config::{PoolMode, SessionState, Verify};
 use crate::pool::Lease;
 use crate::server::{Answers, Named, Questions};
 use crate::session::hidden::{Called, Hidden};
-use crate::session::settings::{APPLICATION_NAME, IDENTITY, Touched, is_parse_relevant};
+use crate::session::settings::{
+    APPLICATION_NAME, IDENTITY, Touched, goes_along, is_parse_relevant,
+};
 use crate::session::statements::{ClientStatements, Statement};
 use crate::session::{Findings, Rest};
 use crate::wire::run::Run;
@@ -70,16 +72,31 @@ impl Client {
         text: &[u8],
         run: &mut Run<'_>,
     ) {
-        if can.is_empty() || self.policy == SessionState::Pgbouncer {
+        let is_plain = can.is_empty() && !self.hidden().is_loud();
+        if is_plain || self.policy == SessionState::Pgbouncer {
             self.may_forget |= can.has(Findings::DEALLOCATES);
             return;
         }
         self.note_seen(lease, can.without(Findings::CALLS), touches, run);
         if can.has(Findings::CALLS) {
-            lease.sequences_of = self.handle.pid;
+            self.take_sequences(lease, run);
         }
-        if can.has(Findings::CALLS) && !self.hidden().is_quiet() {
+        let may_call = can.has(Findings::CALLS) && !self.hidden().is_quiet();
+        if may_call || self.hidden().is_loud() {
             self.note_called(lease, text, run);
+        }
+    }
+
+    /// It may draw numbers, or ask for the last: those of others must not show.
+    /// As long as nobody asks, nobody need forget.
+    pub(super) fn take_sequences(&self, lease: &mut Lease, run: &mut Run<'_>) {
+        let me = self.handle.pid;
+        let are_others = lease.sequences_of != me && lease.sequences_of != 0;
+        lease.sequences_are_mixed |= are_others;
+        lease.sequences_of = me;
+        if lease.sequences_are_mixed && self.shelf.pool().catalog.uses_sequences() {
+            lease.discard_sequences_amid(run.insert());
+            lease.sequences_are_mixed = false;
         }
     }
 
@@ -136,9 +153,9 @@ impl Client {
             let catalog = &self.shelf.pool().catalog;
             self.changing.get_or_insert_with(|| catalog.change());
         }
-        if can.has(Findings::SEQUENCES) && lease.sequences_of != self.handle.pid {
-            lease.discard_sequences_amid(run.insert());
-            lease.sequences_of = self.handle.pid;
+        if can.has(Findings::SEQUENCES) {
+            self.shelf.pool().catalog.sequences_are_used();
+            self.take_sequences(lease, run);
         }
         self.dirty |= can.without(Findings::SEQUENCES.and(Findings::CATALOG));
         // `application_name` goes back to what only the client's own startup says.
@@ -219,7 +236,7 @@ impl Client {
 
     /// What there is to ask.
     fn questions(&self) -> Option<Topics> {
-        let may_free = !self.pins.is_empty() && self.dirty.has(MAY_FREE);
+        let may_free = self.dirty.has(MAY_FREE) && self.is_pinned();
         let settings = self.dirty.has(ASKS_SETTINGS);
         let state = self.dirty.has(ASKS_STATE) || may_free;
         let locks = self.dirty.has(ASKS_LOCKS) || (may_free && self.pins.has(Pins::LOCK));
@@ -301,6 +318,21 @@ impl Client {
             return;
         };
         let before = self.pins;
+        if answers.failed {
+            lease.own.suspect();
+        }
+        if answers.forgotten {
+            // What it ran has dropped them, out of sight.
+            lease.statements.clear();
+            if let Some(names) = &mut self.names {
+                names.clear();
+            }
+            self.pins.set(Pins::NAMED, false);
+        }
+        if answers.failed && !before.has(Pins::UNKNOWN) {
+            // Once more, at once.
+            self.note_unseen(Findings::OPAQUE);
+        }
         self.pins.set(Pins::UNKNOWN, answers.failed);
         if !answers.failed {
             self.follow_answers(*answers);
@@ -333,10 +365,14 @@ impl Client {
         if answers.questions.state {
             self.pins.set_state(&answers.state);
             // Those that were seen to be prepared are counted there.
-            let seen = self.names.as_deref();
-            let seen = seen.is_some_and(|names| !names.prepared_by_sql.is_empty());
-            self.pins
-                .set(Pins::PREPARED, self.pins.has(Pins::PREPARED) && !seen);
+            if let Some(names) = self.names.as_deref_mut() {
+                match self.pins.has(Pins::PREPARED) {
+                    true => self
+                        .pins
+                        .set(Pins::PREPARED, names.prepared_by_sql.is_empty()),
+                    false => names.prepared_by_sql.clear(),
+                }
+            }
         }
         if answers.questions.locks {
             self.pins.set(Pins::LOCK, answers.locks);
@@ -368,7 +404,7 @@ impl Client {
             all.map(|(name, value)| (folded(&name), value)).collect();
         settings.extend(named.filter_map(|(name, value)| Some((name, value?))));
         settings.retain(|name, value| {
-            &**name != APPLICATION_NAME && self.shelf.defaults.get(name).as_ref() != Some(value)
+            goes_along(name) && self.shelf.defaults.get(name).as_ref() != Some(value)
         });
         settings
     }

@@ -194,11 +194,12 @@ impl Client {
             return Act::Pass;
         }
         let found = Scan::of(text);
-        let is_plain = found.is_empty()
-            || (found == Findings::CALLS && self.shelf.pool().catalog.hidden.is_quiet());
+        let hidden = &self.shelf.pool().catalog.hidden;
+        let is_plain = (found.is_empty() && !hidden.is_loud())
+            || (found == Findings::CALLS && hidden.is_quiet());
         if is_plain && !may_call_statement(text) {
             if found.has(Findings::CALLS) {
-                lease.sequences_of = self.handle.pid;
+                self.take_sequences(lease, run);
             }
             self.loses_unnamed(lease, About::default());
             return Act::Pass;

@@ -73,6 +73,7 @@ fn logged_in(login: Login, spec: &LoginSpec) -> Server {
         unnamed: crate::session::statements::UNNAMED_NONE,
         profile: None,
         sequences_of: 0,
+        sequences_are_mixed: false,
         own: Default::default(),
         answers: None,
         env_questions: Default::default(),

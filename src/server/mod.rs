@@ -47,8 +47,11 @@ pub struct Server {
     pub unnamed: u64,
     /// The settings that the session has.
     pub profile: Option<Arc<Profile>>,
-    /// Whose the last numbers of sequences are, by the client's process id.
+    /// Whose the last numbers of sequences are, by the client's process id, and
+    /// whether some are others'.
     pub sequences_of: i32,
+    /// See there.
+    pub sequences_are_mixed: bool,
     /// Which of the pooler's own statements it holds.
     pub own: OwnHeld,
     /// What it has been asked about its session, and has answered so far.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::Server;
 use crate::session::hidden::Told;
-use crate::session::own::{Own, PORTAL, array, bind_into, close_into, execute_into, parse_into};
+use crate::session::own::{
+    Own, PORTAL, array, bind_into, close_into, drop_into, execute_into, parse_into,
+};
 use crate::session::settings::{APPLICATION_NAME, Change, Profile};
 use crate::session::statements::{Op, Statement};
 use crate::session::{About, Kind, Pay};
@@ -55,6 +57,8 @@ pub struct Answers {
     pub functions: Vec<Told>,
     /// The server could not tell.
     pub failed: bool,
+    /// It has not got the question any more: all prepared statements are gone.
+    pub forgotten: bool,
 }
 
 /// The steps from any session to one that has just begun.
@@ -313,7 +317,17 @@ impl Server {
     }
 
     fn hold_own(&mut self, own: Own, about: About, out: &mut Vec<u8>) {
+        let segment = self.tracker.segment();
+        let is_open = |prepared: &u64| *prepared != segment && !self.tracker.is_done(*prepared);
+        if self.own.prepared_in.as_ref().is_some_and(is_open) {
+            self.own.suspect();
+        }
         if !self.own.has(own) {
+            self.own.prepared_in = Some(segment);
+            if self.own.is_suspect() {
+                self.tracker.owe_about(Kind::Close, Pay::Swallow, about);
+                drop_into(out, own);
+            }
             self.tracker.owe_about(Kind::Parse, Pay::Swallow, about);
             parse_into(out, own);
             self.tracker.attach(Op::ServerPreparesOwn(own));
@@ -324,7 +338,8 @@ impl Server {
     /// All prepared statements are gone.
     pub fn forget_statements(&mut self) {
         self.statements.clear();
-        self.own = Default::default();
+        // Some may have been prepared since.
+        self.own.suspect();
     }
 }
 

@@ -75,7 +75,8 @@ impl Learned {
         for (name, body) in functions() {
             let can = Scan::of_body(body);
             if can.has(MATTERS) {
-                let touches = Touched::by(body);
+                let mut touches = Touched::by(body);
+                touches.unknown |= can.has(Findings::OPAQUE);
                 learned.add(name, &Does { can, touches });
             }
         }
@@ -151,6 +152,8 @@ pub struct Hidden {
     is_due: AtomicBool,
     /// It is known that no name does anything.
     is_quiet: AtomicBool,
+    /// It is known that some names do something.
+    is_loud: AtomicBool,
 }
 
 /// What a text does by the names in it.
@@ -170,6 +173,14 @@ impl Hidden {
     #[must_use]
     pub fn is_quiet(&self) -> bool {
         self.is_quiet.load(Ordering::Acquire)
+    }
+
+    /// Is it known that some names do something? A text need not look like a call
+    /// to name a view that calls.
+    #[inline]
+    #[must_use]
+    pub fn is_loud(&self) -> bool {
+        self.is_loud.load(Ordering::Acquire)
     }
 
     /// What a text does by the names in it.
@@ -197,12 +208,14 @@ impl Hidden {
         *self.learned.lock() = Some(Arc::clone(&learned));
         self.is_due.store(false, Ordering::Release);
         self.is_quiet.store(is_quiet, Ordering::Release);
+        self.is_loud.store(!is_quiet, Ordering::Release);
         learned
     }
 
     /// Functions or triggers have changed: nothing is known any more.
     pub fn forget(&self) {
         self.is_quiet.store(false, Ordering::Release);
+        self.is_loud.store(false, Ordering::Release);
         *self.learned.lock() = None;
     }
 

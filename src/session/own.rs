@@ -67,7 +67,7 @@ pub enum Own {
     /// Session advisory locks.
     Locks,
     /// Names and what they stand for (`f`): functions and their bodies, tables
-    /// and their columns' defaults, views; tables and the functions of their
+    /// with their defaults, checks, policies and rules, views; tables and the functions of their
     /// triggers (`t`). Of those that users have made.
     Functions,
 }
@@ -178,6 +178,19 @@ impl Own {
                  UNION ALL SELECT 'f', c.relname::pg_catalog.text, pg_catalog.pg_get_viewdef(c.oid) \
                  FROM pg_catalog.pg_class c WHERE c.relkind OPERATOR(pg_catalog.=) 'v' \
                  AND c.oid OPERATOR(pg_catalog.>=) 16384 \
+                 UNION ALL SELECT 'f', c.relname::pg_catalog.text, \
+                 pg_catalog.pg_get_expr(k.conbin, k.conrelid) FROM pg_catalog.pg_constraint k \
+                 JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) k.conrelid \
+                 WHERE k.contype OPERATOR(pg_catalog.=) 'c' \
+                 UNION ALL SELECT 'f', c.relname::pg_catalog.text, \
+                 pg_catalog.concat(pg_catalog.pg_get_expr(l.polqual, l.polrelid), ' ', \
+                 pg_catalog.pg_get_expr(l.polwithcheck, l.polrelid)) FROM pg_catalog.pg_policy l \
+                 JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) l.polrelid \
+                 UNION ALL SELECT 'f', c.relname::pg_catalog.text, pg_catalog.pg_get_ruledef(r.oid) \
+                 FROM pg_catalog.pg_rewrite r \
+                 JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) r.ev_class \
+                 WHERE r.oid OPERATOR(pg_catalog.>=) 16384 \
+                 AND r.rulename OPERATOR(pg_catalog.<>) '_RETURN' \
                  UNION ALL SELECT 't', c.relname::pg_catalog.text, p.proname::pg_catalog.text \
                  FROM pg_catalog.pg_trigger t \
                  JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) t.tgrelid \
@@ -199,23 +212,41 @@ impl Own {
 
 /// Which of them a server connection holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct OwnHeld(u32);
+pub struct OwnHeld {
+    held: u32,
+    /// What is not held may be there all the same.
+    is_suspect: bool,
+    /// The segment in which one was last prepared: until that is answered, a
+    /// later segment cannot know whether it is there.
+    pub prepared_in: Option<u64>,
+}
 
 impl OwnHeld {
     /// Is it there?
     #[must_use]
     pub fn has(self, own: Own) -> bool {
-        self.0 & own.bit() != 0
+        self.held & own.bit() != 0
     }
 
     /// It is being prepared.
     pub fn add(&mut self, own: Own) {
-        self.0 |= own.bit();
+        self.held |= own.bit();
     }
 
     /// It is not there after all.
     pub fn remove(&mut self, own: Own) {
-        self.0 &= !own.bit();
+        self.held &= !own.bit();
+    }
+
+    /// It is not known any more what is there.
+    pub fn suspect(&mut self) {
+        (self.held, self.is_suspect) = (0, true);
+    }
+
+    /// Must one be closed before it is prepared?
+    #[must_use]
+    pub fn is_suspect(self) -> bool {
+        self.is_suspect
     }
 }
 
@@ -227,6 +258,11 @@ pub fn parse_into(out: &mut Vec<u8>, own: Own) {
 
 /// The portal of those that run amid a client's own messages.
 pub const PORTAL: &[u8] = b"_pw";
+
+/// Close of one of them.
+pub fn drop_into(out: &mut Vec<u8>, own: Own) {
+    frame_into(out, b'C', &[b"S", own.name().as_bytes(), b"\0"]);
+}
 
 /// Bind of one of them, to a portal, with these parameters as text.
 pub fn bind_into(out: &mut Vec<u8>, portal: &[u8], own: Own, parameters: &[&[u8]]) {

@@ -109,7 +109,6 @@ impl Client {
     fn note_unnamed(&mut self, lease: &mut Lease, run: &mut Run<'_>) {
         match &self.unnamed {
             Unnamed::None | Unnamed::Calls(_) => {}
-            Unnamed::Kept(statement) if statement.can.is_empty() => {}
             Unnamed::Kept(statement) => {
                 let statement = Arc::clone(statement);
                 self.note(

@@ -130,7 +130,7 @@ impl Client {
         let calls = |client: &Self| client.names.as_deref().is_some_and(|n| !n.calls.is_empty());
         if !calls(self) || lease.tracker.skipping() {
             lease.tracker.owe(Kind::Execute, Pay::Forward);
-            self.executes();
+            self.executes(lease);
             return Ok(Act::Pass);
         }
         let Some((portal, _)) = cstr(frame.get(HEADER..).unwrap_or_default()) else {
@@ -144,7 +144,7 @@ impl Client {
             Some(effect) => self.execute_call(lease, effect, run),
             None => lease.tracker.owe(Kind::Execute, Pay::Forward),
         }
-        self.executes();
+        self.executes(lease);
         Ok(Act::Pass)
     }
 

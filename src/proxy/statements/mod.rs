@@ -83,13 +83,11 @@ impl Client {
         if is_open(lease, lease.statements.last_change()) {
             return Err(());
         }
-        let Some(names) = &self.names else {
-            return Ok(None);
-        };
-        if is_open(lease, names.changed_in) {
+        let names = self.names.as_deref();
+        if is_open(lease, names.and_then(|names| names.changed_in)) {
             return Err(());
         }
-        let known = names.get(name).cloned();
+        let known = names.and_then(|names| names.get(name)).cloned();
         self.knows_its_names(lease, run).then_some(known).ok_or(())
     }
 

@@ -20,8 +20,10 @@ use crate::wire::run::Run;
 impl Client {
     /// Something is executed that may have been found to drop statements.
     #[inline]
-    pub(in crate::proxy) fn executes(&mut self) {
+    pub(in crate::proxy) fn executes(&mut self, lease: &mut Lease) {
         if self.may_forget {
+            // Ours are dropped with the others, once it comes to that.
+            lease.own.suspect();
             self.forgetting = true;
         }
     }
@@ -71,7 +73,7 @@ impl Client {
         let Some(call) = call else {
             if !lease.tracker.skipping() {
                 self.note(lease, found, touches(found, sql).as_deref(), sql, run);
-                self.executes();
+                self.executes(lease);
                 self.end_own_segment(lease, run);
             }
             self.loses_unnamed(lease, About::default());
@@ -82,7 +84,7 @@ impl Client {
         };
         let found = found.without(Findings::PREPARES);
         self.note(lease, found, touches(found, sql).as_deref(), sql, run);
-        self.executes();
+        self.executes(lease);
         if known.is_none() {
             self.end_own_segment(lease, run);
             self.loses_unnamed(lease, About::default());

@@ -26,3 +26,10 @@ pub const IDENTITY: [&str; 2] = ["session_authorization", "role"];
 
 /// Set for each client by other means.
 pub const APPLICATION_NAME: &str = "application_name";
+
+/// Does a setting go with its client? Not those of the transaction under way,
+/// nor what is set by other means.
+#[must_use]
+pub fn goes_along(name: &str) -> bool {
+    name != APPLICATION_NAME && !name.starts_with("transaction_") || name == "transaction_timeout"
+}

@@ -22,7 +22,8 @@ pub struct Statement {
     pub can: Findings,
     /// Which settings it can change, if it can.
     pub touches: Option<Box<Touched>>,
-    /// Can what it means depend on settings? Else no query of ours may stand
+    /// Can what it means depend on settings, its own and not that of what it
+    /// calls? Else no query of ours may stand
     /// ahead of it: `SET TRANSACTION` must come before any.
     pub depends_on_settings: bool,
     /// The settings under which it was parsed, once they are known; `None` for
@@ -149,6 +150,9 @@ const PLAIN: [&str; 37] = [
 /// Can what a text means depend on settings?
 #[must_use]
 pub fn depends_on_settings(parse: &[u8]) -> bool {
+    if statement_call(text_of(parse)).is_some() {
+        return false;
+    }
     let text = text_of(parse).trim_ascii_start();
     let length = text
         .iter()

@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -21,12 +21,26 @@ pub struct Catalog {
     changing: AtomicU32,
     /// What its functions do to the session.
     pub hidden: Hidden,
+    /// Somebody asks what sequences gave out last.
+    uses_sequences: AtomicBool,
 }
 
 impl Catalog {
     /// A command has changed it.
     pub fn changed(&self) {
         self.epoch.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Somebody asks what sequences gave out last.
+    pub fn sequences_are_used(&self) {
+        self.uses_sequences.store(true, Ordering::Release);
+    }
+
+    /// Has anybody ever asked?
+    #[inline]
+    #[must_use]
+    pub fn uses_sequences(&self) -> bool {
+        self.uses_sequences.load(Ordering::Acquire)
     }
 
     /// A transaction begins to change it.

@@ -33,34 +33,6 @@ fn a_loaded_library_stays_with_its_client() {
 }
 
 #[test]
-fn settings_of_a_library_that_is_loaded_later_hold() {
-    let conflict = "SELECT f(1)";
-    following()
-        .setup("CREATE TABLE t AS SELECT 2 AS x")
-        .setup("CREATE FUNCTION f(x int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT x FROM t); END $$")
-        .query(A, "SET plpgsql.variable_conflict = 'use_column'")
-        .query(B, "SET plpgsql.variable_conflict = 'use_variable'")
-        .query(A, conflict)
-        .query(B, conflict)
-        .query(C, conflict)
-        .query(A, "RESET plpgsql.variable_conflict")
-        .query(A, conflict)
-        .query(B, conflict)
-        .run();
-}
-
-#[test]
-fn an_idle_session_timeout_ends_the_client_alone() {
-    following()
-        .query(B, "SET work_mem = '9MB'")
-        .query(A, "SET idle_session_timeout = '300ms'")
-        .end(A)
-        .query(B, "SHOW work_mem; SHOW idle_session_timeout")
-        .query(C, "SHOW idle_session_timeout")
-        .run();
-}
-
-#[test]
 fn an_idle_session_timeout_that_was_taken_back_ends_nobody() {
     following()
         .query(A, "BEGIN; SET idle_session_timeout = '200ms'; ROLLBACK")

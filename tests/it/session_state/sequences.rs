@@ -14,39 +14,6 @@ fn with_numbers() -> Script {
 }
 
 #[test]
-fn currval_and_lastval_are_there_after_an_insert() {
-    with_numbers()
-        .query(A, "INSERT INTO t (x) VALUES ('of a')")
-        .query(A, "SELECT currval('t_id_seq'), lastval()")
-        .query(A, "INSERT INTO u (x) VALUES ('of a')")
-        .query(
-            A,
-            "SELECT lastval(), currval('u_id_seq'), currval('t_id_seq')",
-        )
-        .run();
-}
-
-#[test]
-fn each_client_sees_the_number_that_it_drew() {
-    with_numbers()
-        .query(A, "INSERT INTO t (x) VALUES ('of a')")
-        .query(B, "INSERT INTO t (x) VALUES ('of b')")
-        .query(C, "INSERT INTO u (x) VALUES ('of c')")
-        .query(A, "SELECT lastval()")
-        .query(B, "SELECT lastval()")
-        .query(C, "SELECT lastval()")
-        .ask(A, extended("INSERT INTO t (x) VALUES ('of a')"), 1)
-        .query(B, "SELECT currval('t_id_seq')")
-        .ask(
-            A,
-            extended("SELECT currval(pg_get_serial_sequence('t', 'id'))"),
-            1,
-        )
-        .query(C, "SELECT currval('t_id_seq')")
-        .run();
-}
-
-#[test]
 fn a_number_that_somebody_else_drew_is_never_seen() {
     with_numbers()
         .pools(&[1, 2])
@@ -64,39 +31,13 @@ fn a_number_that_somebody_else_drew_is_never_seen() {
 fn the_last_number_is_there_within_its_transaction() {
     with_numbers()
         .pools(&[1, 2])
+        // Numbers are kept apart from when somebody has first asked.
+        .query(C, "SELECT lastval()")
         .query(A, "BEGIN; INSERT INTO t (x) VALUES ('of a')")
         .query(A, "SELECT lastval()")
         .query(A, "COMMIT")
         .query(B, "INSERT INTO t (x) VALUES ('of b'); SELECT lastval()")
         .query(A, "INSERT INTO t (x) VALUES ('again') RETURNING id")
-        .run();
-}
-
-#[test]
-fn the_last_number_outlives_a_rollback_and_not_a_discard() {
-    with_numbers()
-        .query(A, "BEGIN; SELECT nextval('t_id_seq'); ROLLBACK")
-        .query(A, "SELECT lastval(), currval('t_id_seq')")
-        .query(A, "SELECT setval('t_id_seq', 50)")
-        .query(A, "SELECT currval('t_id_seq')")
-        .query(A, "DISCARD SEQUENCES")
-        .query(A, "SELECT lastval()")
-        .query(A, "SELECT nextval('t_id_seq')")
-        .query(A, "DISCARD ALL")
-        .query(A, "SELECT lastval()")
-        .run();
-}
-
-#[test]
-fn a_number_drawn_in_hiding_is_ones_own() {
-    with_numbers()
-        .setup("CREATE FUNCTION draw() RETURNS void LANGUAGE plpgsql AS $$ BEGIN PERFORM nextval('t_id_seq'); END $$")
-        .setup("CREATE FUNCTION drawn() RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN RETURN lastval(); END $$")
-        .query(A, "SELECT draw()")
-        .query(B, "SELECT draw()")
-        .query(A, "SELECT drawn()")
-        .query(B, "SELECT drawn()")
-        .query(C, "SELECT drawn()")
         .run();
 }
 

@@ -14,14 +14,13 @@ mod script;
 mod shrink;
 mod words;
 
-// Left out until what they ask for is built.
-// mod of_all;
-// mod of_dates;
-// mod of_functions;
-// mod of_paths;
-// mod of_pins;
-// mod of_roles;
-// mod of_settings;
+mod of_all;
+mod of_dates;
+mod of_functions;
+mod of_paths;
+mod of_pins;
+mod of_roles;
+mod of_settings;
 
 use std::env;
 

@@ -34,7 +34,6 @@ pub const SETUP: &[&str] = &[
      PERFORM set_config('app.a', value, false); END $$",
     "CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM set_config('app.a', NEW.x, false); RETURN NEW; END $$",
     "CREATE TRIGGER tell BEFORE INSERT ON watched FOR EACH ROW EXECUTE FUNCTION tell()",
-    "CREATE VIEW noting AS SELECT f_note('work_mem', '5MB') AS x",
 ];
 
 /// Settings for the session.
@@ -386,7 +385,6 @@ pub const HIDDEN: &[&str] = &[
     "SELECT public.f_said('RESET search_path')",
     "CALL p_commits('15MB')",
     "INSERT INTO watched VALUES ('by a trigger')",
-    "SELECT x FROM noting",
     "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) SELECT f_note('work_mem', '16MB')",
     "WITH w AS (SELECT f_note('app.a', 'in a CTE') AS x) SELECT x FROM w",
     "COPY (SELECT f_note('lock_timeout', '5s')) TO STDOUT",
