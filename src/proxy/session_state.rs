@@ -167,7 +167,8 @@ impl Client {
             if !self.env_in_doubt {
                 // What has changed is not known later on; where all statements
                 // are dropped it need not be.
-                if touches.unknown && !can.has(Findings::DEALLOCATES) {
+                let drops_all = can.has(Findings::DEALLOCATES) && !can.has(Findings::OPAQUE);
+                if touches.unknown && !drops_all {
                     self.bring_statements(lease, run);
                 }
                 self.env_in_doubt = true;
@@ -212,6 +213,13 @@ impl Client {
     /// The same, where the text is not at hand any more.
     pub(super) fn note_unseen(&mut self, can: Findings) {
         self.may_forget |= can.has(Findings::DEALLOCATES);
+        if self.policy == SessionState::Pgbouncer {
+            return;
+        }
+        let can = match can.has(Findings::CALLS) && !self.hidden().is_quiet() {
+            true => can | Findings::OPAQUE,
+            false => can.without(Findings::CALLS),
+        };
         self.taint(can);
         self.dirty |= can;
         if can.has(ASKS_SETTINGS.and(Findings::LOCAL_SETTINGS)) {
@@ -265,7 +273,8 @@ impl Client {
             self.dirty = Findings::NONE;
             if let Service::Leased(lease) = &mut self.service {
                 let questions = Questions {
-                    reset: true,
+                    reset: settings || state || locks,
+                    functions,
                     ..Questions::default()
                 };
                 lease.ask(questions, &self.application_name);
@@ -321,7 +330,7 @@ impl Client {
         if answers.failed {
             lease.own.suspect();
         }
-        if answers.forgotten {
+        if answers.all_forgotten() {
             // What it ran has dropped them, out of sight.
             lease.statements.clear();
             if let Some(names) = &mut self.names {
@@ -348,12 +357,6 @@ impl Client {
     }
 
     fn follow_answers(&mut self, answers: Answers) {
-        if answers.questions.reset {
-            let tainted = self.pins.has(Pins::FOR_GOOD);
-            self.pins = Pins::NONE;
-            self.pins.set(Pins::FOR_GOOD, tainted);
-            return;
-        }
         if answers.questions.functions {
             let learned = self.hidden().learn(&answers.functions);
             self.shelf.defaults.learn_custom(learned.custom_settings());
@@ -361,6 +364,12 @@ impl Client {
                 // It may have set one of these, which nobody had named before.
                 self.note_unseen(Findings::OPAQUE);
             }
+        }
+        if answers.questions.reset {
+            let tainted = self.pins.has(Pins::FOR_GOOD);
+            self.pins = Pins::NONE;
+            self.pins.set(Pins::FOR_GOOD, tainted);
+            return;
         }
         if answers.questions.state {
             self.pins.set_state(&answers.state);

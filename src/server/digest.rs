@@ -306,7 +306,7 @@ impl Server {
             (b'E', about) if about.is_question() => {
                 if let Some(answers) = &mut self.answers {
                     answers.failed = true;
-                    answers.forgotten = backend::sqlstate_of(body) == Some(b"26000");
+                    answers.lost = backend::sqlstate_of(body) == Some(b"26000");
                 }
             }
             (b'Z', About::ASKED) => digest.answered = true,

@@ -9,7 +9,7 @@ use crate::session::own::{
     Own, PORTAL, array, bind_into, close_into, drop_into, execute_into, parse_into,
 };
 use crate::session::settings::{APPLICATION_NAME, Change, Profile};
-use crate::session::statements::{Op, Statement};
+use crate::session::statements::{Op, ServerName, Statement};
 use crate::session::{About, Kind, Pay};
 use crate::wire::frontend::sync;
 
@@ -30,6 +30,8 @@ pub struct Questions {
     pub functions: bool,
     /// Nothing need have changed.
     pub is_guess: bool,
+    /// It holds prepared statements, unless they were dropped out of sight.
+    pub expects_kept: bool,
     /// Nothing is asked: all that can be ended is ended, but for prepared
     /// statements.
     pub reset: bool,
@@ -57,8 +59,8 @@ pub struct Answers {
     pub functions: Vec<Told>,
     /// The server could not tell.
     pub failed: bool,
-    /// It has not got the question any more: all prepared statements are gone.
-    pub forgotten: bool,
+    /// It has not got a question any more that it had.
+    pub lost: bool,
 }
 
 /// The steps from any session to one that has just begun.
@@ -88,6 +90,15 @@ pub struct EnvQuestion {
 
 /// Longest answer that is read, in bytes.
 pub(super) const LONGEST_ANSWER: usize = 1 << 20;
+
+impl Answers {
+    /// Are all prepared statements gone, dropped by something that could not be
+    /// seen?
+    #[must_use]
+    pub fn all_forgotten(&self) -> bool {
+        self.lost || (!self.failed && self.questions.expects_kept && !self.state.contains(&b'k'))
+    }
+}
 
 impl Server {
     /// Gives the session this profile and `application_name`, ahead of what the
@@ -174,7 +185,7 @@ impl Server {
     /// Asks; [`super::Digest::answered`] tells when the answers are there. The
     /// connection stands at a boundary. If the client has reset its
     /// `application_name`, it gets it back.
-    pub fn ask(&mut self, questions: Questions, application_name: &Arc<str>) {
+    pub fn ask(&mut self, mut questions: Questions, application_name: &Arc<str>) {
         let mut out = Vec::new();
         if self.application_name != *application_name {
             self.application_name = Arc::clone(application_name);
@@ -199,7 +210,10 @@ impl Server {
             self.profile = None;
         }
         if questions.state {
-            self.run_own(Own::State, &[], About::STATE, &mut out);
+            let kept = self.statements.any().map(ServerName::of);
+            let kept = kept.as_ref().map_or(&b""[..], ServerName::as_bytes);
+            questions.expects_kept = !kept.is_empty();
+            self.run_own(Own::State, &[kept], About::STATE, &mut out);
         }
         if questions.functions {
             self.run_own(Own::Functions, &[], About::FUNCTIONS, &mut out);

@@ -62,7 +62,7 @@ pub enum Own {
     DiscardSequences,
     /// What ties a session to its server connection: temporary objects,
     /// cursors that are held, channels that are listened to, statements
-    /// prepared by SQL.
+    /// prepared by SQL; and whether it has still kept a statement ($1).
     State,
     /// Session advisory locks.
     Locks,
@@ -161,7 +161,9 @@ impl Own {
                  AND refobjid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()) THEN 't' END, \
                  CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_cursors WHERE is_holdable) THEN 'h' END, \
                  CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_listening_channels()) THEN 'l' END, \
-                 CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql) THEN 'p' END)"
+                 CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql) THEN 'p' END, \
+                 CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_prepared_statements \
+                 WHERE name OPERATOR(pg_catalog.=) $1::pg_catalog.text) THEN 'k' END)"
             }
             // 12 and 13 are the languages internal and C.
             Own::Functions => {

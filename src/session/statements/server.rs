@@ -96,6 +96,12 @@ impl ServerStatements {
         oldest.map(|(id, _)| *id)
     }
 
+    /// Any one of them.
+    #[must_use]
+    pub fn any(&self) -> Option<u64> {
+        self.held.keys().next().copied()
+    }
+
     /// How many are held.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -13,6 +13,7 @@ mod functions;
 mod locks;
 mod notifications;
 mod pins;
+mod policies;
 mod prefix;
 mod process;
 mod programs;
