@@ -375,11 +375,15 @@ impl Client {
             self.pins.set_state(&answers.state);
             // Those that were seen to be prepared are counted there.
             if let Some(names) = self.names.as_deref_mut() {
+                let is_current =
+                    matches!(&self.service, Service::Leased(lease) if !lease.tracker.owes());
                 match self.pins.has(Pins::PREPARED) {
                     true => self
                         .pins
                         .set(Pins::PREPARED, names.prepared_by_sql.is_empty()),
-                    false => names.prepared_by_sql.clear(),
+                    // Unless more has been prepared since it was asked.
+                    false if is_current => names.prepared_by_sql.clear(),
+                    false => {}
                 }
             }
         }

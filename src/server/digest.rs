@@ -235,6 +235,9 @@ impl Server {
                     u32::from(forwarded && self.tracker.status() == TxStatus::Idle);
             }
             b'E' => {
+                if !self.env_questions.is_empty() {
+                    self.drop_skipped_questions();
+                }
                 digest.undone = true;
                 digest.fatal |= backend::is_fatal(body);
                 digest.stale_statement |= backend::sqlstate_of(body) == Some(b"0A000");

@@ -257,6 +257,17 @@ impl Server {
         });
     }
 
+    /// After an error: the next answer is to a question that was not skipped.
+    pub(super) fn drop_skipped_questions(&mut self) {
+        let skipped = self.tracker.undone();
+        self.env_questions.retain(|asked| {
+            let id = asked.statement.id;
+            !skipped
+                .iter()
+                .any(|op| matches!(op, Op::AsksEnv(skipped) if *skipped == id))
+        });
+    }
+
     /// A row of an answer.
     pub(super) fn hear(&mut self, about: About, body: &[u8]) {
         if matches!(about, About::ENV | About::ENV_ALL) {

@@ -300,6 +300,12 @@ impl Tracker {
         release
     }
 
+    /// The same, without taking them.
+    #[must_use]
+    pub fn undone(&self) -> &[Op] {
+        &self.undone
+    }
+
     /// Statement changes that did not come to pass, the newest first.
     pub fn take_undone(&mut self) -> Vec<Op> {
         std::mem::take(&mut self.undone)
