@@ -87,6 +87,17 @@ impl Client {
         }
     }
 
+    /// The same of a prepared statement.
+    pub(super) fn note_statement(
+        &mut self,
+        lease: &mut Lease,
+        statement: &Statement,
+        run: &mut Run<'_>,
+    ) {
+        let touches = statement.touches.as_deref();
+        self.note(lease, statement.can, touches, &statement.parse, run);
+    }
+
     /// It may draw numbers, or ask for the last: those of others must not show.
     /// As long as nobody asks, nobody need forget.
     pub(super) fn take_sequences(&self, lease: &mut Lease, run: &mut Run<'_>) {

@@ -29,8 +29,6 @@ pub struct Digest {
     pub transactions: u32,
     /// All prepared statements of the session are gone.
     pub deallocated_all: bool,
-    /// The client's session is as if it had just begun.
-    pub discarded_all: bool,
     /// The session has the client's settings.
     pub aligned: bool,
     /// It could not be given them: the error's body.
@@ -111,7 +109,6 @@ impl Server {
             ready: 0,
             transactions: 0,
             deallocated_all: false,
-            discarded_all: false,
             aligned: false,
             misaligned: None,
             answered: false,
@@ -248,11 +245,7 @@ impl Server {
                     digest.functions_changed |= changes_functions(tag);
                 }
                 b"ROLLBACK\0" => digest.undone = true,
-                b"DEALLOCATE ALL\0" => digest.deallocated_all = true,
-                b"DISCARD ALL\0" => {
-                    digest.deallocated_all = true;
-                    digest.discarded_all = forwarded;
-                }
+                b"DEALLOCATE ALL\0" | b"DISCARD ALL\0" => digest.deallocated_all = true,
                 _ => {}
             },
             b'S' => return Ok(self.note_parameter(body, reader)),

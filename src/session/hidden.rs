@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use super::findings::Findings;
 use super::scan::Scan;
 use super::settings::Touched;
+use super::sql::is_identifier;
 
 /// What of a function's body matters to those who call it.
 const MATTERS: Findings = Findings::SETTINGS
@@ -124,7 +125,7 @@ impl Learned {
             return None;
         }
         let mut found: Option<Does> = None;
-        for word in text.split(|byte| !is_word(*byte)) {
+        for word in text.split(|byte| !is_identifier(*byte)) {
             if let Some(does) = self.0.get(&lower(word)) {
                 found.get_or_insert_default().add(does);
             }
@@ -138,10 +139,6 @@ impl Learned {
 
 fn lower(name: &[u8]) -> Box<[u8]> {
     name.to_ascii_lowercase().into()
-}
-
-fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$') || byte >= 0x80
 }
 
 /// What is known of one database's functions.

@@ -162,7 +162,8 @@ fn quoted(text: &[u8]) -> Option<(usize, Vec<u8>)> {
     }
 }
 
-fn is_identifier(byte: u8) -> bool {
+/// Can an identifier go on with this byte?
+pub(super) fn is_identifier(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80
 }
 

@@ -111,13 +111,7 @@ impl Client {
             Unnamed::None | Unnamed::Calls(_) => {}
             Unnamed::Kept(statement) => {
                 let statement = Arc::clone(statement);
-                self.note(
-                    lease,
-                    statement.can,
-                    statement.touches.as_deref(),
-                    &statement.parse,
-                    run,
-                );
+                self.note_statement(lease, &statement, run);
             }
             Unnamed::OnServer(can) => self.note_unseen(*can),
         }
@@ -154,13 +148,7 @@ impl Client {
             return Find::Wait;
         };
         if runs && effect.is_none() {
-            self.note(
-                lease,
-                statement.can,
-                statement.touches.as_deref(),
-                &statement.parse,
-                run,
-            );
+            self.note_statement(lease, &statement, run);
         }
         let on_server = Named {
             statement: Arc::clone(&statement),

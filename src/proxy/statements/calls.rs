@@ -95,13 +95,7 @@ impl Client {
     ) -> Option<(Arc<Statement>, Option<Effect>)> {
         let (callee, effect) = self.resolve_at(lease, &target.statement, depth + 1, run)?;
         if effect.is_none() {
-            self.note(
-                lease,
-                callee.can,
-                callee.touches.as_deref(),
-                &callee.parse,
-                run,
-            );
+            self.note_statement(lease, &callee, run);
         }
         let on_server = Named {
             statement: Arc::clone(&callee),

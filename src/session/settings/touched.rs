@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::session::sql::is_identifier;
+
 /// Most names that are kept of one transaction; beyond, they count as unknown.
 const MOST: usize = 64;
 
@@ -200,9 +202,9 @@ struct Words<'a> {
 
 impl<'a> Words<'a> {
     fn next_word(&mut self) -> Option<&'a [u8]> {
-        let start = self.rest.iter().position(|byte| is_word(*byte))?;
+        let start = self.rest.iter().position(|byte| is_identifier(*byte))?;
         let from = self.rest.get(start..)?;
-        let length = from.iter().take_while(|byte| is_word(**byte)).count();
+        let length = from.iter().take_while(|byte| is_identifier(**byte)).count();
         self.rest = from.get(length..)?;
         from.get(..length)
     }
@@ -234,8 +236,8 @@ impl<'a> Words<'a> {
                     quoted = true;
                     self.quoted_part(&mut name)?;
                 }
-                Some(byte) if is_word(*byte) => {
-                    let length = self.rest.iter().take_while(|b| is_word(**b)).count();
+                Some(byte) if is_identifier(*byte) => {
+                    let length = self.rest.iter().take_while(|b| is_identifier(**b)).count();
                     name.extend_from_slice(self.rest.get(..length)?);
                     self.rest = self.rest.get(length..)?;
                 }
@@ -306,10 +308,6 @@ impl<'a> Words<'a> {
         // 'app.' || x is no literal.
         (self.rest.first() == Some(&b',')).then_some(argument)
     }
-}
-
-fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$') || byte >= 0x80
 }
 
 #[cfg(test)]
