@@ -109,6 +109,12 @@ impl Client {
         if digest.undone {
             self.settle_statements(true);
         }
+        if let Some(names) = self.names.as_deref_mut() {
+            digest
+                .told
+                .iter()
+                .for_each(|(about, shape)| names.told(*about, *shape));
+        }
         let Service::Leased(lease) = &mut self.service else {
             return;
         };

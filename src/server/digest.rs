@@ -1,9 +1,11 @@
 //! Judging what a server said: which bytes are the client's, what they change.
 
+use std::num::NonZeroU32;
+
 use super::Server;
 use super::session_state::{EnvQuestion, LONGEST_ANSWER};
 use super::wording::{in_clients_words, statement_in};
-use crate::session::statements::ClientStatements;
+use crate::session::statements::{ClientStatements, FIRST_ID};
 use crate::session::{About, Pay, TxStatus, Violation};
 use crate::wire::frontend::frame_into;
 use crate::wire::run::{Forward, Run};
@@ -48,6 +50,8 @@ pub struct Digest {
     pub undone: bool,
     /// A statement that the server was believed to hold and does not.
     pub lost_statement: Option<About>,
+    /// What the client was told that its statements take and return.
+    pub told: Vec<(About, NonZeroU32)>,
     /// The server broke the protocol while it owed something.
     pub violation: Option<Violation>,
 }
@@ -118,6 +122,7 @@ impl Server {
             stale_statement: false,
             undone: false,
             lost_statement: None,
+            told: Vec::new(),
             violation: None,
         };
         let mut run = Run::new(read, out);
@@ -163,7 +168,8 @@ impl Server {
             let about = self.tracker.head_is_about();
             let waits = match is_bulk(header.tag) {
                 true => about.is_question() && header.total <= LONGEST_ANSWER,
-                false => header.total <= WHOLE,
+                // What describes a statement is compared to its last column.
+                false => header.total <= WHOLE || describes(header.tag, about),
             };
             if !whole && waits {
                 self.inbox = rest.to_vec();
@@ -232,6 +238,7 @@ impl Server {
                     u32::from(forwarded && self.tracker.status() == TxStatus::Idle);
             }
             b'E' => {
+                self.described_parameters = Box::default();
                 if !self.env_questions.is_empty() {
                     self.drop_skipped_questions();
                 }
@@ -328,9 +335,13 @@ impl Server {
     ) {
         let body = bytes.get(frame::HEADER..).unwrap_or_default();
         match tag {
-            b'T' | b'n' => {
-                if let Some(shape) = backend::shape_of(tag, body) {
-                    self.statements.described(about.id, shape, forwarded);
+            b't' => self.described_parameters = body.into(),
+            b'T' | b'n' if !self.described_parameters.is_empty() => {
+                let parameters = std::mem::take(&mut self.described_parameters);
+                let shape = backend::shape_of(&parameters, tag, body);
+                self.statements.described(about.id, shape);
+                if forwarded {
+                    digest.told.push((about, shape));
                 }
             }
             // It was believed to be there: a function has dropped it, say.
@@ -354,6 +365,11 @@ impl Server {
         let body = bytes.get(frame::HEADER..).unwrap_or_default();
         in_clients_words(&self.tracker, about, body, names)
     }
+}
+
+/// Is this a description of a statement?
+fn describes(tag: u8, about: About) -> bool {
+    matches!(tag, b't' | b'T') && about.id >= FIRST_ID
 }
 
 /// Longest message of a type that PostgreSQL could send: garbage that looks

@@ -68,6 +68,8 @@ pub struct Server {
     /// it gets its next ReadyForQuery: PostgreSQL reports what has changed since
     /// its last report, which somebody else may have heard.
     pub must_report: bool,
+    /// The ParameterDescription whose RowDescription is still to come.
+    described_parameters: Box<[u8]>,
     /// The start of a frame whose rest has not arrived.
     inbox: Vec<u8>,
     /// Bytes of a frame's body that are still to come, and whether they are
@@ -87,6 +89,10 @@ impl Server {
             }
             Op::ServerForgets(held) => {
                 self.statements.insert(held);
+                None
+            }
+            Op::AsksShape(id) => {
+                self.statements.ask(id, false);
                 None
             }
             Op::AsksEnv(id) => {

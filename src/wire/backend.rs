@@ -5,6 +5,7 @@
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
+use std::num::NonZeroU32;
 
 use pgwire::messages::startup::{
     BackendKeyData, NegotiateProtocolVersion, ParameterStatus, SecretKey,
@@ -96,23 +97,31 @@ pub fn fields(body: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
 
 /// A digest of what PostgreSQL compares before it says that a result type has
 /// changed: names and types of the columns, not where they come from. Of a
-/// RowDescription that has arrived to its end, or of NoData.
+/// RowDescription that has arrived to its end, or of NoData; `parameters` is the
+/// body of the ParameterDescription before it.
 #[must_use]
-pub fn shape_of(tag: u8, body: &[u8]) -> Option<u64> {
+pub fn shape_of(parameters: &[u8], tag: u8, body: &[u8]) -> NonZeroU32 {
     let mut hasher = DefaultHasher::new();
-    if tag == b'T' {
-        let (_, mut rest) = body.split_first_chunk::<2>()?;
-        while !rest.is_empty() {
-            let (name, fixed) = cstr(rest)?;
-            // Table and column; type, its size and modifier; format.
-            let (_, fixed) = fixed.split_first_chunk::<6>()?;
-            let (of_type, fixed) = fixed.split_first_chunk::<10>()?;
-            let (_, fixed) = fixed.split_first_chunk::<2>()?;
-            (name, of_type).hash(&mut hasher);
-            rest = fixed;
-        }
+    (parameters, tag).hash(&mut hasher);
+    let mut rest = body.get(2..).unwrap_or_default();
+    while let Some((name, of_type, after)) = column(rest) {
+        (name, of_type).hash(&mut hasher);
+        rest = after;
     }
-    Some(hasher.finish() | 1)
+    rest.hash(&mut hasher);
+    let [a, b, c, d, ..] = hasher.finish().to_be_bytes();
+    NonZeroU32::MIN | u32::from_be_bytes([a, b, c, d])
+}
+
+/// The first column of a RowDescription: its name, what says its type (with size
+/// and modifier), and what follows it.
+fn column(columns: &[u8]) -> Option<(&[u8], &[u8; 10], &[u8])> {
+    let (name, fixed) = cstr(columns)?;
+    // Table and column before the type, the format behind it.
+    let (_, fixed) = fixed.split_first_chunk::<6>()?;
+    let (of_type, fixed) = fixed.split_first_chunk::<10>()?;
+    let (_, after) = fixed.split_first_chunk::<2>()?;
+    Some((name, of_type, after))
 }
 
 #[cfg(test)]
@@ -152,14 +161,19 @@ mod tests {
             let fixed = [
                 0, 0, 0, table, 0, 1, 0, 0, 0, of_type, 0, 4, 255, 255, 255, 255, 0, 0,
             ];
-            shape_of(b'T', &[&[0, 1], name, &[0], &fixed].concat())
+            shape_of(b"", b'T', &[&[0, 1], name, &[0], &fixed].concat())
         };
-        assert!(row(b"a", 1, 23).is_some());
         assert_eq!(row(b"a", 1, 23), row(b"a", 2, 23));
         assert_ne!(row(b"a", 1, 23), row(b"b", 1, 23));
         assert_ne!(row(b"a", 1, 23), row(b"a", 1, 25));
-        assert_ne!(row(b"a", 1, 23), shape_of(b'n', b""));
-        assert_eq!(shape_of(b'T', &[0, 1, b'a', 0, 1]), None);
+        assert_ne!(row(b"a", 1, 23), shape_of(b"", b'n', b""));
+        assert_ne!(
+            shape_of(b"", b'n', b""),
+            shape_of(&[0, 1, 0, 0, 0, 23], b'n', b"")
+        );
+        // A column that is cut off.
+        let cut = |name| shape_of(b"", b'T', &[0, 1, name, 0, 1]);
+        assert_ne!(cut(b'a'), cut(b'b'));
     }
 
     #[test]

@@ -38,9 +38,10 @@ impl Client {
     /// Sees to a copy of what a name stands for; what the pooler sends is
     /// answered unseen, and the client's own message follows in the same write.
     ///
-    /// With `ask`, a copy that is made after the catalog has changed is first
-    /// compared with what clients were told: PostgreSQL would say that the plan
-    /// has changed, but this server has never had the plan of before.
+    /// With `ask`, a copy is first compared with what the client was told: where
+    /// a table has changed since, PostgreSQL would say that the plan has, but
+    /// this server has never had the plan of before. What a copy made now returns
+    /// counts: an older one may be of a catalog that the client has never seen.
     pub(super) fn ensure(
         &self,
         lease: &mut Lease,
@@ -51,54 +52,61 @@ impl Client {
     ) -> Copied {
         let statement = &named.statement;
         let catalog = &self.shelf.pool().catalog;
-        let told = statement.shape.known();
-        let owes = lease.tracker.owes();
-        let settled = lease.tracker.settled();
-        match lease.statements.touch(statement.id) {
-            Some(held) if held.parsed.saturating_add(FRESH) < named.since => {
-                drop_copy(lease, statement, run);
-            }
+        let told = named.told;
+        let (segment, settled) = (lease.tracker.segment(), lease.tracker.settled());
+        let is_there = match lease.statements.touch(statement.id) {
+            Some(held) if held.parsed.saturating_add(FRESH) < named.since => false,
             // Made of a catalog that the client has never seen, and that is past.
-            Some(held) if statement.epoch < held.epoch && held.epoch < catalog.epoch() => {
-                drop_copy(lease, statement, run);
+            Some(held) if statement.epoch < held.epoch && held.epoch < catalog.epoch() => false,
+            Some(held) if !ask || told.is_none() || held.shape == told => return Copied::Yes,
+            // Whether the transaction still stands is known when all before it
+            // is answered.
+            Some(held) if held.shape.is_some() && !settled => return Copied::Asked,
+            Some(held) if held.shape.is_some() && held.segment == segment => return Copied::Stale,
+            Some(held) if held.asked && held.shape.is_none() => return Copied::Asked,
+            Some(held) => held.shape.is_none(),
+            None => false,
+        };
+        if !is_there {
+            drop_copy(lease, statement, run);
+            let way = self.way_to(statement);
+            if ask && matches!(way, Way::None) {
+                return Copied::Stale;
             }
-            Some(held) if !ask || !held.in_question || told.is_none() => return Copied::Yes,
-            Some(held) => match held.shape {
-                Some(shape) if told == Some(shape) => return Copied::Yes,
-                // Whether the transaction still stands is known when all before
-                // it is answered.
-                Some(_) if !settled => return Copied::Asked,
-                Some(_) => return Copied::Stale,
-                None if owes => return Copied::Asked,
-                // The answer was lost in an error.
-                None => drop_copy(lease, statement, run),
-            },
-            None => {}
-        }
-        let way = self.way_to(statement);
-        if ask && matches!(way, Way::None) {
-            return Copied::Stale;
+            self.make_room(lease, run);
+            self.copy(lease, statement, name, &way, run);
+            if !ask || told.is_none() {
+                return Copied::Yes;
+            }
         }
         let about = About::new(statement.id, name);
-        self.make_room(lease, run);
-        let epoch = catalog.epoch();
-        let may_differ = statement.epoch < epoch || catalog.is_changing();
-        let in_question = ask && told.is_some() && may_differ;
+        describe(lease, statement, about, Pay::Swallow, run);
+        lease.tracker.attach(Op::AsksShape(statement.id));
+        lease.statements.ask(statement.id, true);
+        run.insert().extend_from_slice(&flush());
+        Copied::Asked
+    }
+
+    /// Has the server make a copy, under the settings of its Parse.
+    fn copy(
+        &self,
+        lease: &mut Lease,
+        statement: &Arc<Statement>,
+        name: &[u8],
+        way: &Way,
+        run: &mut Run<'_>,
+    ) {
+        let epoch = self.shelf.pool().catalog.epoch();
         let parse = |lease: &mut Lease, run: &mut Run<'_>| {
+            let about = About::new(statement.id, name);
             lease.tracker.owe_about(Kind::Parse, Pay::Swallow, about);
-            prepares(lease, statement, epoch, in_question);
+            prepares(lease, statement, epoch);
             parse_into(run.insert(), statement, &statement.parse);
         };
-        match &way {
+        match way {
             Way::Around(detour) => by_detour(lease, detour, run, parse),
             Way::Straight | Way::None => parse(lease, run),
         }
-        if !in_question {
-            return Copied::Yes;
-        }
-        describe(lease, statement, about, Pay::Swallow, run);
-        run.insert().extend_from_slice(&flush());
-        Copied::Asked
     }
 
     /// Makes room for one more statement on the server.
@@ -139,19 +147,16 @@ pub(super) fn close_copy(lease: &mut Lease, id: u64, pay: Pay, run: &mut Run<'_>
 }
 
 /// Notes that the Parse just owed gives the server a copy.
-pub(super) fn prepares(
-    lease: &mut Lease,
-    statement: &Arc<Statement>,
-    epoch: u64,
-    in_question: bool,
-) {
+pub(super) fn prepares(lease: &mut Lease, statement: &Arc<Statement>, epoch: u64) {
     lease.tracker.attach(Op::ServerPrepares(statement.id));
+    let segment = lease.tracker.segment();
     lease.statements.insert(Held {
         statement: Arc::clone(statement),
         parsed: now(),
         epoch,
+        segment,
         shape: None,
-        in_question,
+        asked: false,
     });
     changed(lease);
 }

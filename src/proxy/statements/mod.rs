@@ -126,6 +126,7 @@ impl Client {
             }
             Op::ServerPrepares(_)
             | Op::ServerPreparesOwn(_)
+            | Op::AsksShape(_)
             | Op::AsksEnv(_)
             | Op::ServerForgets(_)
             | Op::UnnamedAgrees

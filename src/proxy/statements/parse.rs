@@ -123,6 +123,7 @@ impl Client {
         let named = Named {
             statement: self.identity_of(lease, rest, run),
             since: now(),
+            told: None,
         };
         let Some((statement, _)) = self.resolve(lease, &named.statement, run) else {
             return Act::Hold;
@@ -218,7 +219,7 @@ impl Client {
             .tracker
             .owe_about(Kind::Parse, Pay::Forward, About::new(statement.id, name));
         let epoch = self.shelf.pool().catalog.epoch();
-        prepares(lease, statement, epoch, false);
+        prepares(lease, statement, epoch);
         parse_into(run.insert(), statement, &statement.parse);
         self.names_mut().unsettled.push(Arc::clone(statement));
     }

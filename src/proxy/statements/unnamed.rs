@@ -52,6 +52,7 @@ impl Client {
         Some(Named {
             statement: Arc::clone(statement),
             since: 0,
+            told: None,
         })
     }
 

@@ -1,6 +1,7 @@
 //! One client's names for its prepared statements.
 
 use std::collections::{HashMap, HashSet};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -15,6 +16,8 @@ pub struct Named {
     pub statement: Arc<Statement>,
     /// When the client prepared it, in seconds since any one moment.
     pub since: u32,
+    /// What the client was told that it takes and returns, if it has asked.
+    pub told: Option<NonZeroU32>,
 }
 
 /// One client's names.
@@ -110,6 +113,20 @@ impl ClientStatements {
         found.map(|(name, _)| &**name)
     }
 
+    /// The client was told what a statement takes and returns; what it was told
+    /// first counts.
+    pub fn told(&mut self, about: About, shape: NonZeroU32) {
+        let is_it = |name: &[u8], named: &Named| {
+            let it_or_what_it_calls =
+                named.statement.id == about.id || named.statement.call.is_some();
+            it_or_what_it_calls && about.is_called(name)
+        };
+        let mut names = self.names.iter_mut();
+        if let Some((_, named)) = names.find(|(name, named)| is_it(name, named)) {
+            named.told.get_or_insert(shape);
+        }
+    }
+
     /// Shows what each name stands for.
     pub fn each(&self, see: impl FnMut(&Named)) {
         self.names.values().for_each(see);
@@ -146,6 +163,7 @@ mod tests {
         Some(Named {
             statement: Arc::clone(statement),
             since: 0,
+            told: None,
         })
     }
 
@@ -161,6 +179,20 @@ mod tests {
         assert_eq!(two.name_of(About::new(statement.id, b"s")), None);
         drop(two);
         assert!(one.is_last_user(&statement));
+    }
+
+    #[test]
+    fn each_name_was_told_something() {
+        let statement = Registry::default().intern(b"ab\0\0\0", None, &Catalog::default());
+        let mut names = ClientStatements::default();
+        names.set(b"s", named(&statement));
+        names.set(b"t", named(&statement));
+        let [one, two] = [NonZeroU32::MIN, NonZeroU32::MAX];
+        names.told(About::new(statement.id, b"s"), one);
+        names.told(About::new(statement.id, b"s"), two);
+        names.told(About::new(statement.id + 1, b"t"), two);
+        let told = |name| names.get(name).and_then(|named| named.told);
+        assert_eq!((told(b"s"), told(b"t")), (Some(one), None));
     }
 
     #[test]

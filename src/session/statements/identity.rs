@@ -33,8 +33,6 @@ pub struct Statement {
     pub call: Option<Box<Call>>,
     /// The state of the catalog ([`super::Catalog`]) in which it was first parsed.
     pub epoch: u64,
-    /// What its clients were told of its rows.
-    pub shape: Shape,
     /// How many client names stand for it.
     pub(super) users: AtomicU64,
 }
@@ -51,7 +49,6 @@ impl Statement {
             env: env.map_or_else(OnceLock::new, OnceLock::from),
             call: statement_call(text_of(parse)).map(Box::new),
             epoch,
-            shape: Shape::default(),
             users: AtomicU64::new(0),
         })
     }
@@ -225,27 +222,6 @@ impl ServerName {
     }
 }
 
-/// A digest of the columns that a statement returns; none while nobody has
-/// asked. What PostgreSQL compares before it says "cached plan must not change
-/// result type".
-#[derive(Debug, Default)]
-pub struct Shape(AtomicU64);
-
-impl Shape {
-    /// The digest, if the columns are known.
-    #[must_use]
-    pub fn known(&self) -> Option<u64> {
-        Some(self.0.load(Ordering::Relaxed)).filter(|shape| *shape != 0)
-    }
-
-    /// A client is told of these columns; what it was told first counts.
-    pub fn told(&self, shape: u64) {
-        let _ = self
-            .0
-            .compare_exchange(0, shape, Ordering::Relaxed, Ordering::Relaxed);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -265,14 +241,5 @@ mod tests {
         let statement = private(b"EXECUTE s1 (4)\0\0\0", None);
         assert_eq!(statement.calling(b"_pw7"), b"EXECUTE _pw7 (4)\0\0\0");
         assert_eq!(private(b"SELECT 1\0\0\0", None).call, None);
-    }
-
-    #[test]
-    fn what_was_told_first_counts() {
-        let shape = Shape::default();
-        assert_eq!(shape.known(), None);
-        shape.told(5);
-        shape.told(6);
-        assert_eq!(shape.known(), Some(5));
     }
 }

@@ -17,7 +17,7 @@ mod unnamed;
 pub use calls::{Calls, Effect};
 pub use client::{ClientStatements, Named, SIGNIFICANT};
 pub use identity::{
-    FIRST_ID, PREFIX, ServerName, Shape, Statement, depends_on_settings, number_from, private,
+    FIRST_ID, PREFIX, ServerName, Statement, depends_on_settings, number_from, private,
     private_in_doubt, private_of, touches,
 };
 pub use op::Op;

@@ -33,6 +33,8 @@ pub enum Op {
     ServerPrepares(u64),
     /// The server was told to forget this.
     ServerForgets(Held),
+    /// The server was asked what this takes and returns.
+    AsksShape(u64),
     /// The server was asked under which settings this is parsed.
     AsksEnv(u64),
     /// The server was told to prepare one of the pooler's own.

@@ -1,6 +1,7 @@
 //! The prepared statements that one server connection holds.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::identity::Statement;
@@ -23,11 +24,12 @@ pub struct Held {
     pub parsed: u32,
     /// The state of the catalog ([`super::Catalog`]) then.
     pub epoch: u64,
-    /// What it returns, if the server was asked.
-    pub shape: Option<u64>,
-    /// The catalog may have changed since clients were told what it returns:
-    /// `shape` must agree.
-    pub in_question: bool,
+    /// The segment of the server connection in which it did.
+    pub segment: u64,
+    /// What it takes and returns, once the server has said so.
+    pub shape: Option<NonZeroU32>,
+    /// The server has been asked for that.
+    pub asked: bool,
 }
 
 impl ServerStatements {
@@ -57,13 +59,18 @@ impl ServerStatements {
         Some(held)
     }
 
-    /// The server has described its copy; `told`: to a client.
-    pub fn described(&mut self, id: u64, shape: u64, told: bool) {
+    /// The server is being asked what its copy takes and returns, or will not
+    /// answer.
+    pub fn ask(&mut self, id: u64, asked: bool) {
+        if let Some((_, held)) = self.held.get_mut(&id) {
+            held.asked = asked;
+        }
+    }
+
+    /// The server has described its copy.
+    pub fn described(&mut self, id: u64, shape: NonZeroU32) {
         if let Some((_, held)) = self.held.get_mut(&id) {
             held.shape = Some(shape);
-            if told {
-                held.statement.shape.told(shape);
-            }
         }
     }
 
@@ -125,8 +132,9 @@ mod tests {
             statement: Arc::clone(statement),
             parsed: 0,
             epoch: 0,
+            segment: 0,
             shape: None,
-            in_question: false,
+            asked: false,
         }
     }
 
@@ -142,17 +150,5 @@ mod tests {
         assert_eq!(set.over(2, 5), Some(b.id));
         assert!(set.remove(b.id).is_some());
         assert!(set.touch(b.id).is_none());
-    }
-
-    #[test]
-    fn a_copys_columns_are_told_once() {
-        let a = private(b"a\0\0\0", None);
-        let mut set = ServerStatements::default();
-        set.insert(held(&a));
-        set.described(a.id, 7, false);
-        assert_eq!(a.shape.known(), None);
-        set.described(a.id, 8, true);
-        assert_eq!(a.shape.known(), Some(8));
-        assert_eq!(set.touch(a.id).and_then(|held| held.shape), Some(8));
     }
 }

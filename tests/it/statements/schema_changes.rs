@@ -2,7 +2,7 @@
 
 use super::{closed, described, prepare, run};
 use crate::support::differential::{A, B, C, script};
-use crate::support::frames::{close, parse, sync};
+use crate::support::frames::{close, parse, sync, unnamed};
 use crate::support::pooler::Plan;
 use crate::support::postgres::Cluster;
 use crate::support::wait;
@@ -219,4 +219,76 @@ fn what_is_prepared_after_a_change_that_passed_by_is_parsed_anew() {
         let answer = other.until_ready(3, "a statement prepared after the change");
         answer.iter().all(|frame| frame.tag != b'E')
     });
+}
+
+/// The same, on a server connection that has never parsed it.
+#[test]
+fn columns_that_have_changed_unseen_are_found() {
+    script()
+        .pools(&[2])
+        .setup("CREATE TABLE t AS SELECT 1 AS x, 2 AS y")
+        .ask(A, [prepare("s1", TEXT), described("s1")].concat(), 2)
+        .admin("ALTER TABLE t ADD z text")
+        .query(B, "BEGIN")
+        .ask(A, run("s1"), 1)
+        .query(B, "COMMIT")
+        .ask(A, run("s1"), 1)
+        .run();
+}
+
+#[test]
+fn clients_that_were_told_different_columns_share_no_statement() {
+    script()
+        .pools(&[2])
+        .setup("CREATE TABLE t AS SELECT 1 AS x, 2 AS y")
+        .ask(A, [prepare("s1", TEXT), described("s1")].concat(), 2)
+        .query(A, "BEGIN")
+        .admin("ALTER TABLE t ADD z text")
+        .ask(B, [prepare("s1", TEXT), described("s1")].concat(), 2)
+        .ask(B, run("s1"), 1)
+        .query(A, "COMMIT")
+        .query(C, "BEGIN")
+        .ask(A, run("s1"), 1)
+        .ask(B, run("s1"), 1)
+        .query(C, "COMMIT")
+        .query(A, "BEGIN")
+        .ask(B, [described("s1"), run("s1")].concat(), 2)
+        .query(A, "ROLLBACK")
+        .run();
+}
+
+/// More columns than are waited for in other messages.
+#[test]
+fn a_long_list_of_columns_is_compared_to_its_end() {
+    let names = |last: &str| {
+        let all = (0..1000).map(|n| format!("NULL::text AS the_long_name_of_a_column_{n}"));
+        let all: Vec<_> = all.chain([last.to_owned()]).collect();
+        format!("SELECT {}", all.join(", "))
+    };
+    script()
+        .pools(&[2])
+        .setup(&format!("CREATE VIEW t AS {}", names("1 AS x")))
+        .ask(A, [prepare("s1", TEXT), described("s1")].concat(), 2)
+        .query(B, "BEGIN")
+        .ask(A, run("s1"), 1)
+        .query(B, "COMMIT")
+        .query(C, "ALTER VIEW t RENAME x TO z")
+        .query(B, "BEGIN")
+        .ask(A, run("s1"), 1)
+        .query(B, "COMMIT")
+        .run();
+}
+
+/// The server is asked about a statement, and skips the question.
+#[test]
+fn columns_whose_description_was_skipped_are_asked_for_again() {
+    let taken = [parse("s1", "SELECT 2"), run("s1")].concat();
+    script()
+        .pools(&[2])
+        .ask(A, [prepare("s1", "SELECT 1"), described("s1")].concat(), 2)
+        .query(B, "BEGIN")
+        .ask(A, taken, 1)
+        .query(B, "COMMIT")
+        .ask(A, [sync(), unnamed("SELECT 6"), run("s1")].concat(), 2)
+        .run();
 }

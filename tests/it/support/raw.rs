@@ -246,7 +246,11 @@ impl Connection {
             Ok(0) => self.ended = true,
             Ok(count) => self.inbox.extend(&buffer[..count]),
             Err(error) if error.kind() == ErrorKind::ConnectionReset => self.ended = true,
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+                ) => {}
             Err(error) => panic!("reading while waiting for {what}: {error}"),
         }
     }
