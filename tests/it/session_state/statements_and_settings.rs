@@ -166,6 +166,7 @@ fn the_meaning_at_parse_is_kept_when_a_setting_changes() {
 #[test]
 fn the_meaning_at_parse_is_kept_for_seconds() {
     following()
+        .undisturbed()
         .query(A, "SET datestyle = 'ISO, DMY'")
         .ask(A, prepare("s1", DAY), 1)
         .query(A, "RESET datestyle")

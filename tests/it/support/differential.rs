@@ -50,6 +50,7 @@ pub struct Script {
     noise_like: Option<Who>,
     look: Option<Look>,
     users: Vec<String>,
+    cluster: fn() -> &'static Cluster,
 }
 
 /// A script without steps, for pools of one and of two.
@@ -63,6 +64,7 @@ pub fn script() -> Script {
         noise_like: None,
         look: None,
         users: Vec::new(),
+        cluster: Cluster::shared,
     }
 }
 
@@ -90,6 +92,12 @@ impl Script {
     /// stands for the database's name.
     pub fn user(mut self, name: &str) -> Self {
         self.users.push(name.into());
+        self
+    }
+
+    /// Plays where no other case makes tables, databases or the like.
+    pub fn undisturbed(mut self) -> Self {
+        self.cluster = Cluster::quiet;
         self
     }
 
@@ -320,7 +328,7 @@ impl Script {
     }
 
     fn prepare(&self) -> Database<'static> {
-        let database = Cluster::shared().database();
+        let database = (self.cluster)().database();
         let mut admin = database.direct();
         if self.noise == noise::Kind::Dirty {
             noise::SETUP.iter().for_each(|sql| drop(admin.rows(sql)));

@@ -71,11 +71,22 @@ impl Cluster {
     /// The cluster that the cases share. It ends with the test process.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Cluster> = OnceLock::new();
-        SHARED.get_or_init(|| {
-            let cluster = Self::private();
-            cluster.make_temporary_schemas();
-            cluster
-        })
+        SHARED.get_or_init(Self::with_temporary_schemas)
+    }
+
+    /// Another one, for the few cases in which nobody else may make tables or
+    /// databases. A server process that is busy for a second does not hear of
+    /// such changes; when it has missed some thousand of them, PostgreSQL has all
+    /// its statements analysed anew, with the settings of that moment.
+    pub fn quiet() -> &'static Self {
+        static QUIET: OnceLock<Cluster> = OnceLock::new();
+        QUIET.get_or_init(Self::with_temporary_schemas)
+    }
+
+    fn with_temporary_schemas() -> Self {
+        let cluster = Self::private();
+        cluster.make_temporary_schemas();
+        cluster
     }
 
     /// Gives databases the schemas of temporary tables beforehand. PostgreSQL
