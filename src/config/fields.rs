@@ -7,7 +7,9 @@ use super::duration;
 use super::given::{Bounds, Field, Given, Refusal};
 use super::suggest::did_you_mean;
 use super::words::Word;
-use super::{AssignPolicy, AuthType, LogFormat, LogLevel, PoolMode, Secret, SessionState, Verify};
+use super::{
+    AssignPolicy, AuthType, Listen, LogFormat, LogLevel, PoolMode, Secret, SessionState, Verify,
+};
 
 impl Field for u32 {
     fn read(given: &Given, bounds: Bounds) -> Result<Self, Refusal> {
@@ -253,6 +255,7 @@ word_field!(
     LogLevel,
     LogFormat,
     SessionState,
+    Listen,
     Verify,
     AssignPolicy
 );

@@ -41,5 +41,5 @@ pub use secret::{Secret, SecretForm};
 pub use settings::{Config, Database, General, User};
 pub use sources::Sources;
 pub use words::{
-    AssignPolicy, AuthType, LogFormat, LogLevel, PoolMode, SessionState, Verify, Word,
+    AssignPolicy, AuthType, Listen, LogFormat, LogLevel, PoolMode, SessionState, Verify, Word,
 };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{AssignPolicy, Config, PoolMode, Secret, SessionState, Verify};
+use super::{AssignPolicy, Config, Listen, PoolMode, Secret, SessionState, Verify};
 
 /// The settings of one (database, user) pool. See `keys` for the meanings.
 ///
@@ -21,6 +21,7 @@ pub struct PoolSettings {
     pub server_password: Option<Secret>,
     pub pool_mode: PoolMode,
     pub session_state: SessionState,
+    pub listen: Listen,
     pub verify: Verify,
     pub pool_size: u32,
     /// Never more than `pool_size`.
@@ -79,6 +80,7 @@ impl Config {
                 .and_then(|u| u.session_state)
                 .or(db.session_state)
                 .unwrap_or(general.session_state),
+            listen: db.listen.unwrap_or(general.listen),
             verify: general.verify,
             pool_size,
             min_pool_size: db

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{AssignPolicy, AuthType, LogFormat, LogLevel, PoolMode, Secret, SessionState, Verify};
+use super::{
+    AssignPolicy, AuthType, Listen, LogFormat, LogLevel, PoolMode, Secret, SessionState, Verify,
+};
 
 /// A whole configuration, checked.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -43,6 +45,7 @@ pub struct General {
     pub server_round_robin: bool,
     pub assign_policy: AssignPolicy,
     pub session_state: SessionState,
+    pub listen: Listen,
     pub verify: Verify,
     pub max_prepared_statements: u32,
     /// Bytes.
@@ -95,6 +98,7 @@ impl Default for General {
             server_round_robin: false,
             assign_policy: AssignPolicy::Lifo,
             session_state: SessionState::Keep,
+            listen: Listen::Multiplex,
             verify: Verify::Flagged,
             max_prepared_statements: 200,
             max_prepared_bytes: 8 << 20,
@@ -149,6 +153,7 @@ pub struct Database {
     pub password: Option<Secret>,
     pub pool_mode: Option<PoolMode>,
     pub session_state: Option<SessionState>,
+    pub listen: Option<Listen>,
     pub pool_size: Option<u32>,
     pub min_pool_size: Option<u32>,
     pub reserve_pool_size: Option<u32>,
@@ -169,6 +174,7 @@ impl Database {
             password: None,
             pool_mode: None,
             session_state: None,
+            listen: None,
             pool_size: None,
             min_pool_size: None,
             reserve_pool_size: None,

@@ -68,6 +68,16 @@ words! {
 }
 
 words! {
+    /// Where a client listens to notifications between its transactions.
+    Listen {
+        /// On one server connection that all listening clients share.
+        Multiplex = "multiplex",
+        /// On its own server connection, which it keeps for that.
+        Pin = "pin",
+    }
+}
+
+words! {
     /// Which idle server connection is used next.
     AssignPolicy {
         /// The one used last, so that those not needed grow old and are closed.

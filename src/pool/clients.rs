@@ -124,6 +124,11 @@ impl ClientHandle {
     /// Wants something of it, unless something graver is wanted already.
     pub fn want(&self, wish: Wish) {
         self.wish.fetch_max(wish as u8, Ordering::AcqRel);
+        self.wake();
+    }
+
+    /// Its task is to look what there is to do.
+    pub fn wake(&self) {
         if let Some(waker) = &self.state.lock().waker {
             waker.wake_by_ref();
         }

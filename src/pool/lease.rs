@@ -52,6 +52,7 @@ impl Lease {
     pub(super) fn new(mut taken: Taken, permit: Permit, shelf: Arc<Shelf>, client: i32) -> Self {
         taken.clean = false;
         taken.last_client = client;
+        taken.server.ear = None;
         Self {
             taken: Some(taken),
             permit: Some(permit),

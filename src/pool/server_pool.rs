@@ -12,12 +12,13 @@ use super::budget::{Budget, Place};
 use super::connection::Connection;
 use super::gate::{Gate, Handed, Turn};
 use super::lease::{Lease, Permit};
+use super::listener::Listener;
 use super::shelf::{Seeker, Shelf, StartupClass, Taken};
 use super::trouble::Trouble;
 use crate::auth::{Credential, KeyCache, StoredSecret};
 use crate::config::PoolSettings;
 use crate::net::Target;
-use crate::server::{LoginSpec, connect};
+use crate::server::{LoginSpec, Server, connect};
 use crate::session::settings::Profile;
 use crate::session::statements::Catalog;
 use crate::wire::{PgError, Severity, sqlstate};
@@ -56,6 +57,8 @@ pub struct ServerPool {
     pub stats: PoolStats,
     /// The database's catalog, which its other pools see as well.
     pub catalog: Arc<Catalog>,
+    /// What its clients listen to.
+    pub(super) listener: Arc<Listener>,
     pub(super) gate: Gate<Taken>,
     shelves: Mutex<HashMap<StartupClass, Arc<Shelf>>>,
     budgets: Budgets,
@@ -91,6 +94,7 @@ impl ServerPool {
             gate: Gate::new(settings.pool_size),
             stats: PoolStats::default(),
             catalog,
+            listener: Arc::default(),
             shelves: Mutex::default(),
             trouble: Trouble::new(settings.server_login_retry),
             target: Target::new(&settings.host, settings.port),
@@ -209,19 +213,31 @@ impl ServerPool {
         Ok([in_pool, in_database, in_user])
     }
 
-    /// Opens a connection and puts it on the shelf.
-    async fn open_onto(&self, shelf: &Shelf, places: [Place; 3]) -> Result<(), PgError> {
-        let spec = LoginSpec {
+    fn login(&self, settings: StartupClass) -> LoginSpec {
+        LoginSpec {
             target: self.target.clone(),
             user: self.settings.server_user.clone(),
             database: self.settings.dbname.clone(),
             credential: self.credential.clone(),
-            settings: shelf.class.clone(),
+            settings,
             keys: self.keys.clone(),
             keepalive: self.settings.tcp_keepalive,
             within: self.settings.server_connect_timeout,
-        };
-        let server = connect(&spec).await?;
+        }
+    }
+
+    /// Opens the connection that listens for all, beside the pool's own.
+    pub(super) async fn connect_to_listen(&self) -> Result<Server, PgError> {
+        let name = ("application_name".to_owned(), "pgweave listens".to_owned());
+        let server = connect(&self.login(vec![name])).await?;
+        tracing::info!(server = %self.target, pid = server.identity.pid, database = %self.settings.dbname,
+            user = %self.settings.server_user, "new connection to server, to listen for all clients");
+        Ok(server)
+    }
+
+    /// Opens a connection and puts it on the shelf.
+    async fn open_onto(&self, shelf: &Shelf, places: [Place; 3]) -> Result<(), PgError> {
+        let server = connect(&self.login(shelf.class.clone())).await?;
         tracing::info!(server = %self.target, pid = server.identity.pid, database = %self.settings.dbname,
             user = %self.settings.server_user, "new connection to server");
         self.stats.opened.fetch_add(1, Ordering::Relaxed);

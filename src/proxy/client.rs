@@ -14,6 +14,7 @@ use std::task::{Context, Poll};
 
 use super::deadlines::Deadlines;
 use super::house::{Connected, House};
+use super::listening::Listening;
 use super::login::LoggedIn;
 use super::pin::Pins;
 use super::upstream::MAX_FRAME;
@@ -113,7 +114,7 @@ pub(super) struct Client {
     /// The inbox waits for something other than more bytes.
     pub(super) inbox_waits: bool,
     /// It need not be looked at again before it has so many bytes.
-    pub(super) wanted: usize,
+    pub(super) wanted: u32,
     /// Bytes of the frame under way that are still to come.
     pub(super) body_left: usize,
     pub(super) body_fate: Fate,
@@ -141,6 +142,8 @@ pub(super) struct Client {
     pub(super) dirty: Findings,
     /// Which settings.
     pub(super) touched: Option<Box<Touched>>,
+    /// It listens, and not only on its server connection.
+    pub(super) listening: Option<Box<Listening>>,
     /// The settings that go with it.
     pub(super) profile: Option<Arc<Profile>>,
     pub(super) aligning: Aligning,
@@ -200,6 +203,7 @@ impl Client {
             pins: Pins::NONE,
             dirty: Findings::NONE,
             touched: None,
+            listening: None,
             profile: None,
             aligning: Aligning::No,
             policy: with.settings.session_state,
@@ -301,11 +305,13 @@ impl Client {
         {
             return Err(End::Gone);
         }
-        match self.service {
-            Service::Waiting(_) => self.step_waiting(cx),
-            Service::Idle => self.step_client(cx),
-            Service::Leased(_) => Ok(self.step_client(cx)? | self.step_server(cx)?),
-        }
+        let listened = self.step_listening(cx)?;
+        let served = match self.service {
+            Service::Waiting(_) => self.step_waiting(cx)?,
+            Service::Idle => self.step_client(cx)?,
+            Service::Leased(_) => self.step_client(cx)? | self.step_server(cx)?,
+        };
+        Ok(listened | served)
     }
 
     fn step_waiting(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
@@ -364,7 +370,7 @@ impl Client {
                         self.take_in(cx, bytes, &mut scratch.write, None)?;
                     } else {
                         self.inbox.extend_from_slice(bytes);
-                        if self.inbox.len() >= self.wanted {
+                        if self.inbox.len() >= usize::try_from(self.wanted).unwrap_or(0) {
                             let whole = std::mem::take(&mut self.inbox);
                             self.take_in(cx, &whole, &mut scratch.write, None)?;
                         }
@@ -378,6 +384,9 @@ impl Client {
     /// Back-pressure: nothing more from the client while the server, or the
     /// client itself, has not taken what it should.
     fn may_take_from_client(&mut self) -> bool {
+        if self.is_between_connections() {
+            return false;
+        }
         match &self.service {
             Service::Leased(lease) => lease.outbox.is_empty() && self.outbox.len() < READ_AHEAD,
             Service::Idle => self.outbox.is_empty(),
@@ -449,6 +458,7 @@ impl Client {
     /// A turn begins: the server connection takes on what is this client's.
     fn begin(&mut self, mut lease: Lease, out: &mut Vec<u8>) {
         self.handle.served_by(&lease.identity);
+        self.listen_here(&mut lease, out);
         if !self.has_profile_of(&lease) {
             lease.align(self.profile.as_ref(), &self.application_name, out);
             self.aligning = Aligning::Begun;
@@ -465,7 +475,7 @@ impl Client {
 
     /// From the server: a read, judged and forwarded.
     fn step_server(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
-        let may_read = self.outbox.is_empty();
+        let may_read = self.outbox.is_empty() && !self.holds_a_reply();
         scratch::with(|scratch| {
             let Service::Leased(lease) = &mut self.service else {
                 return Ok(false);

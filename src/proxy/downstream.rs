@@ -35,6 +35,7 @@ impl Client {
                 .dirty
                 .has(Findings::RESETS)
                 .then_some(&*self.startup_name),
+            pid: Some(self.handle.pid),
             is_news: Some(&mut is_news),
         };
         let mut digest = lease.digest(read, out, &mut reader);
@@ -55,7 +56,10 @@ impl Client {
         }
         let pid = lease.identity.pid;
         let bytes = digest.forward.bytes(read, out);
-        if !bytes.is_empty() {
+        if self.listening.is_some() {
+            self.send_amid(cx, bytes, &digest)?;
+            self.follow_listening(digest.unheard, digest.listened);
+        } else if !bytes.is_empty() {
             self.send(cx, bytes)?;
         }
         if let Some(violation) = digest.violation {
@@ -157,6 +161,7 @@ impl Client {
     /// of what the client sent has run. It is told why; the connection is closed.
     fn could_not_align(&mut self, body: &[u8]) {
         let ended = self.aligning == Aligning::Held;
+        self.listens_no_longer_here();
         // Dropped without a boundary.
         self.service = Service::Idle;
         self.aligning = Aligning::No;
@@ -178,7 +183,7 @@ impl Client {
 
     /// The turn ends at its boundary; otherwise what waited for the server's
     /// answer is looked at again.
-    fn release_or_go_on(&mut self) {
+    pub(super) fn release_or_go_on(&mut self) {
         let Service::Leased(lease) = &self.service else {
             return;
         };
@@ -187,7 +192,7 @@ impl Client {
         }
         let at_rest = !matches!(lease.tracker.rest(), Rest::Busy);
         self.mark_answered();
-        if self.asks_at_rest() {
+        if self.asks_at_rest() || self.stops_listening_here() {
             return;
         }
         if !self.release_at_boundary() && at_rest {

@@ -384,6 +384,7 @@ impl Client {
         }
         if answers.questions.state {
             self.pins.set_state(&answers.state);
+            self.follow_channels(&answers);
             // Those that were seen to be prepared are counted there.
             if let Some(names) = self.names.as_deref_mut() {
                 let is_current =

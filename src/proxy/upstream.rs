@@ -107,7 +107,8 @@ impl Client {
                 Act::Drop => (here, Fate::Drop),
                 Act::More => {
                     // Of a Bind the names are enough.
-                    self.wanted = if header.tag == b'B' { 0 } else { header.total };
+                    let wanted = if header.tag == b'B' { 0 } else { header.total };
+                    self.wanted = u32::try_from(wanted).unwrap_or(0);
                     break;
                 }
                 Act::Hold => {

@@ -37,6 +37,16 @@ pub struct Digest {
     pub misaligned: Option<Vec<u8>>,
     /// What was asked about the session is answered.
     pub answered: bool,
+    /// Where, in what is forwarded, notifications can be put in: before the first
+    /// that is there or, if there is none, before the first ReadyForQuery outside
+    /// of a transaction.
+    pub interlude: Option<usize>,
+    /// A notification is there.
+    pub notified: bool,
+    /// The connection could not be made to listen, or no longer to.
+    pub unheard: bool,
+    /// It no longer listens for the client.
+    pub listened: bool,
     /// Under which settings statements were parsed.
     pub env_known: Vec<EnvQuestion>,
     /// A command was among them that changes what functions there are.
@@ -63,6 +73,8 @@ pub struct Reader<'a> {
     /// Settings may have been reset, and this is what `application_name` goes
     /// back to then.
     pub reset_name: Option<&'a str>,
+    /// The process id that the client was told.
+    pub pid: Option<i32>,
     /// Is a parameter's value news to the client?
     pub is_news: Option<IsNews<'a>>,
 }
@@ -76,6 +88,7 @@ impl Reader<'_> {
         Self {
             names: None,
             reset_name: None,
+            pid: None,
             is_news: None,
         }
     }
@@ -116,6 +129,10 @@ impl Server {
             aligned: false,
             misaligned: None,
             answered: false,
+            interlude: None,
+            notified: false,
+            unheard: false,
+            listened: false,
             env_known: Vec::new(),
             functions_changed: false,
             catalog_changed: false,
@@ -190,12 +207,17 @@ impl Server {
             if forwarded && header.tag == b'Z' && self.must_report {
                 self.report(reader, run);
             }
+            if forwarded && matches!(header.tag, b'A' | b'Z') {
+                self.note_interlude(header.tag, run, digest);
+            }
             if forwarded {
-                let reworded = (header.tag == b'E' && whole)
-                    .then(|| self.reworded(about, bytes, reader.names))
-                    .flatten();
+                let reworded = match header.tag {
+                    b'E' if whole => self.reworded(about, bytes, reader.names),
+                    b'A' if whole => self.by_its_client(bytes, reader.pid),
+                    _ => None,
+                };
                 match reworded {
-                    Some(body) => frame_into(run.insert(), b'E', &[&body]),
+                    Some(body) => frame_into(run.insert(), header.tag, &[&body]),
                     None => run.pass(at..at + here),
                 }
             }
@@ -256,6 +278,7 @@ impl Server {
                 _ => {}
             },
             b'S' => return Ok(self.note_parameter(body, reader)),
+            b'A' => return Ok(self.is_heard(body)),
             _ => {}
         }
         Ok(forwarded)
@@ -313,6 +336,8 @@ impl Server {
                 }
             }
             (b'Z', About::ASKED) => digest.answered = true,
+            (b'Z', About::LISTENED) => digest.listened = true,
+            (b'E', About::LISTENS | About::LISTENED) => digest.unheard = true,
             (b'C', About::ALIGNED) => digest.aligned = true,
             (b'3', About::ENV_KNOWN) => digest.env_known.extend(self.env_questions.pop_front()),
             (b'E', About::ALIGN | About::ALIGNED) if !backend::is_fatal(body) => {
@@ -353,6 +378,33 @@ impl Server {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Is a notification the client's?
+    fn is_heard(&mut self, body: &[u8]) -> bool {
+        let notification = backend::notification(body);
+        match (&mut self.ear, notification) {
+            (Some(ear), Some(notification)) => ear.hears(&notification),
+            _ => true,
+        }
+    }
+
+    /// A notification that this session has sent itself carries the process id
+    /// that its client was told.
+    fn by_its_client(&self, bytes: &[u8], pid: Option<i32>) -> Option<Vec<u8>> {
+        let (sender, rest) = bytes.get(frame::HEADER..)?.split_first_chunk::<4>()?;
+        let is_own = i32::from_be_bytes(*sender) == self.identity.pid;
+        let pid = pid.filter(|_| is_own)?;
+        Some([&pid.to_be_bytes(), rest].concat())
+    }
+
+    /// Notes where more notifications could be put in.
+    fn note_interlude(&self, tag: u8, run: &Run<'_>, digest: &mut Digest) {
+        let is_idle = tag == b'Z' && self.tracker.status() == TxStatus::Idle;
+        if tag == b'A' || is_idle {
+            digest.interlude.get_or_insert(run.written());
+            digest.notified |= tag == b'A';
         }
     }
 

@@ -24,6 +24,7 @@ pub use settle::Unsettled;
 
 use crate::net::{Outbox, Stream};
 use crate::session::Tracker;
+use crate::session::channels::Ear;
 use crate::session::own::OwnHeld;
 use crate::session::settings::Profile;
 use crate::session::statements::{Op, ServerStatements, UNNAMED_UNKNOWN};
@@ -68,6 +69,8 @@ pub struct Server {
     /// it gets its next ReadyForQuery: PostgreSQL reports what has changed since
     /// its last report, which somebody else may have heard.
     pub must_report: bool,
+    /// Which notifications are the client's; none: all.
+    pub ear: Option<Ear>,
     /// The ParameterDescription whose RowDescription is still to come.
     described_parameters: Box<[u8]>,
     /// The start of a frame whose rest has not arrived.
@@ -115,6 +118,14 @@ impl Server {
             Op::ClientName { .. } | Op::SqlName { .. } => Some(op),
             Op::Called { .. } => None,
         }
+    }
+
+    /// What it has reported of a parameter.
+    #[must_use]
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        let mut parameters = self.parameters.iter();
+        let found = parameters.find(|(other, _)| other == name);
+        found.map(|(_, value)| value.as_str())
     }
 
     /// Takes in what the server has said while nobody used it: notices and

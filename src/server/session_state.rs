@@ -53,6 +53,8 @@ pub struct Answers {
     pub defaults: Vec<Named>,
     /// A letter for each kind of state, see [`Own::State`].
     pub state: Box<[u8]>,
+    /// The channels that are listened to, and how many they are.
+    pub channels: (Box<[u8]>, Box<[u8]>),
     /// It has locks.
     pub locks: bool,
     /// Functions and triggers.
@@ -300,7 +302,12 @@ impl Server {
                     });
                 }
             }
-            About::STATE => answers.state = first.unwrap_or_default().into(),
+            About::STATE => {
+                answers.state = first.unwrap_or_default().into();
+                let list = columns.next().flatten().unwrap_or_default();
+                let count = columns.next().flatten().unwrap_or_default();
+                answers.channels = (list.into(), count.into());
+            }
             _ => answers.locks = first.is_some(),
         }
     }

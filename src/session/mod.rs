@@ -4,6 +4,7 @@
 //! alone can prove a [`Boundary`]; `statements` keeps who calls which prepared
 //! statement what. No I/O, no clock, no async: bytes in, verdicts out.
 
+pub mod channels;
 mod findings;
 pub mod hidden;
 mod owed;

@@ -146,6 +146,12 @@ impl About {
     /// The end of the questions.
     pub const ASKED: Self = Self::own(12);
 
+    /// The connection is being made to listen for its client, or no longer: ...
+    pub const LISTENS: Self = Self::own(18);
+
+    /// ... the last message of the latter.
+    pub const LISTENED: Self = Self::own(19);
+
     /// Is it a question, whose rows are read?
     #[inline]
     #[must_use]

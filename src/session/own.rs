@@ -62,7 +62,8 @@ pub enum Own {
     DiscardSequences,
     /// What ties a session to its server connection: temporary objects,
     /// cursors that are held, channels that are listened to, statements
-    /// prepared by SQL; and whether it has still kept a statement ($1).
+    /// prepared by SQL; and whether it has still kept a statement ($1). Then the
+    /// channels, and how many they are.
     State,
     /// Session advisory locks.
     Locks,
@@ -160,10 +161,12 @@ impl Own {
                  WHERE refclassid OPERATOR(pg_catalog.=) 2615 \
                  AND refobjid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()) THEN 't' END, \
                  CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_cursors WHERE is_holdable) THEN 'h' END, \
-                 CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_listening_channels()) THEN 'l' END, \
+                 CASE WHEN pg_catalog.count(c) OPERATOR(pg_catalog.<>) 0 THEN 'l' END, \
                  CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql) THEN 'p' END, \
                  CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_prepared_statements \
-                 WHERE name OPERATOR(pg_catalog.=) $1::pg_catalog.text) THEN 'k' END)"
+                 WHERE name OPERATOR(pg_catalog.=) $1::pg_catalog.text) THEN 'k' END), \
+                 pg_catalog.string_agg(c, pg_catalog.chr(1)), pg_catalog.count(c) \
+                 FROM pg_catalog.pg_listening_channels() AS t(c)"
             }
             // 12 and 13 are the languages internal and C.
             Own::Functions => {

@@ -55,6 +55,30 @@ pub fn parameter(body: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((name, value))
 }
 
+/// What a NotificationResponse says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Notification<'a> {
+    /// The process that sent it.
+    pub pid: i32,
+    /// Its channel.
+    pub channel: &'a [u8],
+    /// Its payload.
+    pub payload: &'a [u8],
+}
+
+/// Reads a NotificationResponse body.
+#[must_use]
+pub fn notification(body: &[u8]) -> Option<Notification<'_>> {
+    let (pid, rest) = body.split_first_chunk::<4>()?;
+    let (channel, rest) = cstr(rest)?;
+    let (payload, _) = cstr(rest)?;
+    Some(Notification {
+        pid: i32::from_be_bytes(*pid),
+        channel,
+        payload,
+    })
+}
+
 /// Reads a BackendKeyData body: process id and key of 4 to 256 bytes.
 #[must_use]
 pub fn key_data(body: &[u8]) -> Option<(i32, &[u8])> {

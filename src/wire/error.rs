@@ -1,6 +1,6 @@
 //! An error as PostgreSQL reports it: severity, SQLSTATE, message.
 
-use pgwire::messages::response::ErrorResponse;
+use pgwire::messages::response::{ErrorResponse, NoticeResponse};
 
 use super::encode;
 
@@ -8,6 +8,8 @@ use super::encode;
 ///
 /// Source: `errcodes-appendix.html`.
 pub mod sqlstate {
+    /// `warning`.
+    pub const WARNING: &str = "01000";
     /// `connection_failure`: the server connection was lost.
     pub const CONNECTION_FAILURE: &str = "08006";
     /// `sqlclient_unable_to_establish_sqlconnection`: PostgreSQL cannot be reached.
@@ -139,7 +141,13 @@ impl PgError {
         encode(ErrorResponse::new(self.fields(self.severity.as_str())))
     }
 
-    /// The body of that frame.
+    /// The same as a NoticeResponse frame: a warning.
+    #[must_use]
+    pub fn to_warning(&self) -> Vec<u8> {
+        encode(NoticeResponse::new(self.fields("WARNING")))
+    }
+
+    /// The body of the ErrorResponse frame.
     #[must_use]
     pub fn to_body(&self) -> Vec<u8> {
         self.to_frame().split_off(super::frame::HEADER)

@@ -54,6 +54,13 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// How many bytes have gone out so far.
+    #[inline]
+    #[must_use]
+    pub fn written(&self) -> usize {
+        self.out.len() + self.range.len()
+    }
+
     /// Something of ours goes out here.
     pub fn insert(&mut self) -> &mut Vec<u8> {
         self.flush();

@@ -47,6 +47,7 @@ static POOLS: &[Setting<Database>] = &[
         ANY,
         "Instead of `session_state` of `[pgweave]`."
     ),
+    setting!(listen, ANY, "Instead of `listen` of `[pgweave]`."),
     setting!(
         pool_size,
         POOL,

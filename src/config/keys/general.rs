@@ -146,6 +146,11 @@ static SESSIONS: &[Setting<General>] = &[
          would make it is refused with SQLSTATE 0A000. `pgbouncer`: nobody looks, and clients of \
          one pool meet each other's.",
         differs "It has no such key, and does as the word says."),
+    setting!(listen, ANY,
+        "Where clients listen to notifications between their transactions. `multiplex`: all of a \
+         pool on one server connection, which is opened beside the `pool_size`. `pin`: each on its \
+         own server connection, which it keeps until it no longer listens.",
+        differs "It has no such key: `LISTEN` does not work in its transaction mode."),
     setting!(verify, ANY,
         "After which transactions the server is asked what has become of the session: those whose \
          text can have changed it (`flagged`), or `all`, which also finds what functions do out \

@@ -1,0 +1,438 @@
+//! The one server connection on which all listening clients of a pool listen
+//! between their transactions.
+//!
+//! It is opened beside the pool's own when the first client listens, listens to
+//! what any of them listens to, and is closed when for a while none does. When it
+//! is lost it is opened anew, and clients are told that they may have missed
+//! something.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
+
+use super::clients::ClientHandle;
+use super::mailbox::Mailbox;
+use super::server_pool::ServerPool;
+use crate::server::Server;
+use crate::session::channels::{Channels, commands, position_of};
+use crate::wire::{PgError, backend, frame, frontend};
+
+/// Closed when for so long nobody has listened.
+const LINGER: Duration = Duration::from_secs(10);
+
+/// After so much silence it is asked whether it lives, and must answer within
+/// the same time.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// Channels listened to, or no longer, in one request.
+const BATCH: usize = 500;
+
+/// Longest message of a server that is waited for.
+const LONGEST_FRAME: usize = 1 << 20;
+
+/// Pauses between attempts to connect: the first, doubled up to the last.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+
+/// See the module.
+#[derive(Debug)]
+pub struct Listener {
+    /// The channel of positions, see [`crate::session::channels`].
+    pub position: Arc<str>,
+    next_token: AtomicU64,
+    /// Who listens to what has changed.
+    changed: Notify,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    channels: HashMap<Box<str>, Channel>,
+    /// Whose mailbox turns at a position.
+    turning: HashMap<u64, Arc<Mailbox>>,
+    /// `client_encoding` of the connection, while there is one.
+    encoding: Option<Box<str>>,
+    is_running: bool,
+}
+
+#[derive(Debug, Default)]
+struct Channel {
+    mailboxes: Vec<Arc<Mailbox>>,
+    /// Whatever is committed from now on comes here.
+    is_heard: bool,
+}
+
+/// What one client listens to; dropped, it listens to nothing any more.
+#[derive(Debug)]
+pub struct Subscription {
+    listener: Arc<Listener>,
+    /// What came for it.
+    pub mailbox: Arc<Mailbox>,
+    channels: Channels,
+}
+
+impl Default for Listener {
+    fn default() -> Self {
+        let mut random = [0; 8];
+        let _ = getrandom::fill(&mut random);
+        Self {
+            position: format!("_pw_position_{:016x}", u64::from_be_bytes(random)).into(),
+            next_token: AtomicU64::new(1),
+            changed: Notify::new(),
+            state: Mutex::default(),
+        }
+    }
+}
+
+impl Subscription {
+    /// Of a client that listens to nothing yet.
+    #[must_use]
+    pub fn new(pool: &ServerPool, client: &Arc<ClientHandle>) -> Self {
+        Self {
+            listener: Arc::clone(&pool.listener),
+            mailbox: Arc::new(Mailbox::new(client)),
+            channels: Channels::new(),
+        }
+    }
+
+    /// What it listens to.
+    #[must_use]
+    pub fn channels(&self) -> &Channels {
+        &self.channels
+    }
+
+    /// The channel of positions.
+    #[must_use]
+    pub fn position(&self) -> &Arc<str> {
+        &self.listener.position
+    }
+
+    /// It listens to these from now on.
+    pub fn set(&mut self, pool: &Arc<ServerPool>, channels: Channels) {
+        let before = std::mem::replace(&mut self.channels, channels);
+        self.listener
+            .leave(&self.mailbox, before.difference(&self.channels));
+        let new: Vec<_> = self.channels.difference(&before).cloned().collect();
+        if !new.is_empty() {
+            self.listener.join(pool, &self.mailbox, new);
+        }
+    }
+
+    /// Would all that it listens to be heard, by a client of this encoding?
+    #[must_use]
+    pub fn is_heard(&self, encoding: &str) -> bool {
+        let state = self.listener.state.lock();
+        let is_heard = |name| {
+            state
+                .channels
+                .get(name)
+                .is_some_and(|channel| channel.is_heard)
+        };
+        state.encoding.as_deref() == Some(encoding) && self.channels.iter().all(is_heard)
+    }
+
+    /// A position that is yet to be marked, at which the mailbox opens or closes.
+    #[must_use]
+    pub fn turn(&self, open: bool) -> u64 {
+        let token = self.listener.next_token.fetch_add(1, Ordering::Relaxed);
+        self.mailbox.turns_at(token, open);
+        let mut state = self.listener.state.lock();
+        state.turning.insert(token, Arc::clone(&self.mailbox));
+        token
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.listener.leave(&self.mailbox, self.channels.iter());
+        let mut state = self.listener.state.lock();
+        let is_other = |_: &u64, mailbox: &mut Arc<Mailbox>| !Arc::ptr_eq(mailbox, &self.mailbox);
+        state.turning.retain(is_other);
+    }
+}
+
+impl Listener {
+    fn join(self: &Arc<Self>, pool: &Arc<ServerPool>, mailbox: &Arc<Mailbox>, new: Vec<Box<str>>) {
+        let mut state = self.state.lock();
+        for name in new {
+            let channel = state.channels.entry(name).or_default();
+            channel.mailboxes.push(Arc::clone(mailbox));
+        }
+        if !std::mem::replace(&mut state.is_running, true) {
+            tokio::spawn(run(Arc::clone(self), Arc::clone(pool)));
+        }
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    fn leave<'a>(&self, mailbox: &Arc<Mailbox>, channels: impl Iterator<Item = &'a Box<str>>) {
+        let mut state = self.state.lock();
+        for name in channels {
+            let Some(channel) = state.channels.get_mut(name) else {
+                continue;
+            };
+            let is_it = |other: &Arc<Mailbox>| Arc::ptr_eq(other, mailbox);
+            if let Some(at) = channel.mailboxes.iter().position(is_it) {
+                channel.mailboxes.swap_remove(at);
+            }
+            if channel.mailboxes.is_empty() {
+                state.channels.remove(name);
+            }
+        }
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// What the connection, which listens to `heard`, has yet to listen to, and
+    /// what it need not any more.
+    fn changes(&self, heard: &HashSet<Box<str>>) -> (Vec<Box<str>>, Vec<Box<str>>) {
+        let mut state = self.state.lock();
+        let is_wanted = |name: &str| state.channels.contains_key(name);
+        let gone = heard.iter().filter(|name| !is_wanted(name));
+        let gone = gone.take(BATCH).cloned().collect();
+        let mut new = Vec::new();
+        for (name, channel) in &mut state.channels {
+            match heard.contains(name) {
+                // Somebody has come back to it.
+                true => channel.hear(),
+                false if new.len() < BATCH => new.push(name.clone()),
+                false => {}
+            }
+        }
+        (new, gone)
+    }
+
+    fn hears(&self, names: &[Box<str>]) {
+        let mut state = self.state.lock();
+        for name in names {
+            if let Some(channel) = state.channels.get_mut(name) {
+                channel.hear();
+            }
+        }
+    }
+
+    /// A NotificationResponse has come.
+    fn tell(&self, frame: &[u8]) {
+        let body = frame.get(frame::HEADER..).unwrap_or_default();
+        let Some(notification) = backend::notification(body) else {
+            return;
+        };
+        let mut state = self.state.lock();
+        if notification.channel == self.position.as_bytes() {
+            let token = position_of(notification.payload);
+            let turning = token.and_then(|token| Some((token, state.turning.remove(&token)?)));
+            drop(state);
+            if let Some((token, mailbox)) = turning {
+                mailbox.pass(token);
+            }
+            return;
+        }
+        let name = std::str::from_utf8(notification.channel).unwrap_or_default();
+        if let Some(channel) = state.channels.get(name) {
+            channel
+                .mailboxes
+                .iter()
+                .for_each(|mailbox| mailbox.deliver(frame));
+        }
+    }
+
+    /// The connection is there.
+    fn is_there(&self, server: &Server) {
+        self.state.lock().encoding = server.parameter("client_encoding").map(Into::into);
+    }
+
+    /// It is lost.
+    fn is_lost(&self) {
+        let mut state = self.state.lock();
+        state.encoding = None;
+        let turning = std::mem::take(&mut state.turning);
+        let mut concerned: HashMap<*const Mailbox, Arc<Mailbox>> = turning
+            .into_values()
+            .map(|mailbox| (Arc::as_ptr(&mailbox), mailbox))
+            .collect();
+        for channel in state.channels.values_mut() {
+            if std::mem::take(&mut channel.is_heard) {
+                let mailboxes = channel
+                    .mailboxes
+                    .iter()
+                    .map(|m| (Arc::as_ptr(m), Arc::clone(m)));
+                concerned.extend(mailboxes);
+            }
+        }
+        drop(state);
+        concerned.into_values().for_each(|mailbox| mailbox.gap());
+    }
+
+    fn is_unused(&self) -> bool {
+        self.state.lock().channels.is_empty()
+    }
+
+    /// Does nobody listen? Then the task has ended, as far as others know.
+    fn ends(&self) -> bool {
+        let mut state = self.state.lock();
+        let is_unused = state.channels.is_empty();
+        state.is_running = !is_unused;
+        is_unused
+    }
+}
+
+impl Channel {
+    fn hear(&mut self) {
+        if !std::mem::replace(&mut self.is_heard, true) {
+            self.mailboxes.iter().for_each(|mailbox| mailbox.hears());
+        }
+    }
+}
+
+/// Why the connection is given up.
+enum Lost {
+    /// Nobody listens any more.
+    Unused,
+    /// It broke, or did what it should not.
+    Broken(String),
+}
+
+impl From<std::io::Error> for Lost {
+    fn from(error: std::io::Error) -> Self {
+        Lost::Broken(error.to_string())
+    }
+}
+
+/// Serves a listener until nobody listens any more.
+async fn run(listener: Arc<Listener>, pool: Arc<ServerPool>) {
+    let mut pause = PAUSES.0;
+    loop {
+        let lost = match pool.connect_to_listen().await {
+            Ok(server) => {
+                pause = PAUSES.0;
+                listener.is_there(&server);
+                let lost = Line::new(&listener, server).serve().await;
+                listener.is_lost();
+                lost
+            }
+            Err(error) => Lost::Broken(error.message),
+        };
+        if let Lost::Broken(why) = lost {
+            tracing::warn!("the connection that listens is lost: {why}");
+            sleep(pause).await;
+            pause = (pause * 2).min(PAUSES.1);
+        }
+        if listener.ends() {
+            return;
+        }
+    }
+}
+
+/// The connection, as long as it lives.
+struct Line<'a> {
+    listener: &'a Listener,
+    server: Server,
+    /// What it listens to.
+    heard: HashSet<Box<str>>,
+    /// A request is under way, to listen to these as well.
+    asked: Option<Vec<Box<str>>>,
+    /// What has arrived and is not dealt with.
+    inbox: Vec<u8>,
+}
+
+impl<'a> Line<'a> {
+    fn new(listener: &'a Listener, server: Server) -> Self {
+        Self {
+            listener,
+            server,
+            heard: HashSet::new(),
+            asked: None,
+            inbox: Vec::new(),
+        }
+    }
+
+    async fn serve(mut self) -> Lost {
+        let first = commands("LISTEN", [&*self.listener.position]);
+        if let Err(lost) = self.ask(&first, Vec::new()).await {
+            return lost;
+        }
+        loop {
+            if let Err(lost) = self.go_on().await {
+                return lost;
+            }
+        }
+    }
+
+    /// Does what there is to do, or waits for it.
+    async fn go_on(&mut self) -> Result<(), Lost> {
+        if self.asked.is_none() {
+            self.ask_for_changes().await?;
+        }
+        let is_unused = self.asked.is_none() && self.listener.is_unused();
+        let wait = if is_unused { LINGER } else { SILENCE };
+        tokio::select! {
+            read = self.server.stream.read_buf(&mut self.inbox) => match read? {
+                0 => Err(Lost::Broken("closed by the server".to_owned())),
+                _ => self.take_in(),
+            },
+            () = self.listener.changed.notified() => Ok(()),
+            () = sleep(wait) => match self.asked {
+                Some(_) => Err(Lost::Broken("no answer".to_owned())),
+                None if is_unused => Err(Lost::Unused),
+                None => self.ask(";", Vec::new()).await,
+            },
+        }
+    }
+
+    async fn ask_for_changes(&mut self) -> Result<(), Lost> {
+        let (new, gone) = self.listener.changes(&self.heard);
+        if new.is_empty() && gone.is_empty() {
+            return Ok(());
+        }
+        let text = commands("UNLISTEN", gone.iter().map(|name| &**name))
+            + &commands("LISTEN", new.iter().map(|name| &**name));
+        gone.iter().for_each(|name| drop(self.heard.take(name)));
+        self.ask(&text, new).await
+    }
+
+    async fn ask(&mut self, text: &str, new: Vec<Box<str>>) -> Result<(), Lost> {
+        self.asked = Some(new);
+        let query = frontend::query(text);
+        let write = self.server.stream.write_all(&query);
+        // It is not read from meanwhile; but what it takes is little.
+        match timeout(SILENCE, write).await {
+            Ok(written) => Ok(written?),
+            Err(_) => Err(Lost::Broken("it takes nothing".to_owned())),
+        }
+    }
+
+    /// Deals with all whole frames that have arrived.
+    fn take_in(&mut self) -> Result<(), Lost> {
+        let inbox = std::mem::take(&mut self.inbox);
+        let mut rest = inbox.as_slice();
+        let broken = |why: &str| Lost::Broken(why.to_owned());
+        while let Some(header) =
+            frame::header(rest, LONGEST_FRAME).map_err(|_| broken("it broke the protocol"))?
+        {
+            let Some((frame, after)) = rest.split_at_checked(header.total) else {
+                break;
+            };
+            rest = after;
+            match header.tag {
+                b'A' => self.listener.tell(frame),
+                b'Z' => {
+                    let new = self.asked.take().unwrap_or_default();
+                    self.listener.hears(&new);
+                    self.heard.extend(new);
+                }
+                b'E' => {
+                    let error = PgError::from_body(frame.get(frame::HEADER..).unwrap_or_default());
+                    return Err(Lost::Broken(error.message));
+                }
+                _ => {}
+            }
+        }
+        self.inbox = rest.to_vec();
+        Ok(())
+    }
+}

@@ -1,0 +1,226 @@
+//! The notifications of one listening client that came while no server
+//! connection served it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::clients::ClientHandle;
+
+/// Most that waits for one client, in bytes.
+const LONGEST: usize = 16 << 20;
+
+/// See the module. Between two transactions it is open; while a server connection
+/// listens for the client it is closed, from one position in the order of
+/// notifications to another ([`crate::session::channels`]).
+#[derive(Debug)]
+pub struct Mailbox {
+    client: Arc<ClientHandle>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Whole frames, in order.
+    frames: Vec<u8>,
+    is_open: bool,
+    /// Positions to come: at which, and whether it is open from there on.
+    turns: VecDeque<(u64, bool)>,
+    missed: bool,
+    /// Nothing comes at present: what is missed is told when that has changed.
+    is_cut_off: bool,
+    is_full: bool,
+}
+
+/// What was in a mailbox.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Mail {
+    /// NotificationResponse frames.
+    pub frames: Vec<u8>,
+    /// Before them some may be missing.
+    pub missed: bool,
+    /// The client has left too many lying there.
+    pub is_full: bool,
+}
+
+impl Mailbox {
+    /// A closed one.
+    #[must_use]
+    pub fn new(client: &Arc<ClientHandle>) -> Self {
+        Self {
+            client: Arc::clone(client),
+            state: Mutex::default(),
+        }
+    }
+
+    /// From the position `token` on it is open, or closed.
+    pub fn turns_at(&self, token: u64, open: bool) {
+        self.state.lock().turns.push_back((token, open));
+    }
+
+    /// Is a position still to come from which on it is closed? What another
+    /// connection tells follows what is still to come here.
+    #[must_use]
+    pub fn is_to_close(&self) -> bool {
+        self.state.lock().turns.iter().any(|(_, open)| !open)
+    }
+
+    /// Is nothing there to be fetched?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let state = self.state.lock();
+        state.frames.is_empty() && !state.is_full && (!state.missed || state.is_cut_off)
+    }
+
+    /// Takes what is there.
+    #[must_use]
+    pub fn fetch(&self) -> Mail {
+        let mut state = self.state.lock();
+        Mail {
+            frames: std::mem::take(&mut state.frames),
+            missed: !state.is_cut_off && std::mem::take(&mut state.missed),
+            is_full: state.is_full,
+        }
+    }
+
+    /// What other connections were to tell is not told: it is open from now on.
+    /// `missed`: something may be lost.
+    pub fn stays_open(&self, missed: bool) {
+        {
+            let mut state = self.state.lock();
+            state.turns.clear();
+            state.is_open = true;
+            state.missed |= missed;
+        }
+        self.client.wake();
+    }
+
+    /// A notification, as a whole frame.
+    pub(super) fn deliver(&self, frame: &[u8]) {
+        {
+            let mut state = self.state.lock();
+            if !state.is_open || state.is_full {
+                return;
+            }
+            match state.frames.len() + frame.len() <= LONGEST {
+                true => state.frames.extend_from_slice(frame),
+                false => state.is_full = true,
+            }
+        }
+        self.client.wake();
+    }
+
+    /// A position has come.
+    pub(super) fn pass(&self, token: u64) {
+        {
+            let mut state = self.state.lock();
+            let Some(at) = state.turns.iter().position(|(turn, _)| *turn == token) else {
+                return;
+            };
+            let past = state.turns.drain(..=at).next_back();
+            state.is_open = past.is_some_and(|(_, open)| open);
+        }
+        self.client.wake();
+    }
+
+    /// Notifications are being lost, and with them positions.
+    pub(super) fn gap(&self) {
+        {
+            let mut state = self.state.lock();
+            state.is_cut_off = true;
+            let turns = std::mem::take(&mut state.turns);
+            // It was open at some time, unless it is closed and stays so.
+            state.missed |= state.is_open || !turns.is_empty();
+            if let Some((_, open)) = turns.back() {
+                state.is_open = *open;
+            }
+        }
+        self.client.wake();
+    }
+
+    /// A channel is listened to, from now on or again.
+    pub(super) fn hears(&self) {
+        self.state.lock().is_cut_off = false;
+        self.client.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::clients::Clients;
+    use super::*;
+
+    fn mailbox() -> Mailbox {
+        let clients = Arc::new(Clients::default());
+        match clients.register(false) {
+            Ok(client) => Mailbox::new(&client),
+            Err(error) => panic!("no random bytes: {error}"),
+        }
+    }
+
+    fn frames(mailbox: &Mailbox) -> String {
+        String::from_utf8(mailbox.fetch().frames).unwrap_or_default()
+    }
+
+    #[test]
+    fn what_comes_between_two_positions_is_told_elsewhere() {
+        let mailbox = mailbox();
+        mailbox.deliver(b"a");
+        mailbox.turns_at(1, true);
+        mailbox.pass(1);
+        mailbox.deliver(b"b");
+        mailbox.turns_at(2, false);
+        mailbox.turns_at(3, true);
+        mailbox.deliver(b"c");
+        assert!(mailbox.is_to_close());
+        mailbox.pass(2);
+        assert!(!mailbox.is_to_close());
+        mailbox.deliver(b"d");
+        mailbox.pass(3);
+        mailbox.deliver(b"e");
+        assert_eq!(frames(&mailbox), "bce");
+        assert!(mailbox.is_empty());
+    }
+
+    #[test]
+    fn a_position_that_was_missed_is_past_when_a_later_one_comes() {
+        let mailbox = mailbox();
+        mailbox.turns_at(1, true);
+        mailbox.turns_at(2, false);
+        mailbox.turns_at(3, true);
+        mailbox.pass(3);
+        mailbox.pass(1);
+        mailbox.deliver(b"a");
+        assert_eq!(frames(&mailbox), "a");
+    }
+
+    #[test]
+    fn a_gap_is_told_to_whom_it_concerns() {
+        let mailbox = mailbox();
+        mailbox.gap();
+        assert!(mailbox.is_empty());
+        mailbox.turns_at(1, true);
+        mailbox.gap();
+        assert!(mailbox.is_empty());
+        mailbox.hears();
+        mailbox.deliver(b"a");
+        let mail = mailbox.fetch();
+        assert!(mail.missed && mail.frames == b"a");
+        mailbox.turns_at(2, false);
+        mailbox.stays_open(false);
+        mailbox.pass(2);
+        mailbox.deliver(b"b");
+        assert_eq!(frames(&mailbox), "b");
+    }
+
+    #[test]
+    fn it_does_not_grow_without_bounds() {
+        let mailbox = mailbox();
+        mailbox.stays_open(false);
+        let frame = vec![b'x'; 1 << 20];
+        (0..20).for_each(|_| mailbox.deliver(&frame));
+        let mail = mailbox.fetch();
+        assert!(mail.is_full && mail.frames.len() <= LONGEST);
+    }
+}

@@ -1,0 +1,287 @@
+//! A client that listens: while a server connection serves it that connection
+//! listens, in between the one that all listening clients of the pool share.
+//!
+//! ```text
+//!   LISTEN    the shared one listens, too     position marked, UNLISTEN *
+//!   Here ---------------------------------------------> Shared
+//!     ^______ LISTEN again, position marked, a turn begins ____|
+//! ```
+//!
+//! So all that a transaction does about channels is PostgreSQL's own doing, and
+//! what it tells itself comes when PostgreSQL says so.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Context;
+use std::time::Duration;
+
+use tokio::time::{Sleep, sleep};
+
+use super::client::{Client, End, Service};
+use super::pin::Pins;
+use crate::config::Listen;
+use crate::pool::{Lease, Subscription};
+use crate::server::{Answers, Digest};
+use crate::session::channels::{self, Ear, Stretch};
+use crate::session::statements::{ClientStatements, UNNAMED_NONE};
+use crate::session::{About, Kind, Pay, Rest};
+use crate::wire::frontend::query;
+use crate::wire::{PgError, sqlstate};
+
+/// A reply waits no longer for older notifications that are to come before it.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What a client has that listens.
+pub(super) struct Listening {
+    subscription: Subscription,
+    /// The server connection is being told that it no longer listens.
+    is_leaving: bool,
+    /// It could not be made to listen.
+    unheard: bool,
+    /// It has channels that are not taken along.
+    stays: bool,
+    /// The reply that waits.
+    held: Option<Held>,
+}
+
+struct Held {
+    bytes: Vec<u8>,
+    no_longer_than: Pin<Box<Sleep>>,
+}
+
+impl Client {
+    /// A turn begins: ahead of all else the server connection is made to listen.
+    pub(super) fn listen_here(&mut self, lease: &mut Lease, out: &mut Vec<u8>) {
+        let Some(listening) = &self.listening else {
+            return;
+        };
+        let subscription = &listening.subscription;
+        let token = subscription.turn(false);
+        let position = subscription.position();
+        lease.ear = Some(Ear {
+            position: Arc::clone(position),
+            stretch: Stretch::After(token),
+        });
+        let names = subscription.channels().iter().map(|name| &**name);
+        let text = channels::commands("LISTEN", names) + &channels::mark(position, token);
+        say(lease, &text, About::LISTENS, out);
+        self.pins.set(Pins::LISTEN, true);
+    }
+
+    /// The server has told what the session listens to.
+    pub(super) fn follow_channels(&mut self, answers: &Answers) {
+        let may_share = self.shelf.pool().settings.listen == Listen::Multiplex;
+        let begins = self.pins.has(Pins::LISTEN) && may_share;
+        if self.listening.is_none() && !begins {
+            return;
+        }
+        let pool = self.shelf.pool();
+        let listening = self.listening.get_or_insert_with(|| {
+            Box::new(Listening {
+                subscription: Subscription::new(pool, &self.handle),
+                is_leaving: false,
+                unheard: false,
+                stays: false,
+                held: None,
+            })
+        });
+        let subscription = &mut listening.subscription;
+        let (list, count) = &answers.channels;
+        let found = channels::channels(list, count, subscription.position());
+        listening.stays = found.is_none();
+        let Some(mut found) = found else {
+            return;
+        };
+        if std::mem::take(&mut listening.unheard) {
+            found.extend(subscription.channels().iter().cloned());
+        }
+        subscription.set(pool, found);
+    }
+
+    /// At rest, if nothing else ties the client to its server connection: that no
+    /// longer listens, as soon as the shared one does. True while that goes on.
+    pub(super) fn stops_listening_here(&mut self) -> bool {
+        let is_tied = self.pins != Pins::LISTEN
+            || self.names.as_deref().is_some_and(ClientStatements::ties)
+            || self.unnamed.is_on_server()
+            || self.inbox_waits
+            || self.body_left > 0
+            || self.must_ask();
+        let (Some(listening), Service::Leased(lease)) = (&mut self.listening, &mut self.service)
+        else {
+            return false;
+        };
+        if listening.is_leaving {
+            return true;
+        }
+        let at_rest = matches!(lease.tracker.rest(), Rest::Boundary(_)) && lease.between_frames();
+        if is_tied || listening.stays || !at_rest {
+            return false;
+        }
+        let subscription = &listening.subscription;
+        let mut out = Vec::new();
+        if !subscription.channels().is_empty() {
+            let encoding = lease.parameter("client_encoding").unwrap_or_default();
+            if !subscription.is_heard(encoding) {
+                return false;
+            }
+            let token = subscription.turn(true);
+            let position = subscription.position();
+            lease.ear = Some(Ear {
+                position: Arc::clone(position),
+                stretch: Stretch::Before(token),
+            });
+            say(
+                lease,
+                &channels::mark(position, token),
+                About::LISTENS,
+                &mut out,
+            );
+        }
+        say(lease, "UNLISTEN *", About::LISTENED, &mut out);
+        lease.outbox.push(&out);
+        listening.is_leaving = true;
+        true
+    }
+
+    /// What the server has said of that.
+    pub(super) fn follow_listening(&mut self, unheard: bool, listened: bool) {
+        let Some(listening) = &mut self.listening else {
+            return;
+        };
+        if unheard {
+            // It is told by the shared connection; of what was told here
+            // meanwhile, something may be lost.
+            listening
+                .subscription
+                .mailbox
+                .stays_open(listening.is_leaving);
+            listening.unheard = !listening.is_leaving;
+            self.pins.set(Pins::LISTEN, listening.is_leaving);
+        }
+        if listened {
+            listening.is_leaving = false;
+            self.pins.set(Pins::LISTEN, false);
+            if listening.subscription.channels().is_empty() {
+                self.listening = None;
+            }
+        }
+    }
+
+    /// The server connection that listens is given up.
+    pub(super) fn listens_no_longer_here(&mut self) {
+        if let Some(listening) = &mut self.listening {
+            listening.subscription.mailbox.stays_open(true);
+            listening.is_leaving = false;
+            self.pins.set(Pins::LISTEN, false);
+        }
+    }
+
+    /// Must what the client sends wait?
+    #[inline]
+    pub(super) fn is_between_connections(&self) -> bool {
+        let is_busy = |listening: &Listening| listening.is_leaving || listening.held.is_some();
+        self.listening.as_deref().is_some_and(is_busy)
+    }
+
+    /// Is a reply waiting for older notifications?
+    #[inline]
+    pub(super) fn holds_a_reply(&self) -> bool {
+        let holds = |listening: &Listening| listening.held.is_some();
+        self.listening.as_deref().is_some_and(holds)
+    }
+
+    /// Writes what a server said to a client that listens: with what has come by
+    /// the shared connection where that has its place.
+    pub(super) fn send_amid(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+        digest: &Digest,
+    ) -> Result<(), End> {
+        let at = digest.interlude.unwrap_or(bytes.len());
+        let (before, after) = bytes.split_at_checked(at).unwrap_or((bytes, b""));
+        self.send(cx, before)?;
+        let Some(listening) = self.listening.as_deref_mut().filter(|_| !after.is_empty()) else {
+            return self.send(cx, after);
+        };
+        if digest.notified && listening.subscription.mailbox.is_to_close() {
+            listening.held = Some(Held {
+                bytes: after.to_vec(),
+                no_longer_than: Box::pin(sleep(PATIENCE)),
+            });
+            return Ok(());
+        }
+        // Beyond the last position this connection comes first.
+        if !listening.is_leaving {
+            self.send_mail(cx)?;
+        }
+        self.send(cx, after)
+    }
+
+    /// Does what can be done about listening now; true when something was.
+    pub(super) fn step_listening(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let Some(listening) = self.listening.as_deref_mut() else {
+            return Ok(false);
+        };
+        let mailbox = &listening.subscription.mailbox;
+        if let Some(held) = &mut listening.held {
+            let waits = mailbox.is_to_close() && held.no_longer_than.as_mut().poll(cx).is_pending();
+            if waits {
+                return Ok(false);
+            }
+            let bytes = std::mem::take(&mut held.bytes);
+            listening.held = None;
+            self.send_mail(cx)?;
+            self.send(cx, &bytes)?;
+            self.release_or_go_on();
+            return Ok(true);
+        }
+        match &self.service {
+            Service::Idle | Service::Waiting(_) => {
+                let has_mail = self.outbox.is_empty() && !mailbox.is_empty();
+                if has_mail {
+                    self.send_mail(cx)?;
+                }
+                Ok(has_mail)
+            }
+            Service::Leased(_) if listening.is_leaving => Ok(false),
+            Service::Leased(_) => Ok(self.pins == Pins::LISTEN && self.stops_listening_here()),
+        }
+    }
+
+    /// Writes what has come by the shared connection.
+    fn send_mail(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        let Some(listening) = &self.listening else {
+            return Ok(());
+        };
+        let mail = listening.subscription.mailbox.fetch();
+        if mail.missed {
+            self.send(cx, &missed().to_warning())?;
+        }
+        if !mail.frames.is_empty() {
+            self.send(cx, &mail.frames)?;
+        }
+        match mail.is_full {
+            true => Err(End::Told(PgError::fatal(
+                sqlstate::CONFIGURATION_LIMIT_EXCEEDED,
+                "too many notifications have not been read",
+            ))),
+            false => Ok(()),
+        }
+    }
+}
+
+/// A simple query of the pooler's own.
+fn say(lease: &mut Lease, text: &str, about: About, out: &mut Vec<u8>) {
+    lease.tracker.owe_about(Kind::Query, Pay::Swallow, about);
+    lease.unnamed = UNNAMED_NONE;
+    out.extend_from_slice(&query(text));
+}
+
+fn missed() -> PgError {
+    PgError::error(sqlstate::WARNING, "notifications may have been lost").with_detail(
+        "The server connection that listens for this session was lost. It listens again now.",
+    )
+}
