@@ -24,6 +24,8 @@ pub struct Mailbox {
 struct State {
     /// Whole frames, in order.
     frames: Vec<u8>,
+    /// So many bytes of them came before it was closed last.
+    before: usize,
     is_open: bool,
     /// Positions to come: at which, and whether it is open from there on.
     turns: VecDeque<(u64, bool)>,
@@ -77,11 +79,19 @@ impl Mailbox {
     #[must_use]
     pub fn fetch(&self) -> Mail {
         let mut state = self.state.lock();
-        Mail {
-            frames: std::mem::take(&mut state.frames),
-            missed: !state.is_cut_off && std::mem::take(&mut state.missed),
-            is_full: state.is_full,
-        }
+        state.before = 0;
+        let frames = std::mem::take(&mut state.frames);
+        state.mail(frames)
+    }
+
+    /// Takes what came before it was closed last: what another connection has
+    /// told since then follows that.
+    #[must_use]
+    pub fn fetch_before(&self) -> Mail {
+        let mut state = self.state.lock();
+        let before = std::mem::take(&mut state.before);
+        let frames = state.frames.drain(..before).collect();
+        state.mail(frames)
     }
 
     /// What other connections were to tell is not told: it is open from now on.
@@ -119,7 +129,7 @@ impl Mailbox {
                 return;
             };
             let past = state.turns.drain(..=at).next_back();
-            state.is_open = past.is_some_and(|(_, open)| open);
+            state.turn(past.is_some_and(|(_, open)| open));
         }
         self.client.wake();
     }
@@ -133,7 +143,7 @@ impl Mailbox {
             // It was open at some time, unless it is closed and stays so.
             state.missed |= state.is_open || !turns.is_empty();
             if let Some((_, open)) = turns.back() {
-                state.is_open = *open;
+                state.turn(*open);
             }
         }
         self.client.wake();
@@ -143,6 +153,23 @@ impl Mailbox {
     pub(super) fn hears(&self) {
         self.state.lock().is_cut_off = false;
         self.client.wake();
+    }
+}
+
+impl State {
+    fn turn(&mut self, open: bool) {
+        self.is_open = open;
+        if !open {
+            self.before = self.frames.len();
+        }
+    }
+
+    fn mail(&mut self, frames: Vec<u8>) -> Mail {
+        Mail {
+            frames,
+            missed: !self.is_cut_off && std::mem::take(&mut self.missed),
+            is_full: self.is_full,
+        }
     }
 }
 
@@ -179,8 +206,9 @@ mod tests {
         mailbox.deliver(b"d");
         mailbox.pass(3);
         mailbox.deliver(b"e");
-        assert_eq!(frames(&mailbox), "bce");
-        assert!(mailbox.is_empty());
+        assert_eq!(mailbox.fetch_before().frames, b"bc");
+        assert_eq!(frames(&mailbox), "e");
+        assert!(mailbox.is_empty() && mailbox.fetch_before() == Mail::default());
     }
 
     #[test]

@@ -21,7 +21,7 @@ use tokio::time::{Sleep, sleep};
 use super::client::{Client, End, Service};
 use super::pin::Pins;
 use crate::config::Listen;
-use crate::pool::{Lease, Subscription};
+use crate::pool::{Lease, Mail, Subscription};
 use crate::server::{Answers, Digest};
 use crate::session::channels::{self, Ear, Stretch};
 use crate::session::statements::{ClientStatements, UNNAMED_NONE};
@@ -66,6 +66,9 @@ impl Client {
         let names = subscription.channels().iter().map(|name| &**name);
         let text = channels::commands("LISTEN", names) + &channels::mark(position, token);
         say(lease, &text, About::LISTENS, out);
+        // The client can see what its session listens to.
+        let seen = channels::commands("UNLISTEN", [&**position]);
+        say(lease, &seen, About::LISTENS, out);
         self.pins.set(Pins::LISTEN, true);
     }
 
@@ -213,10 +216,12 @@ impl Client {
             });
             return Ok(());
         }
-        // Beyond the last position this connection comes first.
-        if !listening.is_leaving {
-            self.send_mail(cx)?;
-        }
+        // What comes after the last position follows what is told here.
+        let mail = match listening.is_leaving {
+            true => listening.subscription.mailbox.fetch_before(),
+            false => listening.subscription.mailbox.fetch(),
+        };
+        self.send_mail(cx, mail)?;
         self.send(cx, after)
     }
 
@@ -232,8 +237,9 @@ impl Client {
                 return Ok(false);
             }
             let bytes = std::mem::take(&mut held.bytes);
+            let mail = mailbox.fetch_before();
             listening.held = None;
-            self.send_mail(cx)?;
+            self.send_mail(cx, mail)?;
             self.send(cx, &bytes)?;
             self.release_or_go_on();
             return Ok(true);
@@ -242,7 +248,8 @@ impl Client {
             Service::Idle | Service::Waiting(_) => {
                 let has_mail = self.outbox.is_empty() && !mailbox.is_empty();
                 if has_mail {
-                    self.send_mail(cx)?;
+                    let mail = mailbox.fetch();
+                    self.send_mail(cx, mail)?;
                 }
                 Ok(has_mail)
             }
@@ -252,11 +259,7 @@ impl Client {
     }
 
     /// Writes what has come by the shared connection.
-    fn send_mail(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
-        let Some(listening) = &self.listening else {
-            return Ok(());
-        };
-        let mail = listening.subscription.mailbox.fetch();
+    fn send_mail(&mut self, cx: &mut Context<'_>, mail: Mail) -> Result<(), End> {
         if mail.missed {
             self.send(cx, &missed().to_warning())?;
         }

@@ -17,6 +17,7 @@ mod client_gone;
 mod flow;
 mod hostile_server;
 mod limits;
+mod listening;
 mod login;
 mod modes;
 mod process;
