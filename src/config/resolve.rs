@@ -23,6 +23,9 @@ pub struct PoolSettings {
     pub session_state: SessionState,
     pub listen: Listen,
     pub verify: Verify,
+    pub pin_functions: Vec<String>,
+    pub pin_process: Duration,
+    pub pin_numbers: Duration,
     pub pool_size: u32,
     /// Never more than `pool_size`.
     pub min_pool_size: u32,
@@ -82,6 +85,9 @@ impl Config {
                 .unwrap_or(general.session_state),
             listen: db.listen.unwrap_or(general.listen),
             verify: general.verify,
+            pin_functions: general.pin_functions.clone().unwrap_or_default(),
+            pin_process: general.pin_process,
+            pin_numbers: general.pin_numbers,
             pool_size,
             min_pool_size: db
                 .min_pool_size

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use super::connection::{Connection, Keeper};
 use super::server_pool::ServerPool;
 use crate::config::AssignPolicy;
+use crate::session::sequences::Askers;
 use crate::session::settings::{Defaults, Profile, Profiles};
 use crate::session::statements::Registry;
 
@@ -55,6 +56,8 @@ pub struct Shelf {
     pub profiles: Profiles,
     /// What sessions begin with.
     pub defaults: Defaults,
+    /// Who asks for numbers of sequences.
+    pub askers: Askers,
     store: bb8::Pool<Keeper>,
     /// Those given back within the last moment, the latest last: under load a
     /// connection is taken again before bb8 need hear of it.
@@ -89,6 +92,7 @@ impl Shelf {
             statements: Registry::default(),
             profiles: Profiles::default(),
             defaults,
+            askers: Askers::default(),
             store,
             warm: Mutex::default(),
             welcome: Mutex::new(None),

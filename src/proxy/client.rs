@@ -8,9 +8,13 @@
 //! ```
 
 use std::future::{Future, poll_fn};
+use std::num::NonZeroU64;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
+
+use tokio::time::Sleep;
 
 use super::deadlines::Deadlines;
 use super::house::{Connected, House};
@@ -19,7 +23,7 @@ use super::login::LoggedIn;
 use super::pin::Pins;
 use super::upstream::MAX_FRAME;
 use super::wrap_up::wrap_up;
-use crate::config::{PoolMode, SessionState, Verify};
+use crate::config::{PoolMode, SessionState};
 use crate::net::{Outbox, Peer, Stream, scratch};
 use crate::pool::{Lease, Registered, Seeker, Shelf, Wish};
 use crate::session::settings::{Profile, Reported, Touched};
@@ -90,8 +94,8 @@ pub(super) enum Refusal {
 /// Counters of one client, added to the pool's when a lease ends.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
-    pub transactions: u64,
-    pub queries: u64,
+    pub transactions: u32,
+    pub queries: u32,
     pub received: u64,
     pub sent: u64,
 }
@@ -128,8 +132,11 @@ pub(super) struct Client {
     /// Its prepared statements; none has no memory.
     pub(super) names: Option<Box<ClientStatements>>,
     pub(super) unnamed: Unnamed,
-    /// The segment in which that last changed.
-    pub(super) unnamed_changed_in: Option<u64>,
+    /// One more than the segment in which that last changed.
+    pub(super) unnamed_changed_in: Option<NonZeroU64>,
+    /// Until then it keeps its server connection for what it has just asked or
+    /// drawn.
+    pub(super) moment: Option<Pin<Box<Sleep>>>,
     /// It has changed the catalog in the transaction under way.
     pub(super) changing: Option<Changing>,
     /// What it runs may have changed settings that say what a text means.
@@ -151,7 +158,6 @@ pub(super) struct Client {
     /// It has run something since the session was last asked about, and all of
     /// that is asked about.
     pub(super) unverified: bool,
-    pub(super) verify: Verify,
     /// The parameters that it was told of.
     pub(super) reported: Reported,
     /// What it sent may drop all prepared statements: what a name stands for is
@@ -197,6 +203,7 @@ impl Client {
             names: None,
             unnamed: Unnamed::None,
             unnamed_changed_in: None,
+            moment: None,
             changing: None,
             env_in_doubt: false,
             env_touched: None,
@@ -208,7 +215,6 @@ impl Client {
             aligning: Aligning::No,
             policy: with.settings.session_state,
             unverified: false,
-            verify: with.settings.verify,
             reported: Reported::new(with.greeting),
             forgetting: false,
             may_forget: false,
@@ -305,7 +311,7 @@ impl Client {
         {
             return Err(End::Gone);
         }
-        let listened = self.step_listening(cx)?;
+        let listened = self.step_listening(cx)? | self.moment_has_passed(cx);
         let served = match self.service {
             Service::Waiting(_) => self.step_waiting(cx)?,
             Service::Idle => self.step_client(cx)?,
@@ -574,13 +580,15 @@ impl Client {
         self.changing = None;
     }
 
-    fn flush_counts(&mut self) {
+    pub(super) fn flush_counts(&mut self) {
         let counts = std::mem::take(&mut self.counts);
         let stats = &self.shelf.pool().stats;
         stats
             .transactions
-            .fetch_add(counts.transactions, Ordering::Relaxed);
-        stats.queries.fetch_add(counts.queries, Ordering::Relaxed);
+            .fetch_add(counts.transactions.into(), Ordering::Relaxed);
+        stats
+            .queries
+            .fetch_add(counts.queries.into(), Ordering::Relaxed);
         stats.received.fetch_add(counts.received, Ordering::Relaxed);
         stats.sent.fetch_add(counts.sent, Ordering::Relaxed);
     }

@@ -69,8 +69,7 @@ impl Client {
                 "the server broke the protocol",
             )));
         }
-        self.counts.queries += u64::from(digest.ready);
-        self.counts.transactions += u64::from(digest.transactions);
+        self.count(&digest);
         self.unverified |= digest.transactions > 0;
         if digest.fatal {
             return Err(End::ServerEnded);
@@ -93,6 +92,16 @@ impl Client {
         }
         self.release_or_go_on();
         Ok(())
+    }
+
+    #[inline]
+    fn count(&mut self, digest: &Digest) {
+        let counts = &mut self.counts;
+        counts.queries = counts.queries.saturating_add(digest.ready);
+        counts.transactions = counts.transactions.saturating_add(digest.transactions);
+        if counts.queries > u32::MAX / 2 {
+            self.flush_counts();
+        }
     }
 
     /// What the server's messages changed on our side.
@@ -162,6 +171,7 @@ impl Client {
     fn could_not_align(&mut self, body: &[u8]) {
         let ended = self.aligning == Aligning::Held;
         self.listens_no_longer_here();
+        self.no_longer_for_a_moment();
         // Dropped without a boundary.
         self.service = Service::Idle;
         self.aligning = Aligning::No;

@@ -10,6 +10,7 @@ mod downstream;
 mod house;
 mod listening;
 mod login;
+mod moment;
 mod pin;
 mod session_state;
 mod statements;

@@ -5,7 +5,7 @@ use crate::session::Findings;
 /// State that a client has in the session of its server connection, which it
 /// therefore keeps.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Pins(u8);
+pub(super) struct Pins(u16);
 
 impl Pins {
     pub const NONE: Self = Self(0);
@@ -25,6 +25,11 @@ impl Pins {
     pub const UNKNOWN: Self = Self(1 << 5);
     /// What ends with the server connection only.
     pub const FOR_GOOD: Self = Self(1 << 6);
+
+    /// It has asked for the process, a moment ago.
+    pub const PROCESS: Self = Self(1 << 8);
+    /// It has drawn a number, a moment ago, and may ask which.
+    pub const NUMBERS: Self = Self(1 << 9);
 
     pub fn is_empty(self) -> bool {
         self.0 == 0
@@ -62,6 +67,8 @@ impl Pins {
             (Self::LOCK, "advisory locks"),
             (Self::PREPARED, "statements prepared by SQL"),
             (Self::NAMED, "prepared statements"),
+            (Self::PROCESS, "the process"),
+            (Self::NUMBERS, "numbers of sequences"),
             (Self::UNKNOWN, "unknown state"),
             (Self::FOR_GOOD, "state that ends with the server connection"),
         ];
@@ -92,6 +99,11 @@ pub(super) fn findings_of_function(oid: u32) -> Findings {
         // pg_advisory_lock and its kin; what gives them back
         2880..=2883 | 2886..=2889 => Findings::LOCK,
         2884 | 2885 | 2890..=2892 => Findings::REMOVES,
+        // pg_backend_pid
+        2026 => Findings::PROCESS,
+        // nextval, setval; currval, lastval
+        1574 | 1576 | 1765 => Findings::DRAWS,
+        1575 | 2559 => Findings::SEQUENCES,
         // setseed, replication origin and slots, backup
         1599 | 2172 | 3779 | 3786 | 6006 => Findings::TAINTS,
         _ => Findings::NONE,

@@ -16,7 +16,7 @@ use super::pin::{Left, Pins};
 use crate::config::{PoolMode, SessionState, Verify};
 use crate::pool::Lease;
 use crate::server::{Answers, Named, Questions};
-use crate::session::hidden::{Called, Hidden};
+use crate::session::hidden::{Called, Hidden, Learned};
 use crate::session::settings::{
     APPLICATION_NAME, IDENTITY, Touched, goes_along, is_parse_relevant,
 };
@@ -45,6 +45,12 @@ const MAY_FREE: Findings = Findings::REMOVES.and(Findings::DEALLOCATES);
 /// What may change what others' texts mean, as soon as it is committed.
 const CHANGES_CATALOG: Findings = Findings::CATALOG.and(Findings::OPAQUE);
 
+/// What is dealt with at once, or by time.
+const AT_ONCE: Findings = Findings::SEQUENCES
+    .and(Findings::CATALOG)
+    .and(Findings::DRAWS)
+    .and(Findings::PROCESS);
+
 /// What `session_state = "error"` forbids.
 const MAKES_STATE: Findings = Findings::SETTINGS
     .and(Findings::TEMPORARY)
@@ -72,6 +78,10 @@ impl Client {
         text: &[u8],
         run: &mut Run<'_>,
     ) {
+        let can = match self.shelf.pool().catalog.uses_sequences() {
+            true => can,
+            false => can.without(Findings::DRAWS),
+        };
         let is_plain = can.is_empty() && !self.hidden().is_loud();
         if is_plain || self.policy == SessionState::Pgbouncer {
             self.may_forget |= can.has(Findings::DEALLOCATES);
@@ -142,7 +152,11 @@ impl Client {
                     ..Touched::default()
                 };
                 unknown.add_literals(text);
-                let can = Findings::OPAQUE | Findings::CALLS | Findings::GUESS;
+                let mut can = Findings::OPAQUE | Findings::CALLS | Findings::GUESS;
+                let pinning = Learned::from(&[], &self.shelf.pool().settings.pin_functions);
+                if let Some(does) = pinning.by(text) {
+                    can |= does.can;
+                }
                 self.note_seen(lease, can, Some(&unknown), run);
             }
         }
@@ -168,7 +182,8 @@ impl Client {
             self.shelf.pool().catalog.sequences_are_used();
             self.take_sequences(lease, run);
         }
-        self.dirty |= can.without(Findings::SEQUENCES.and(Findings::CATALOG));
+        self.note_moment(can);
+        self.dirty |= can.without(AT_ONCE);
         // `application_name` goes back to what only the client's own startup says.
         lease.must_report |= can.has(Findings::RESETS);
         let Some(touches) = touches else {
@@ -232,7 +247,8 @@ impl Client {
             false => can.without(Findings::CALLS),
         };
         self.taint(can);
-        self.dirty |= can;
+        self.note_moment(can);
+        self.dirty |= can.without(AT_ONCE);
         if can.has(ASKS_SETTINGS.and(Findings::LOCAL_SETTINGS)) {
             self.env_in_doubt = true;
             self.env_touched = None;
@@ -369,7 +385,10 @@ impl Client {
 
     fn follow_answers(&mut self, answers: Answers) {
         if answers.questions.functions {
-            let learned = self.hidden().learn(&answers.functions);
+            let learned = self.hidden().learn(
+                &answers.functions,
+                &self.shelf.pool().settings.pin_functions,
+            );
             self.shelf.defaults.learn_custom(learned.custom_settings());
             if learned.custom_settings().next().is_some() && answers.questions.all {
                 // It may have set one of these, which nobody had named before.
@@ -487,7 +506,8 @@ impl Client {
         if !matches!(lease.tracker.rest(), Rest::Boundary(_)) {
             return false;
         }
-        let verifies = self.verify == Verify::All || self.pins.has(Pins::UNKNOWN);
+        let verifies =
+            self.shelf.pool().settings.verify == Verify::All || self.pins.has(Pins::UNKNOWN);
         if verifies && std::mem::take(&mut self.unverified) {
             self.note_unseen(Findings::OPAQUE);
         }

@@ -4,7 +4,7 @@ use std::ops::{BitOr, BitOrAssign};
 
 /// A set of things that running a text may do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Findings(u16);
+pub struct Findings(u32);
 
 impl Findings {
     /// Nothing that outlives its transaction.
@@ -44,6 +44,12 @@ impl Findings {
     /// It may leave behind what cannot be seen, and ends with the server
     /// connection only.
     pub const TAINTS: Self = Self(1 << 10);
+
+    /// It asks who the process behind the session is, or for something else that
+    /// is that process's.
+    pub const PROCESS: Self = Self(1 << 16);
+    /// It may draw a number from a sequence.
+    pub const DRAWS: Self = Self(1 << 17);
 
     /// Is any of these in it?
     #[inline]

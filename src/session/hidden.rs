@@ -63,10 +63,17 @@ pub enum Told {
 }
 
 impl Learned {
-    /// What there is to know from these.
+    /// What there is to know from these; `pinning` do what cannot be seen.
     #[must_use]
-    pub fn from(told: &[Told]) -> Self {
+    pub fn from(told: &[Told], pinning: &[String]) -> Self {
         let mut learned = Self::default();
+        for name in pinning {
+            let does = Does {
+                can: Findings::TAINTS,
+                ..Does::default()
+            };
+            learned.add(name.as_bytes(), &does);
+        }
         let functions = || {
             told.iter().filter_map(|told| match told {
                 Told::Function(name, body) => Some((name, body)),
@@ -199,8 +206,8 @@ impl Hidden {
     }
 
     /// A server has told.
-    pub fn learn(&self, told: &[Told]) -> Arc<Learned> {
-        let learned = Arc::new(Learned::from(told));
+    pub fn learn(&self, told: &[Told], pinning: &[String]) -> Arc<Learned> {
+        let learned = Arc::new(Learned::from(told, pinning));
         let is_quiet = learned.0.is_empty();
         *self.learned.lock() = Some(Arc::clone(&learned));
         self.is_due.store(false, Ordering::Release);
@@ -235,7 +242,7 @@ mod tests {
     }
 
     fn learned() -> Learned {
-        Learned::from(&[
+        let told = [
             function("Outer", "BEGIN PERFORM middle(); END"),
             function("middle", "BEGIN RETURN become(1); END"),
             function(
@@ -249,7 +256,9 @@ mod tests {
             function("sets", "BEGIN PERFORM set_config(name, value, false); END"),
             function("tenant", "SELECT sets('app.other', $1)"),
             Told::Trigger(b"audited"[..].into(), b"become"[..].into()),
-        ])
+            function("remembers", "BEGIN RETURN plperl_sum(1); END"),
+        ];
+        Learned::from(&told, &["PLPerl_sum".to_owned()])
     }
 
     #[test]
@@ -265,6 +274,9 @@ mod tests {
             assert!(can(text).has(Findings::SETTINGS), "{text}");
         }
         assert!(can("SELECT locks()").has(Findings::LOCK));
+        for text in ["SELECT plperl_sum(2)", "SELECT remembers()"] {
+            assert!(can(text).has(Findings::TAINTS), "{text}");
+        }
         assert!(can("SELECT harmless(), becoming()").is_empty());
         assert!(can("SELECT says('SET a = 1')").has(Findings::OPAQUE));
         let does = learned.by(b"SELECT tenant('5')").unwrap_or_default();
@@ -278,7 +290,7 @@ mod tests {
         let hidden = Hidden::default();
         assert_eq!(hidden.by(b"SELECT f()"), Called::Unknown);
         assert!(!hidden.is_quiet());
-        let _ = hidden.learn(&[function("f", "SELECT 1")]);
+        let _ = hidden.learn(&[function("f", "SELECT 1")], &[]);
         assert_eq!(hidden.by(b"SELECT f()"), Called::Nothing);
         assert!(hidden.is_quiet() && !hidden.is_due());
         hidden.is_old();

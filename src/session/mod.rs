@@ -10,6 +10,7 @@ pub mod hidden;
 mod owed;
 pub mod own;
 mod scan;
+pub mod sequences;
 pub mod settings;
 pub mod sql;
 pub mod statements;

@@ -306,6 +306,8 @@ fn anywhere(word: &[u8]) -> Findings {
                 || (word.starts_with(b"pg_create_") && word.ends_with(b"_replication_slot"))
             {
                 F::TAINTS
+            } else if matches!(word, b"pg_backend_pid" | b"pg_stat_force_next_flush") {
+                F::PROCESS
             } else {
                 F::NONE
             }
@@ -317,8 +319,12 @@ fn anywhere(word: &[u8]) -> Findings {
                 b"from" | b"insert" | b"update" | b"delete" | b"merge" | b"copy"
             ) =>
         {
-            F::CALLS
+            match word.first() {
+                Some(b'i' | b'm' | b'c') => F::CALLS | F::DRAWS,
+                _ => F::CALLS,
+            }
         }
+        Some(b'n' | b's') if matches!(word, b"nextval" | b"setval") => F::DRAWS,
         Some(b'l' | b'c') if matches!(word, b"lastval" | b"currval") => F::SEQUENCES,
         Some(b'h') if word == b"hold" => F::HOLD,
         Some(b's') if word == b"setseed" => F::TAINTS,

@@ -91,6 +91,7 @@ pool_mode = "transaction"
 default_pool_size = {self.pool_size}
 max_client_conn = 20000
 auth_type = "trust"
+pin_process = 0
 {workers}
 [databases.{self.pg.database}]
 host = "127.0.0.1"

@@ -151,6 +151,20 @@ static SESSIONS: &[Setting<General>] = &[
          pool on one server connection, which is opened beside the `pool_size`. `pin`: each on its \
          own server connection, which it keeps until it no longer listens.",
         differs "It has no such key: `LISTEN` does not work in its transaction mode."),
+    setting!(pin_functions, ANY,
+        "Functions that leave something behind in the session that nobody can see, for instance in \
+         variables of PL/Perl: names without a schema. A client that calls one, itself or within \
+         another function, keeps its server connection until it leaves, which is then closed.",
+        differs "It has no such key."),
+    setting!(pin_process, OR_ZERO,
+        "For how long a client that has asked for the process behind its session \
+         (`pg_backend_pid`, `pg_stat_force_next_flush`) keeps that. 0: for the transaction.",
+        differs "It has no such key."),
+    setting!(pin_numbers, OR_ZERO,
+        "For how long a client keeps its server connection that has drawn a number from a sequence, \
+         if clients of its `application_name` ask for the last one (`lastval`, `currval`): until it \
+         has asked, and no longer than this. 0: for the transaction.",
+        differs "It has no such key."),
     setting!(verify, ANY,
         "After which transactions the server is asked what has become of the session: those whose \
          text can have changed it (`flagged`), or `all`, which also finds what functions do out \

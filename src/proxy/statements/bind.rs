@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::copies::{Copied, close_copy, describe, refuse};
-use super::{MAX_NAMES, called, called_if_long, is_open, malformed};
+use super::{MAX_NAMES, called, called_if_long, malformed};
 use crate::pool::Lease;
 use crate::proxy::client::{Client, End};
 use crate::proxy::upstream::Act;
@@ -124,7 +124,7 @@ impl Client {
             return Find::Wait;
         };
         if name.is_empty() {
-            if is_open(lease, self.unnamed_changed_in) {
+            if self.unnamed_is_open(lease) {
                 return Find::Wait;
             }
             known = self.unnamed_call();

@@ -7,7 +7,6 @@
 
 use super::calls::{about_callee, prepare_effect};
 use super::copies::refuse;
-use super::is_open;
 use crate::pool::Lease;
 use crate::proxy::client::{Aligning, Client};
 use crate::proxy::upstream::Act;
@@ -52,7 +51,7 @@ impl Client {
         for named in missing {
             self.ensure(lease, &named, b"", false, run);
         }
-        if !is_open(lease, self.unnamed_changed_in) {
+        if !self.unnamed_is_open(lease) {
             self.agree_on_unnamed(lease, run);
         }
     }

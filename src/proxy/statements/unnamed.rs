@@ -1,9 +1,10 @@
 //! The unnamed statement, which follows its client.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use super::environment::{Way, by_detour};
-use super::{called, segment_of_newest};
+use super::{called, is_open, segment_of_newest};
 use crate::pool::Lease;
 use crate::proxy::client::Client;
 use crate::proxy::upstream::Act;
@@ -41,7 +42,13 @@ impl Client {
         let mark = std::mem::replace(&mut lease.unnamed, to.mark());
         let before = std::mem::replace(&mut self.unnamed, to);
         lease.tracker.attach(Op::Unnamed { before, mark });
-        self.unnamed_changed_in = Some(segment_of_newest(lease));
+        self.unnamed_changed_in = NonZeroU64::new(segment_of_newest(lease) + 1);
+    }
+
+    /// Is it not settled yet what the unnamed statement is?
+    pub(super) fn unnamed_is_open(&self, lease: &Lease) -> bool {
+        let changed_in = self.unnamed_changed_in;
+        is_open(lease, changed_in.map(|segment| segment.get() - 1))
     }
 
     /// The unnamed statement that calls another one.
@@ -99,7 +106,7 @@ impl Client {
             // It is there: the client has kept the server connection for it.
             Unnamed::OnServer(_) => return,
         }
-        self.unnamed_changed_in = Some(segment_of_newest(lease));
+        self.unnamed_changed_in = NonZeroU64::new(segment_of_newest(lease) + 1);
         lease.unnamed = mark;
     }
 

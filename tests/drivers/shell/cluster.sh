@@ -99,6 +99,7 @@ listen_addr = "127.0.0.1"
 listen_port = 0
 pool_mode = "transaction"
 default_pool_size = $pool_size
+pin_process = 0
 auth_type = "$2"
 
 [databases."*"]

@@ -1,4 +1,4 @@
-//! pg_backend_pid() is the same as long as the session lasts.
+//! pg_backend_pid() is the same for a while, whoever else is served meanwhile.
 
 use super::keeping;
 use crate::support::differential::{A, B, C};
@@ -6,6 +6,7 @@ use crate::support::differential::{A, B, C};
 #[test]
 fn a_process_id_that_was_asked_for_stays() {
     keeping(2)
+        .setting("pin_process", "\"30s\"")
         .custom(&["app.pid"])
         .query(
             A,
@@ -28,5 +29,17 @@ fn a_process_id_that_was_asked_for_stays() {
             A,
             "SELECT current_setting('app.pid') = pg_backend_pid()::text",
         )
+        .run();
+}
+
+#[test]
+fn it_stays_no_longer_than_that() {
+    keeping(0)
+        .setting("pin_process", "\"50ms\"")
+        .query(A, "SELECT pg_backend_pid() > 0")
+        .query(B, "SELECT 'served'")
+        .query(A, "BEGIN; SELECT pg_backend_pid() > 0")
+        .query(A, "COMMIT")
+        .query(C, "SELECT 'served'")
         .run();
 }

@@ -8,6 +8,7 @@
 //! settings alone.
 
 mod application_name;
+mod backend_pid;
 mod cursors;
 mod functions;
 mod locks;
@@ -27,10 +28,9 @@ mod statements_and_settings;
 mod temporary;
 mod unseen;
 
-// What docs/TRANSPARENCY.md calls not possible or not yet: the process behind a
-// session, defaults that change under open server connections, and names of
-// custom settings that others have used.
-// mod backend_pid;
+// What docs/TRANSPARENCY.md calls not possible or not yet: defaults that change
+// under open server connections, and names of custom settings that others have
+// used.
 // mod changed_outside;
 // mod custom_names;
 

@@ -112,3 +112,29 @@ fn settings_alone_keep_no_connection() {
         assert_eq!(client.value("SHOW app.number"), number.to_string());
     }
 }
+
+#[test]
+fn a_client_of_a_function_that_is_said_to_pin_keeps_its_connection_until_it_leaves() {
+    let database = Cluster::shared().database();
+    let mut direct = database.direct();
+    direct.rows("CREATE FUNCTION remembers() RETURNS int LANGUAGE sql AS 'SELECT 1'");
+    direct.rows("CREATE FUNCTION calls() RETURNS int LANGUAGE sql AS 'SELECT remembers()'");
+    let pooler = Plan::before(&database)
+        .pool_size(1)
+        .setting("pin_functions", "\"Remembers, others\"")
+        .setting("query_wait_timeout", "\"200ms\"")
+        .start();
+    for text in ["SELECT remembers()", "SELECT calls()", "select REMEMBERS()"] {
+        let mut client = pooler.client();
+        client.rows(text);
+        let before = client.value("SELECT pg_backend_pid()");
+        assert_eq!(pooler.client().failure("SELECT 1"), "08P01", "{text}");
+        client.terminate();
+        wait::until(wait::SOON, "the next client to be served", || {
+            let answer = pooler.client().query("SELECT 1");
+            first_error(&answer).is_none()
+        });
+        let after = pooler.client().value("SELECT pg_backend_pid()");
+        assert_ne!(before, after, "{text}");
+    }
+}

@@ -8,14 +8,73 @@ use crate::support::frames::extended;
 fn with_numbers() -> Script {
     following()
         .pools(&[4])
+        .setting("pin_numbers", "\"30s\"")
         .sequences()
         .setup("CREATE TABLE t (id serial PRIMARY KEY, x text)")
         .setup("CREATE TABLE u (id int GENERATED ALWAYS AS IDENTITY (START 100), x text)")
 }
 
 #[test]
+fn each_client_sees_the_number_that_it_drew() {
+    with_numbers()
+        // Numbers are kept from when somebody has first asked.
+        .query(C, "SELECT lastval()")
+        .query(A, "INSERT INTO t (x) VALUES ('of a')")
+        .query(B, "INSERT INTO t (x) VALUES ('of b')")
+        .query(C, "INSERT INTO u (x) VALUES ('of c')")
+        .query(A, "SELECT lastval(), currval('t_id_seq')")
+        .query(B, "SELECT lastval()")
+        .query(C, "SELECT lastval()")
+        .ask(A, extended("INSERT INTO t (x) VALUES ('of a')"), 1)
+        .query(B, "INSERT INTO t (x) VALUES ('of b')")
+        .query(C, "SELECT nextval('t_id_seq')")
+        .query(B, "SELECT currval('t_id_seq')")
+        .ask(
+            A,
+            extended("SELECT currval(pg_get_serial_sequence('t', 'id'))"),
+            1,
+        )
+        .query(C, "SELECT currval('t_id_seq')")
+        .run();
+}
+
+#[test]
+fn the_last_number_outlives_a_rollback_and_not_a_discard() {
+    with_numbers()
+        .query(A, "SELECT lastval()")
+        .query(A, "BEGIN; SELECT nextval('t_id_seq'); ROLLBACK")
+        .query(A, "SELECT lastval(), currval('t_id_seq')")
+        .query(A, "SELECT setval('t_id_seq', 50)")
+        .query(A, "SELECT currval('t_id_seq')")
+        .query(A, "DISCARD SEQUENCES")
+        .query(A, "SELECT lastval()")
+        .query(A, "SELECT nextval('t_id_seq')")
+        .query(A, "DISCARD ALL")
+        .query(A, "SELECT lastval()")
+        .run();
+}
+
+/// When it has asked, or a while has passed, others get the server connection.
+#[test]
+fn a_number_is_kept_for_a_while() {
+    for (time, ask) in [("30s", "SELECT lastval()"), ("50ms", "SELECT 'not asked'")] {
+        with_numbers()
+            .pools(&[2])
+            .setting("pin_numbers", &format!("{time:?}"))
+            .query(C, "SELECT lastval()")
+            .query(A, "INSERT INTO t (x) VALUES ('of a')")
+            .query(A, ask)
+            .query(B, "BEGIN")
+            // The hidden client is served as well.
+            .query(B, "COMMIT")
+            .run();
+    }
+}
+
+#[test]
 fn a_number_that_somebody_else_drew_is_never_seen() {
     with_numbers()
+        .setting("pin_numbers", "\"20ms\"")
         .pools(&[1, 2])
         .query(B, "INSERT INTO t (x) VALUES ('of b')")
         .query(A, "SELECT lastval()")
@@ -30,6 +89,7 @@ fn a_number_that_somebody_else_drew_is_never_seen() {
 #[test]
 fn the_last_number_is_there_within_its_transaction() {
     with_numbers()
+        .setting("pin_numbers", "\"20ms\"")
         .pools(&[1, 2])
         // Numbers are kept apart from when somebody has first asked.
         .query(C, "SELECT lastval()")

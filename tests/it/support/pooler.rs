@@ -49,6 +49,8 @@ impl Plan {
             database: database.into(),
         }
         .setting("auth_type", "\"trust\"")
+        // Cases look which process serves them.
+        .setting("pin_process", "0")
         .user("postgres", "unused")
     }
 
