@@ -176,6 +176,14 @@ pub struct Registered {
     clients: Arc<Clients>,
 }
 
+impl Registered {
+    /// The registry.
+    #[must_use]
+    pub fn clients(&self) -> &Arc<Clients> {
+        &self.clients
+    }
+}
+
 impl std::ops::Deref for Registered {
     type Target = Arc<ClientHandle>;
 

@@ -222,7 +222,7 @@ impl Client {
             startup_name: Arc::clone(&with.application_name),
             application_name: with.application_name,
             counts: Counts::default(),
-            deadlines: Deadlines::new(house, &with.settings),
+            deadlines: Deadlines::new(&house.clients, &with.settings),
         }
     }
 
@@ -532,6 +532,7 @@ impl Client {
             && !self.is_pinned()
             && !self.must_ask()
             && !self.unnamed.is_on_server()
+            && !lease.would_time_out()
             && lease.between_frames()
             && !matches!(lease.tracker.rest(), Rest::Busy)
     }

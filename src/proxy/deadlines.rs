@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::client::{Client, End, Service};
-use super::house::House;
 use crate::config::PoolSettings;
+use crate::pool::Clients;
 use crate::session::Rest;
 use crate::wire::{PgError, sqlstate};
 
@@ -16,11 +16,13 @@ use crate::wire::{PgError, sqlstate};
 /// Only clients with a limit have one.
 #[derive(Debug)]
 pub(super) struct Deadlines {
-    house: Arc<House>,
+    clients: Arc<Clients>,
     query: Option<u64>,
     transaction: Option<u64>,
     idle_transaction: Option<u64>,
     idle: Option<u64>,
+    /// `idle_session_timeout`, as the client has set it.
+    idle_session: Option<u64>,
     transaction_since: Option<u64>,
     doing: Doing,
     since: u64,
@@ -38,36 +40,37 @@ enum Doing {
 
 impl Deadlines {
     /// None when nothing is limited.
-    pub fn new(house: &Arc<House>, settings: &PoolSettings) -> Option<Box<Self>> {
-        let limit = |duration: Duration| {
-            let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-            (!duration.is_zero()).then_some(ms)
-        };
+    pub fn new(clients: &Arc<Clients>, settings: &PoolSettings) -> Option<Box<Self>> {
+        let limit = |duration: Duration| (!duration.is_zero()).then(|| ms(duration));
         let limits = [
             limit(settings.query_timeout),
             limit(settings.transaction_timeout),
             limit(settings.idle_transaction_timeout),
             limit(settings.client_idle_timeout),
         ];
+        let is_any = limits.iter().any(Option::is_some);
+        is_any.then(|| Self::with(clients, limits))
+    }
+
+    fn with(clients: &Arc<Clients>, limits: [Option<u64>; 4]) -> Box<Self> {
         let [query, transaction, idle_transaction, idle] = limits;
-        limits.iter().any(Option::is_some).then(|| {
-            house.clients.expect_deadlines();
-            Box::new(Self {
-                house: Arc::clone(house),
-                query,
-                transaction,
-                idle_transaction,
-                idle,
-                transaction_since: None,
-                doing: Doing::Idle,
-                since: 0,
-            })
+        clients.expect_deadlines();
+        Box::new(Self {
+            clients: Arc::clone(clients),
+            query,
+            transaction,
+            idle_transaction,
+            idle,
+            idle_session: None,
+            transaction_since: None,
+            doing: Doing::Idle,
+            since: 0,
         })
     }
 
     fn now_does(&mut self, doing: Doing) -> Option<u64> {
         if self.doing != doing || self.since == 0 {
-            let now = self.house.clients.now_ms();
+            let now = self.clients.now_ms();
             self.doing = doing;
             self.since = now;
             match doing {
@@ -98,12 +101,28 @@ impl Deadlines {
             Some((since?.saturating_add(limit?), PgError::fatal(code, text)))
         };
         let own = deadline(Some(self.since), own);
+        let since = (self.doing == Doing::Idle).then_some(self.since);
+        let session = deadline(
+            since,
+            (
+                self.idle_session,
+                sqlstate::IDLE_SESSION_TIMEOUT,
+                "terminating connection due to idle-session timeout",
+            ),
+        );
         let whole = deadline(
             self.transaction_since,
             (self.transaction, "25P04", "transaction_timeout"),
         );
-        own.into_iter().chain(whole).min_by_key(|(at, _)| *at)
+        own.into_iter()
+            .chain(whole)
+            .chain(session)
+            .min_by_key(|(at, _)| *at)
     }
+}
+
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Client {
@@ -138,13 +157,28 @@ impl Client {
         }
     }
 
+    /// The client's own `idle_session_timeout` is this now.
+    pub(super) fn limit_idle_session(&mut self, limit: Option<Duration>) {
+        if limit.is_none() && self.deadlines.is_none() {
+            return;
+        }
+        let clients = self.handle.clients();
+        let deadlines = self
+            .deadlines
+            .get_or_insert_with(|| Deadlines::with(clients, [None; 4]));
+        deadlines.idle_session = limit.map(ms);
+        // It counts from the end of what is done now.
+        deadlines.since = 0;
+        self.mark_answered();
+    }
+
     /// Somebody saw a deadline pass; it may be another's by now.
     pub(super) fn deadline_passed(&mut self) -> Result<(), End> {
         let Some(deadlines) = &self.deadlines else {
             return Ok(());
         };
         match deadlines.next() {
-            Some((at, error)) if at <= deadlines.house.clients.now_ms() => Err(End::Told(error)),
+            Some((at, error)) if at <= deadlines.clients.now_ms() => Err(End::Told(error)),
             _ => Ok(()),
         }
     }

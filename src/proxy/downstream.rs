@@ -81,7 +81,7 @@ impl Client {
             self.env_is_known(answer);
         }
         let misaligned = digest.misaligned.take();
-        let answered = digest.answered;
+        let (answered, calmed) = (digest.answered, digest.calmed);
         self.follow(digest);
         if let Some(error) = misaligned {
             self.could_not_align(&error);
@@ -89,6 +89,9 @@ impl Client {
         }
         if answered {
             self.take_answers();
+        }
+        if calmed {
+            self.calmed();
         }
         self.release_or_go_on();
         Ok(())
@@ -202,7 +205,7 @@ impl Client {
         }
         let at_rest = !matches!(lease.tracker.rest(), Rest::Busy);
         self.mark_answered();
-        if self.asks_at_rest() || self.stops_listening_here() {
+        if self.asks_at_rest() || self.stops_listening_here() || self.calms() {
             return;
         }
         if !self.release_at_boundary() && at_rest {

@@ -18,7 +18,7 @@ use crate::pool::Lease;
 use crate::server::{Answers, Named, Questions};
 use crate::session::hidden::{Called, Hidden, Learned};
 use crate::session::settings::{
-    APPLICATION_NAME, IDENTITY, Touched, goes_along, is_parse_relevant,
+    APPLICATION_NAME, IDENTITY, IDLE_SESSION_TIMEOUT, Touched, goes_along, is_parse_relevant,
 };
 use crate::session::statements::{ClientStatements, Statement};
 use crate::session::{Findings, Rest};
@@ -430,7 +430,12 @@ impl Client {
         let named = answers.questions.names.into_iter().zip(answers.values);
         let settings = self.settings_of(answers.all, named);
         self.shelf.defaults.learn_custom(settings.keys());
+        let idled = self.profile.as_deref().and_then(|profile| profile.idle);
         self.profile = self.shelf.profiles.intern(settings);
+        let idles = self.profile.as_deref().and_then(|profile| profile.idle);
+        if idles != idled {
+            self.limit_idle_session(idles);
+        }
         if let Service::Leased(lease) = &mut self.service {
             lease.profile = self.profile.clone();
         }
@@ -512,6 +517,39 @@ impl Client {
             self.note_unseen(Findings::OPAQUE);
         }
         self.must_ask() && self.ask()
+    }
+
+    /// Before a server connection rests, the client's `idle_session_timeout` is
+    /// taken from it. True while that goes on.
+    pub(super) fn calms(&mut self) -> bool {
+        if self.is_pinned() || self.mode == PoolMode::Session {
+            return false;
+        }
+        let Service::Leased(lease) = &mut self.service else {
+            return false;
+        };
+        let is_due = lease.would_time_out() && matches!(lease.tracker.rest(), Rest::Boundary(_));
+        if is_due {
+            lease.calm();
+        }
+        is_due
+    }
+
+    /// That is done.
+    pub(super) fn calmed(&mut self) {
+        let Service::Leased(lease) = &mut self.service else {
+            return;
+        };
+        let settings = lease
+            .profile
+            .as_deref()
+            .map(|profile| profile.settings.iter());
+        let mut settings: BTreeMap<_, _> = settings.into_iter().flatten().cloned().collect();
+        match self.shelf.defaults.get(IDLE_SESSION_TIMEOUT).as_deref() {
+            Some(b"0") => settings.remove(IDLE_SESSION_TIMEOUT),
+            _ => settings.insert(IDLE_SESSION_TIMEOUT.into(), b"0"[..].into()),
+        };
+        lease.profile = self.shelf.profiles.intern(settings);
     }
 
     /// Are these the settings that the client has now?

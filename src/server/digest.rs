@@ -37,6 +37,8 @@ pub struct Digest {
     pub misaligned: Option<Vec<u8>>,
     /// What was asked about the session is answered.
     pub answered: bool,
+    /// Nothing ends it while it rests.
+    pub calmed: bool,
     /// Where, in what is forwarded, notifications can be put in: before the first
     /// that is there or, if there is none, before the first ReadyForQuery outside
     /// of a transaction.
@@ -129,6 +131,7 @@ impl Server {
             aligned: false,
             misaligned: None,
             answered: false,
+            calmed: false,
             interlude: None,
             notified: false,
             unheard: false,
@@ -336,6 +339,7 @@ impl Server {
                 }
             }
             (b'Z', About::ASKED) => digest.answered = true,
+            (b'Z', About::CALMED) => digest.calmed = true,
             (b'Z', About::LISTENED) => digest.listened = true,
             (b'E', About::LISTENS | About::LISTENED) => digest.unheard = true,
             (b'C', About::ALIGNED) => digest.aligned = true,

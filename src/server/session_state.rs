@@ -8,7 +8,7 @@ use crate::session::hidden::Told;
 use crate::session::own::{
     Own, PORTAL, array, bind_into, close_into, drop_into, execute_into, parse_into,
 };
-use crate::session::settings::{APPLICATION_NAME, Change, Profile};
+use crate::session::settings::{APPLICATION_NAME, Change, IDLE_SESSION_TIMEOUT, Profile};
 use crate::session::statements::{Op, ServerName, Statement};
 use crate::session::{About, Kind, Pay};
 use crate::wire::frontend::sync;
@@ -135,6 +135,25 @@ impl Server {
         }
         self.set(&change.sets, out);
         self.run_own(Own::Commit, &[], About::ALIGNED, out);
+    }
+
+    /// Would the session that it has end while it rests?
+    #[must_use]
+    pub fn would_time_out(&self) -> bool {
+        let profile = self.profile.as_deref();
+        profile.is_some_and(|profile| profile.idle.is_some())
+    }
+
+    /// Before it rests: a server connection must not be ended by the client's
+    /// `idle_session_timeout`. [`super::Digest::calmed`] tells when that is done.
+    pub fn calm(&mut self) {
+        let mut out = Vec::new();
+        let [names, values] = arrays(&[(IDLE_SESSION_TIMEOUT, b"0")]);
+        self.run_own(Own::Set, &[&names, &values], About::CALMED, &mut out);
+        self.tracker
+            .owe_about(Kind::Sync, Pay::Swallow, About::CALMED);
+        out.extend_from_slice(&sync());
+        self.outbox.push(&out);
     }
 
     /// What sequences gave out last is nobody's any more.

@@ -152,6 +152,9 @@ impl About {
     /// ... the last message of the latter.
     pub const LISTENED: Self = Self::own(19);
 
+    /// Nothing that runs out while it idles is left behind.
+    pub const CALMED: Self = Self::own(20);
+
     /// Is it a question, whose rows are read?
     #[inline]
     #[must_use]

@@ -9,6 +9,7 @@
 mod change;
 mod defaults;
 mod env;
+mod idle;
 mod profile;
 mod reported;
 mod touched;
@@ -16,6 +17,7 @@ mod touched;
 pub use change::Change;
 pub use defaults::Defaults;
 pub use env::is_parse_relevant;
+pub use idle::IDLE_SESSION_TIMEOUT;
 pub use profile::{Env, Profile, Profiles, value_of};
 pub use reported::Reported;
 pub use touched::Touched;

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::IDENTITY;
 use super::env::is_parse_relevant;
+use super::idle::{IDLE_SESSION_TIMEOUT, limit};
 
 /// Names in order, in lower case but for those with a dot, and what they are
 /// set to, as PostgreSQL shows it.
@@ -27,6 +29,8 @@ pub struct Profile {
     pub settings: Settings,
     /// `None`: texts mean what they mean without it.
     pub env: Option<Arc<Env>>,
+    /// So long may a session idle that has it.
+    pub idle: Option<Duration>,
 }
 
 impl Profile {
@@ -76,7 +80,12 @@ impl Profiles {
             return Some(found);
         }
         let env = known.env(settings.iter().map(|(name, value)| (name, value)));
-        let make = |settings| Profile { settings, env };
+        let idle = value_of(&settings, IDLE_SESSION_TIMEOUT).and_then(limit);
+        let make = |settings| Profile {
+            settings,
+            env,
+            idle,
+        };
         Some(known.profiles.get_or_make(settings, make))
     }
 

@@ -33,6 +33,36 @@ fn a_loaded_library_stays_with_its_client() {
 }
 
 #[test]
+fn an_idle_session_timeout_ends_the_client_alone() {
+    following()
+        .query(B, "SET work_mem = '9MB'")
+        .query(A, "SET idle_session_timeout = '300ms'")
+        .end(A)
+        .query(B, "SHOW work_mem; SHOW idle_session_timeout")
+        .query(C, "SHOW idle_session_timeout")
+        .run();
+}
+
+#[test]
+fn an_idle_session_timeout_counts_from_the_last_transaction() {
+    keeping(1)
+        .query(A, "CREATE TEMP TABLE kept (x int)")
+        .query(
+            A,
+            "SET idle_session_timeout = '700ms'; SHOW idle_session_timeout",
+        )
+        .query(A, "SELECT pg_sleep(0.5)")
+        .query(A, "SELECT pg_sleep(0.5)")
+        .query(A, "BEGIN; SELECT pg_sleep(0.4)")
+        .query(B, "SELECT pg_sleep(0.4)")
+        .query(A, "COMMIT; DROP TABLE kept")
+        .query(B, "SELECT 'served'")
+        .end(A)
+        .query(B, "SELECT 'served'")
+        .run();
+}
+
+#[test]
 fn an_idle_session_timeout_that_was_taken_back_ends_nobody() {
     following()
         .query(A, "BEGIN; SET idle_session_timeout = '200ms'; ROLLBACK")
