@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::budget::Place;
+use super::generation::Born;
 use crate::server::Server;
 
 /// A server connection with its place in every budget it counts against.
@@ -15,6 +16,8 @@ pub(super) struct Connection {
     pub idle_since: Instant,
     /// When it was opened.
     pub opened: Instant,
+    /// What its session began with.
+    pub born: Born,
     /// The client that used it last.
     pub last_client: i32,
     /// A boundary was proven, and nothing has been sent since.
@@ -31,7 +34,7 @@ impl Connection {
 
     /// Has its time come?
     pub fn is_stale(&self, now: Instant) -> bool {
-        self.deadline.is_some_and(|deadline| now >= deadline)
+        self.born.is_outdated() || self.deadline.is_some_and(|deadline| now >= deadline)
     }
 }
 
@@ -40,6 +43,7 @@ impl Drop for Connection {
         let reason = match self.clean {
             // Only bb8 lets go of a clean one.
             true => "server idle timeout",
+            false if self.born.is_outdated() => "what sessions begin with has changed",
             false if self.is_stale(Instant::now()) => "server lifetime over",
             false => "not fit for another client, or in its way",
         };

@@ -8,6 +8,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use super::budget::Budget;
+use super::generation::Generation;
 use super::server_pool::{Budgets, ServerPool};
 use crate::auth::KeyCache;
 use crate::config::{Config, PoolSettings};
@@ -29,6 +30,7 @@ pub struct Directory {
     databases: Mutex<HashMap<String, Arc<Budget>>>,
     users: Mutex<HashMap<String, Arc<Budget>>>,
     catalogs: Mutex<HashMap<(String, u16, String), Arc<Catalog>>>,
+    generations: Mutex<HashMap<(String, u16), Generation>>,
     keys: KeyCache,
     /// How often [`Directory::keep`] was called.
     rounds: AtomicU32,
@@ -41,6 +43,7 @@ impl Default for Directory {
             databases: Mutex::default(),
             users: Mutex::default(),
             catalogs: Mutex::default(),
+            generations: Mutex::default(),
             keys: KeyCache::new(CACHED_KEYS),
             rounds: AtomicU32::new(0),
         }
@@ -78,8 +81,9 @@ impl Directory {
                     settings.max_user_connections,
                 ),
             };
-            let catalog = self.catalog(&settings);
-            ServerPool::new(settings.clone(), budgets, catalog, self.keys.clone())
+            let (catalog, generation) = (self.catalog(&settings), self.generation(&settings));
+            let keys = self.keys.clone();
+            ServerPool::new(settings.clone(), budgets, catalog, generation, keys)
         });
         Some((Arc::clone(pool), settings))
     }
@@ -92,6 +96,12 @@ impl Directory {
             settings.dbname.clone(),
         );
         Arc::clone(self.catalogs.lock().entry(key).or_default())
+    }
+
+    /// What sessions of a server begin with.
+    fn generation(&self, settings: &PoolSettings) -> Generation {
+        let key = (settings.host.clone(), settings.port);
+        self.generations.lock().entry(key).or_default().clone()
     }
 
     /// All pools that there are now.

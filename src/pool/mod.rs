@@ -10,6 +10,7 @@ mod clients;
 mod connection;
 mod directory;
 mod gate;
+mod generation;
 mod lease;
 mod listener;
 mod mailbox;

@@ -11,6 +11,7 @@ use tokio::time::{Instant as TokioInstant, sleep_until, timeout_at};
 use super::budget::{Budget, Place};
 use super::connection::Connection;
 use super::gate::{Gate, Handed, Turn};
+use super::generation::Generation;
 use super::lease::{Lease, Permit};
 use super::listener::Listener;
 use super::shelf::{Seeker, Shelf, StartupClass, Taken};
@@ -57,6 +58,8 @@ pub struct ServerPool {
     pub stats: PoolStats,
     /// The database's catalog, which its other pools see as well.
     pub catalog: Arc<Catalog>,
+    /// What sessions of its server begin with.
+    pub generation: Generation,
     /// What its clients listen to.
     pub(super) listener: Arc<Listener>,
     pub(super) gate: Gate<Taken>,
@@ -84,6 +87,7 @@ impl ServerPool {
         settings: PoolSettings,
         budgets: Budgets,
         catalog: Arc<Catalog>,
+        generation: Generation,
         keys: KeyCache,
     ) -> Arc<Self> {
         let secret = settings
@@ -94,6 +98,7 @@ impl ServerPool {
             gate: Gate::new(settings.pool_size),
             stats: PoolStats::default(),
             catalog,
+            generation,
             listener: Arc::default(),
             shelves: Mutex::default(),
             trouble: Trouble::new(settings.server_login_retry),
@@ -237,6 +242,7 @@ impl ServerPool {
 
     /// Opens a connection and puts it on the shelf.
     async fn open_onto(&self, shelf: &Shelf, places: [Place; 3]) -> Result<(), PgError> {
+        let born = self.generation.born();
         let server = connect(&self.login(shelf.class.clone())).await?;
         tracing::info!(server = %self.target, pid = server.identity.pid, database = %self.settings.dbname,
             user = %self.settings.server_user, "new connection to server");
@@ -248,6 +254,7 @@ impl ServerPool {
             deadline: self.lifetime().map(|lifetime| now + lifetime),
             idle_since: now,
             opened: now,
+            born,
             last_client: 0,
             clean: true,
             _places: places,

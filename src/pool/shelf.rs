@@ -63,6 +63,8 @@ pub struct Shelf {
     /// connection is taken again before bb8 need hear of it.
     warm: Mutex<Vec<Taken>>,
     welcome: Mutex<Option<Welcome>>,
+    /// Of the connection opened last.
+    generation: AtomicU64,
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -96,6 +98,7 @@ impl Shelf {
             store,
             warm: Mutex::default(),
             welcome: Mutex::new(None),
+            generation: AtomicU64::new(0),
         }
     }
 
@@ -196,6 +199,10 @@ impl Shelf {
 
     /// Puts a connection that has just been opened on the shelf.
     pub(super) fn put_new(&self, connection: Connection) {
+        let generation = connection.born.at();
+        if self.generation.swap(generation, Ordering::AcqRel) != generation {
+            self.defaults.forget();
+        }
         *self.welcome.lock() = Some(connection.server.parameters.as_slice().into());
         // Refused only beyond max_size, which the budgets never reach.
         let _ = self.store.add(Box::new(connection));

@@ -137,6 +137,8 @@ pub(super) struct Client {
     /// Until then it keeps its server connection for what it has just asked or
     /// drawn.
     pub(super) moment: Option<Pin<Box<Sleep>>>,
+    /// In the transaction under way it has changed what sessions begin with.
+    pub(super) defaults_changed: bool,
     /// It has changed the catalog in the transaction under way.
     pub(super) changing: Option<Changing>,
     /// What it runs may have changed settings that say what a text means.
@@ -204,6 +206,7 @@ impl Client {
             unnamed: Unnamed::None,
             unnamed_changed_in: None,
             moment: None,
+            defaults_changed: false,
             changing: None,
             env_in_doubt: false,
             env_touched: None,
@@ -569,6 +572,9 @@ impl Client {
     /// What held for one transaction is over.
     pub(super) fn transaction_ended(&mut self) {
         self.settle_statements(false);
+        if std::mem::take(&mut self.defaults_changed) {
+            self.shelf.pool().generation.ends();
+        }
         if let Some(names) = &mut self.names {
             names.calls.close_all();
         }

@@ -141,6 +141,7 @@ impl Client {
                 names.clear();
             }
         }
+        self.defaults_changed |= digest.defaults_changed;
         if digest.functions_changed {
             self.shelf.pool().catalog.hidden.forget();
         }

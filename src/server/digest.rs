@@ -53,6 +53,8 @@ pub struct Digest {
     pub env_known: Vec<EnvQuestion>,
     /// A command was among them that changes what functions there are.
     pub functions_changed: bool,
+    /// A command was among them that changes what sessions begin with.
+    pub defaults_changed: bool,
     /// A command was among them that changes what texts mean.
     pub catalog_changed: bool,
     /// A shared statement no longer fits the catalog (SQLSTATE 0A000).
@@ -138,6 +140,7 @@ impl Server {
             listened: false,
             env_known: Vec::new(),
             functions_changed: false,
+            defaults_changed: false,
             catalog_changed: false,
             stale_statement: false,
             undone: false,
@@ -274,6 +277,7 @@ impl Server {
             b'C' => match body {
                 tag if changes_catalog(tag) => {
                     digest.catalog_changed = true;
+                    digest.defaults_changed |= changes_defaults(tag);
                     digest.functions_changed |= changes_functions(tag);
                 }
                 b"ROLLBACK\0" => digest.undone = true,
@@ -444,6 +448,11 @@ fn longest(tag: u8) -> usize {
 /// Does a command of this tag change what a text can mean?
 fn changes_catalog(tag: &[u8]) -> bool {
     tag.starts_with(b"CREATE ") || tag.starts_with(b"ALTER ") || tag.starts_with(b"DROP ")
+}
+
+/// Does it change what sessions begin with?
+fn changes_defaults(tag: &[u8]) -> bool {
+    matches!(tag, b"ALTER ROLE\0" | b"DROP ROLE\0" | b"ALTER DATABASE\0")
 }
 
 /// Does it change what functions and triggers there are?

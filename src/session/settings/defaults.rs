@@ -89,6 +89,15 @@ impl Defaults {
         }
     }
 
+    /// Sessions begin with something else from now on.
+    pub fn forget(&self) {
+        for known in self.known.lock().values_mut() {
+            if matches!(known, Known::Value(_)) {
+                *known = Known::NotYet(0);
+            }
+        }
+    }
+
     /// Clients have set these names.
     pub fn learn_custom<'a>(&self, names: impl Iterator<Item = &'a Box<str>>) {
         let mut known = self.known.lock();

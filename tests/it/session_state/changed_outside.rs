@@ -1,5 +1,5 @@
-//! What somebody else changes about roles, databases and the server, and what
-//! sessions of before and after see of it.
+//! What somebody changes about roles, databases and the server, and what sessions
+//! see of it that come later.
 
 use super::following;
 use crate::support::differential::{A, B, C, Script};
@@ -26,14 +26,17 @@ fn a_setting_of_a_role_holds_for_who_comes_later() {
         .connect_as(A, of_the_role())
         .query(A, "SHOW work_mem")
         .leave(A)
-        .admin("ALTER ROLE {database}_r SET work_mem = '7MB'")
+        .call(C, "ALTER ROLE {database}_r SET work_mem = '7MB'")
         .connect_as(B, of_the_role())
         .query(B, "SHOW work_mem")
         .query(B, "SET work_mem = '8MB'; RESET work_mem")
         .query(B, "SHOW work_mem")
-        .admin("ALTER ROLE {database}_r RESET work_mem")
-        .connect_as(C, of_the_role())
-        .query(C, "SHOW work_mem")
+        .leave(B)
+        .query(C, "BEGIN")
+        .call(C, "ALTER ROLE {database}_r RESET work_mem")
+        .query(C, "COMMIT")
+        .connect_as(A, of_the_role())
+        .query(A, "SHOW work_mem")
         .run();
 }
 
@@ -52,28 +55,15 @@ fn a_setting_of_a_database_holds_for_who_comes_later() {
 }
 
 #[test]
-fn who_was_there_before_keeps_the_value_of_before() {
-    with_a_role()
-        .connect_as(A, of_the_role())
-        .query(A, "SHOW work_mem")
-        .admin("ALTER ROLE {database}_r SET work_mem = '7MB'")
-        .query(A, "SHOW work_mem")
-        .connect_as(B, of_the_role())
-        .query(B, "SHOW work_mem")
-        .query(A, "SHOW work_mem")
-        .run();
-}
-
-#[test]
 fn a_role_that_was_dropped_and_made_anew_is_the_new_one() {
     let look = "SELECT current_user, session_user, oid = current_user::regrole FROM pg_roles WHERE rolname = current_user";
     with_a_role()
         .connect_as(A, of_the_role())
         .query(A, look)
         .leave(A)
-        .admin("DROP ROLE {database}_r")
-        .admin("CREATE ROLE {database}_r LOGIN")
-        .admin("CREATE SCHEMA of_r AUTHORIZATION {database}_r")
+        .call(C, "DROP ROLE {database}_r")
+        .call(C, "CREATE ROLE {database}_r LOGIN")
+        .call(C, "CREATE SCHEMA of_r AUTHORIZATION {database}_r")
         .connect_as(B, of_the_role())
         .query(B, look)
         .query(B, "CREATE TABLE of_r.t (x int)")

@@ -9,6 +9,7 @@
 
 mod application_name;
 mod backend_pid;
+mod changed_outside;
 mod cursors;
 mod functions;
 mod locks;
@@ -28,10 +29,8 @@ mod statements_and_settings;
 mod temporary;
 mod unseen;
 
-// What docs/TRANSPARENCY.md calls not possible or not yet: defaults that change
-// under open server connections, and names of custom settings that others have
-// used.
-// mod changed_outside;
+// What docs/TRANSPARENCY.md calls not possible: names of custom settings that
+// others have used.
 // mod custom_names;
 
 use crate::support::differential::{Script, script};
