@@ -261,7 +261,7 @@ impl Client {
     /// Writes what has come by the shared connection.
     fn send_mail(&mut self, cx: &mut Context<'_>, mail: Mail) -> Result<(), End> {
         if mail.missed {
-            self.send(cx, &missed().to_warning())?;
+            self.send(cx, &missed().to_notice("WARNING"))?;
         }
         if !mail.frames.is_empty() {
             self.send(cx, &mail.frames)?;

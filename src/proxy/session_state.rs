@@ -23,6 +23,7 @@ use crate::session::settings::{
 use crate::session::statements::{ClientStatements, Statement};
 use crate::session::{Findings, Rest};
 use crate::wire::run::Run;
+use crate::wire::{PgError, sqlstate};
 
 /// After these the server is asked for the settings,
 const ASKS_SETTINGS: Findings = Findings::SETTINGS
@@ -373,13 +374,35 @@ impl Client {
         if !answers.failed {
             self.follow_answers(*answers);
         }
-        if self.pins != before {
-            let client = self.handle.pid;
-            tracing::debug!(client, "pinned by {}", self.pins.reasons());
+        // Who listens soon does so elsewhere.
+        let (mut now, mut then) = (self.pins, before);
+        if self.listening.is_some() {
+            now.set(Pins::LISTEN, false);
+            then.set(Pins::LISTEN, false);
+        }
+        if now != then {
+            self.tell_pins(now);
         }
         if !self.dirty.has(ASKS_SETTINGS.and(Findings::LOCAL_SETTINGS)) {
             self.env_in_doubt = false;
             self.env_touched = None;
+        }
+    }
+
+    /// Tells by what the client is pinned now.
+    fn tell_pins(&mut self, pins: Pins) {
+        let client = self.handle.pid;
+        let reasons = pins.reasons();
+        tracing::debug!(client, "pinned by {reasons}");
+        // In the middle of a row it would be taken for a part of that.
+        let is_amid = matches!(&self.service, Service::Leased(lease) if lease.mid_reply());
+        if self.shelf.pool().settings.pin_notice && !is_amid {
+            let text = match pins.is_empty() {
+                true => "this session no longer keeps its server connection".to_owned(),
+                false => format!("this session keeps its server connection: {reasons}"),
+            };
+            let notice = PgError::error(sqlstate::SUCCESSFUL_COMPLETION, text).to_notice("NOTICE");
+            self.outbox.push(&notice);
         }
     }
 

@@ -8,6 +8,8 @@ use super::encode;
 ///
 /// Source: `errcodes-appendix.html`.
 pub mod sqlstate {
+    /// `successful_completion`: what notices have.
+    pub const SUCCESSFUL_COMPLETION: &str = "00000";
     /// `warning`.
     pub const WARNING: &str = "01000";
     /// `connection_failure`: the server connection was lost.
@@ -141,10 +143,10 @@ impl PgError {
         encode(ErrorResponse::new(self.fields(self.severity.as_str())))
     }
 
-    /// The same as a NoticeResponse frame: a warning.
+    /// The same as a NoticeResponse frame, `WARNING` or `NOTICE`.
     #[must_use]
-    pub fn to_warning(&self) -> Vec<u8> {
-        encode(NoticeResponse::new(self.fields("WARNING")))
+    pub fn to_notice(&self, severity: &str) -> Vec<u8> {
+        encode(NoticeResponse::new(self.fields(severity)))
     }
 
     /// The body of the ErrorResponse frame.

@@ -156,6 +156,10 @@ static SESSIONS: &[Setting<General>] = &[
          variables of PL/Perl: names without a schema. A client that calls one, itself or within \
          another function, keeps its server connection until it leaves, which is then closed.",
         differs "It has no such key."),
+    setting!(pin_notice, ANY,
+        "Whether a client gets a notice when it begins to keep its server connection, with \
+         the reason, and when that is over: for finding out why in an application.",
+        differs "It has no such key."),
     setting!(pin_process, OR_ZERO,
         "For how long a client that has asked for the process behind its session \
          (`pg_backend_pid`, `pg_stat_force_next_flush`) keeps that. 0: for the transaction.",

@@ -138,3 +138,20 @@ fn a_client_of_a_function_that_is_said_to_pin_keeps_its_connection_until_it_leav
         assert_ne!(before, after, "{text}");
     }
 }
+
+#[test]
+fn a_client_can_be_told_that_it_keeps_its_connection() {
+    let database = Cluster::shared().database();
+    let pooler = Plan::before(&database)
+        .pool_size(1)
+        .setting("pin_notice", "true")
+        .start();
+    let mut client = pooler.client();
+    client.rows("CREATE TEMP TABLE mine (x int)");
+    let told = client.until_tag(b'N', "a notice").pop().unwrap();
+    assert_eq!(told.field(b'S').as_deref(), Some("NOTICE"));
+    assert!(told.field(b'M').unwrap().contains("temporary objects"));
+    client.rows("DROP TABLE mine");
+    let told = client.until_tag(b'N', "a notice").pop().unwrap();
+    assert!(told.field(b'M').unwrap().contains("no longer"));
+}
