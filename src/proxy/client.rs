@@ -551,7 +551,7 @@ impl Client {
     }
 
     fn release(&mut self) {
-        let Service::Leased(lease) = std::mem::replace(&mut self.service, Service::Idle) else {
+        let Service::Leased(mut lease) = std::mem::replace(&mut self.service, Service::Idle) else {
             return;
         };
         self.handle.served_by_nobody();
@@ -565,6 +565,7 @@ impl Client {
         self.transaction_ended();
         // In doubt the lease is dropped, which closes the server connection.
         if let Rest::Boundary(boundary) = lease.tracker.rest() {
+            lease.turn_is_over();
             lease.give_back(boundary);
         }
     }

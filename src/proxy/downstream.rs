@@ -123,6 +123,9 @@ impl Client {
             }
         }
         if digest.undone {
+            if let Service::Leased(lease) = &mut self.service {
+                lease.undid();
+            }
             self.settle_statements(true);
         }
         if let Some(names) = self.names.as_deref_mut() {

@@ -50,7 +50,8 @@ const CHANGES_CATALOG: Findings = Findings::CATALOG.and(Findings::OPAQUE);
 const AT_ONCE: Findings = Findings::SEQUENCES
     .and(Findings::CATALOG)
     .and(Findings::DRAWS)
-    .and(Findings::PROCESS);
+    .and(Findings::PROCESS)
+    .and(Findings::TEMPORARY_SCHEMA);
 
 /// What `session_state = "error"` forbids.
 const MAKES_STATE: Findings = Findings::SETTINGS
@@ -184,6 +185,9 @@ impl Client {
             self.take_sequences(lease, run);
         }
         self.note_moment(can);
+        if can.has(Findings::TEMPORARY_SCHEMA) {
+            lease.may_have_temporary_schema();
+        }
         self.dirty |= can.without(AT_ONCE);
         // `application_name` goes back to what only the client's own startup says.
         lease.must_report |= can.has(Findings::RESETS);
@@ -426,6 +430,11 @@ impl Client {
         }
         if answers.questions.state {
             self.pins.set_state(&answers.state);
+            if let Service::Leased(lease) = &mut self.service
+                && answers.state.contains(&b's')
+            {
+                lease.may_have_temporary_schema();
+            }
             self.follow_channels(&answers);
             // Those that were seen to be prepared are counted there.
             if let Some(names) = self.names.as_deref_mut() {

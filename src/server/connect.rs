@@ -77,6 +77,7 @@ fn logged_in(login: Login, spec: &LoginSpec) -> Server {
         own: Default::default(),
         answers: None,
         env_questions: Default::default(),
+        temporary_schema: Default::default(),
         ear: None,
         described_parameters: Default::default(),
         application_name,

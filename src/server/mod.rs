@@ -69,6 +69,9 @@ pub struct Server {
     /// it gets its next ReadyForQuery: PostgreSQL reports what has changed since
     /// its last report, which somebody else may have heard.
     pub must_report: bool,
+    /// The schema for temporary objects, with which PostgreSQL analyses all
+    /// statements anew.
+    pub temporary_schema: TemporarySchema,
     /// Which notifications are the client's; none: all.
     pub ear: Option<Ear>,
     /// The ParameterDescription whose RowDescription is still to come.
@@ -81,7 +84,47 @@ pub struct Server {
     body_is_forwarded: bool,
 }
 
+/// Has a session its schema for temporary objects?
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TemporarySchema {
+    /// It has never had.
+    #[default]
+    None,
+    /// It may have got one in the turn under way.
+    New,
+    /// The same, or it was taken back.
+    InDoubt,
+    /// It has, and its statements are of after that.
+    Old,
+}
+
 impl Server {
+    /// The session may have got its schema for temporary objects.
+    pub fn may_have_temporary_schema(&mut self) {
+        if self.temporary_schema != TemporarySchema::Old {
+            self.temporary_schema = TemporarySchema::New;
+        }
+    }
+
+    /// Something was undone.
+    pub fn undid(&mut self) {
+        if self.temporary_schema == TemporarySchema::New {
+            self.temporary_schema = TemporarySchema::InDoubt;
+        }
+    }
+
+    /// A turn is over. Where the schema for temporary objects is new, statements
+    /// mean what the settings of their next use say: the others' are made anew.
+    pub fn turn_is_over(&mut self) {
+        self.temporary_schema = match self.temporary_schema {
+            TemporarySchema::New => TemporarySchema::Old,
+            TemporarySchema::InDoubt => TemporarySchema::None,
+            TemporarySchema::None | TemporarySchema::Old => return,
+        };
+        self.statements.outdate();
+        self.unnamed = UNNAMED_UNKNOWN;
+    }
+
     /// Takes back a statement change that did not come to pass; one that is
     /// the client's to take back, too, is returned.
     pub fn undo(&mut self, op: Op) -> Option<Op> {

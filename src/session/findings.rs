@@ -51,6 +51,10 @@ impl Findings {
     /// It may draw a number from a sequence.
     pub const DRAWS: Self = Self(1 << 17);
 
+    /// It may make the session's schema for temporary objects, even if it leaves
+    /// none in it.
+    pub const TEMPORARY_SCHEMA: Self = Self(1 << 18);
+
     /// Is any of these in it?
     #[inline]
     #[must_use]

@@ -60,7 +60,8 @@ pub enum Own {
     DiscardTemporary,
     /// See [`Own::CloseAll`].
     DiscardSequences,
-    /// What ties a session to its server connection: temporary objects,
+    /// What ties a session to its server connection: temporary objects (and
+    /// whether there has been a schema for them),
     /// cursors that are held, channels that are listened to, statements
     /// prepared by SQL; and whether it has still kept a statement ($1). Then the
     /// channels, and how many they are.
@@ -160,6 +161,7 @@ impl Own {
                  AND EXISTS (SELECT FROM pg_catalog.pg_depend \
                  WHERE refclassid OPERATOR(pg_catalog.=) 2615 \
                  AND refobjid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()) THEN 't' END, \
+                 CASE WHEN pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.<>) 0 THEN 's' END, \
                  CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_cursors WHERE is_holdable) THEN 'h' END, \
                  CASE WHEN pg_catalog.count(c) OPERATOR(pg_catalog.<>) 0 THEN 'l' END, \
                  CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql) THEN 'p' END, \

@@ -136,6 +136,9 @@ impl Scan {
         if self.temporary > 0 {
             self.found |= Findings::TEMPORARY;
         }
+        if self.temporaries > 0 {
+            self.found |= Findings::TEMPORARY_SCHEMA;
+        }
         if self.catalog > self.temporaries {
             self.found |= Findings::CATALOG;
         }

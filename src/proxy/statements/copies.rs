@@ -55,6 +55,7 @@ impl Client {
         let told = named.told;
         let (segment, settled) = (lease.tracker.segment(), lease.tracker.settled());
         let is_there = match lease.statements.touch(statement.id) {
+            Some(held) if held.is_outdated => false,
             Some(held) if held.parsed.saturating_add(FRESH) < named.since => false,
             // Made of a catalog that the client has never seen, and that is past.
             Some(held) if statement.epoch < held.epoch && held.epoch < catalog.epoch() => false,
@@ -125,7 +126,7 @@ impl Client {
 
 /// Is a copy as good as one parsed now?
 pub(super) fn is_fresh(held: &Held) -> bool {
-    held.parsed.saturating_add(FRESH) >= now()
+    !held.is_outdated && held.parsed.saturating_add(FRESH) >= now()
 }
 
 /// Drops a copy that is about to be made anew.
@@ -157,6 +158,7 @@ pub(super) fn prepares(lease: &mut Lease, statement: &Arc<Statement>, epoch: u64
         segment,
         shape: None,
         asked: false,
+        is_outdated: false,
     });
     changed(lease);
 }

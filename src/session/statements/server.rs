@@ -30,6 +30,8 @@ pub struct Held {
     pub shape: Option<NonZeroU32>,
     /// The server has been asked for that.
     pub asked: bool,
+    /// It may have another meaning by now.
+    pub is_outdated: bool,
 }
 
 impl ServerStatements {
@@ -71,6 +73,13 @@ impl ServerStatements {
     pub fn described(&mut self, id: u64, shape: NonZeroU32) {
         if let Some((_, held)) = self.held.get_mut(&id) {
             held.shape = Some(shape);
+        }
+    }
+
+    /// All copies are to be made anew before they are used again.
+    pub fn outdate(&mut self) {
+        for (_, held) in self.held.values_mut() {
+            held.is_outdated = true;
         }
     }
 
@@ -135,6 +144,7 @@ mod tests {
             segment: 0,
             shape: None,
             asked: false,
+            is_outdated: false,
         }
     }
 

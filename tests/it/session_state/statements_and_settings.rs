@@ -3,7 +3,7 @@
 //! parameters or within a transaction stands in `statements/environment.rs`.)
 
 use super::{following, prepare, run, run_with};
-use crate::support::differential::{A, B, C, Script};
+use crate::support::differential::{A, B, C, Script, script};
 use crate::support::frames::{
     bind, close, describe, execute, extended, parse, query, sync, unnamed,
 };
@@ -183,6 +183,28 @@ fn the_meaning_at_parse_is_kept_for_seconds() {
         .ask(A, run("s1"), 1)
         .ask(B, run("s1"), 1)
         .run();
+}
+
+/// PostgreSQL analyses all statements of a session anew when that gets its schema
+/// for temporary objects.
+#[test]
+fn the_meaning_at_parse_is_kept_when_another_client_makes_the_first_temporary_table() {
+    for make in [
+        "CREATE TEMP TABLE mine (x int); DROP TABLE mine",
+        "BEGIN; CREATE TEMP TABLE mine (x int) ON COMMIT DROP; COMMIT",
+        "DO $$ BEGIN EXECUTE 'CREATE TE' || 'MP TABLE mine (x int) ON COMMIT DROP'; END $$",
+    ] {
+        script()
+            .query(A, "SET datestyle = 'ISO, DMY'")
+            .ask(A, prepare("s1", DAY), 1)
+            .query(A, "RESET datestyle")
+            .query(B, "BEGIN; CREATE TEMP TABLE mine (x int); ROLLBACK")
+            .query(B, make)
+            .ask(A, run("s1"), 1)
+            .query(B, make)
+            .ask(A, run("s1"), 1)
+            .run();
+    }
 }
 
 #[test]
