@@ -18,9 +18,9 @@ use tokio::time::Sleep;
 
 use super::deadlines::Deadlines;
 use super::house::{Connected, House};
-use super::listening::Listening;
 use super::login::LoggedIn;
-use super::pin::Pins;
+use super::session_state::Listening;
+use super::session_state::Pins;
 use super::upstream::MAX_FRAME;
 use super::wrap_up::wrap_up;
 use crate::config::{PoolMode, SessionState};

@@ -3,7 +3,7 @@
 use std::task::Context;
 
 use super::client::{Aligning, Client, End, Fate, Refusal, Service};
-use super::pin::Pins;
+use super::session_state::Pins;
 use crate::config::PoolMode;
 use crate::server::{Digest, Reader};
 use crate::session::{Findings, Rest, TxStatus};

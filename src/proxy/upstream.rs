@@ -3,7 +3,7 @@
 use std::task::Context;
 
 use super::client::{Aligning, Client, End, Fate};
-use super::pin::findings_of_function;
+use super::session_state::findings_of_function;
 use crate::config::PoolMode;
 use crate::pool::Lease;
 use crate::session::statements::Unnamed;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::pin::Left;
+use super::session_state::Left;
 use crate::pool::Lease;
 use crate::session::Rest;
 

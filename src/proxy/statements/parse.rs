@@ -6,7 +6,7 @@ use super::called_if_long;
 use super::copies::{close_copy, is_fresh, now, parse_into, prepares, refuse};
 use crate::pool::Lease;
 use crate::proxy::client::{Client, End};
-use crate::proxy::pin::Pins;
+use crate::proxy::session_state::Pins;
 use crate::proxy::upstream::Act;
 use crate::session::settings::Env;
 use crate::session::statements::{

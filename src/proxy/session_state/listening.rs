@@ -18,10 +18,10 @@ use std::time::Duration;
 
 use tokio::time::{Sleep, sleep};
 
-use super::client::{Client, End, Service};
-use super::pin::Pins;
+use super::pins::Pins;
 use crate::config::Listen;
 use crate::pool::{Lease, Mail, Subscription};
+use crate::proxy::client::{Client, End, Service};
 use crate::server::{Answers, Digest};
 use crate::session::channels::{self, Ear, Stretch};
 use crate::session::statements::{ClientStatements, UNNAMED_NONE};
@@ -33,7 +33,7 @@ use crate::wire::{PgError, sqlstate};
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a client has that listens.
-pub(super) struct Listening {
+pub(in crate::proxy) struct Listening {
     subscription: Subscription,
     /// The server connection is being told that it no longer listens.
     is_leaving: bool,
@@ -52,7 +52,7 @@ struct Held {
 
 impl Client {
     /// A turn begins: ahead of all else the server connection is made to listen.
-    pub(super) fn listen_here(&mut self, lease: &mut Lease, out: &mut Vec<u8>) {
+    pub(in crate::proxy) fn listen_here(&mut self, lease: &mut Lease, out: &mut Vec<u8>) {
         let Some(listening) = &self.listening else {
             return;
         };
@@ -73,7 +73,7 @@ impl Client {
     }
 
     /// The server has told what the session listens to.
-    pub(super) fn follow_channels(&mut self, answers: &Answers) {
+    pub(in crate::proxy) fn follow_channels(&mut self, answers: &Answers) {
         let may_share = self.shelf.pool().settings.listen == Listen::Multiplex;
         let begins = self.pins.has(Pins::LISTEN) && may_share;
         if self.listening.is_none() && !begins {
@@ -104,7 +104,7 @@ impl Client {
 
     /// At rest, if nothing else ties the client to its server connection: that no
     /// longer listens, as soon as the shared one does. True while that goes on.
-    pub(super) fn stops_listening_here(&mut self) -> bool {
+    pub(in crate::proxy) fn stops_listening_here(&mut self) -> bool {
         let is_tied = self.pins != Pins::LISTEN
             || self.names.as_deref().is_some_and(ClientStatements::ties)
             || self.unnamed.is_on_server()
@@ -149,7 +149,7 @@ impl Client {
     }
 
     /// What the server has said of that.
-    pub(super) fn follow_listening(&mut self, unheard: bool, listened: bool) {
+    pub(in crate::proxy) fn follow_listening(&mut self, unheard: bool, listened: bool) {
         let Some(listening) = &mut self.listening else {
             return;
         };
@@ -173,7 +173,7 @@ impl Client {
     }
 
     /// The server connection that listens is given up.
-    pub(super) fn listens_no_longer_here(&mut self) {
+    pub(in crate::proxy) fn listens_no_longer_here(&mut self) {
         if let Some(listening) = &mut self.listening {
             listening.subscription.mailbox.stays_open(true);
             listening.is_leaving = false;
@@ -183,21 +183,21 @@ impl Client {
 
     /// Must what the client sends wait?
     #[inline]
-    pub(super) fn is_between_connections(&self) -> bool {
+    pub(in crate::proxy) fn is_between_connections(&self) -> bool {
         let is_busy = |listening: &Listening| listening.is_leaving || listening.held.is_some();
         self.listening.as_deref().is_some_and(is_busy)
     }
 
     /// Is a reply waiting for older notifications?
     #[inline]
-    pub(super) fn holds_a_reply(&self) -> bool {
+    pub(in crate::proxy) fn holds_a_reply(&self) -> bool {
         let holds = |listening: &Listening| listening.held.is_some();
         self.listening.as_deref().is_some_and(holds)
     }
 
     /// Writes what a server said to a client that listens: with what has come by
     /// the shared connection where that has its place.
-    pub(super) fn send_amid(
+    pub(in crate::proxy) fn send_amid(
         &mut self,
         cx: &mut Context<'_>,
         bytes: &[u8],
@@ -226,7 +226,7 @@ impl Client {
     }
 
     /// Does what can be done about listening now; true when something was.
-    pub(super) fn step_listening(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+    pub(in crate::proxy) fn step_listening(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
         let Some(listening) = self.listening.as_deref_mut() else {
             return Ok(false);
         };

@@ -5,7 +5,7 @@ use crate::session::Findings;
 /// State that a client has in the session of its server connection, which it
 /// therefore keeps.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Pins(u16);
+pub(in crate::proxy) struct Pins(u16);
 
 impl Pins {
     pub const NONE: Self = Self(0);
@@ -81,7 +81,7 @@ impl Pins {
 /// How much must be done before another client may have a server connection
 /// whose client has left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Left {
+pub(in crate::proxy) enum Left {
     /// Nothing.
     Clean,
     /// `DISCARD ALL`.
@@ -92,7 +92,7 @@ pub(super) enum Left {
 
 /// What a FunctionCall can do, by the function's number, which is the same in
 /// every version of PostgreSQL.
-pub(super) fn findings_of_function(oid: u32) -> Findings {
+pub(in crate::proxy) fn findings_of_function(oid: u32) -> Findings {
     match oid {
         // set_config
         2078 => Findings::SETTINGS,

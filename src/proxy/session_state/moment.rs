@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::client::Client;
-use super::pin::Pins;
+use super::pins::Pins;
 use crate::config::SessionState;
+use crate::proxy::client::Client;
 use crate::session::Findings;
 
 impl Client {
     /// What is about to run can do this.
-    pub(super) fn note_moment(&mut self, can: Findings) {
+    pub(in crate::proxy) fn note_moment(&mut self, can: Findings) {
         if !can.has(MOMENTARY) {
             return;
         }
@@ -47,7 +47,7 @@ impl Client {
     }
 
     /// True when that has just come to its end.
-    pub(super) fn moment_has_passed(&mut self, cx: &mut Context<'_>) -> bool {
+    pub(in crate::proxy) fn moment_has_passed(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(moment) = &mut self.moment else {
             return false;
         };
@@ -60,7 +60,7 @@ impl Client {
     }
 
     /// Nothing is kept for a moment any more.
-    pub(super) fn no_longer_for_a_moment(&mut self) {
+    pub(in crate::proxy) fn no_longer_for_a_moment(&mut self) {
         self.moment = None;
         self.pins.set(Pins::PROCESS, false);
         self.pins.set(Pins::NUMBERS, false);
