@@ -1,6 +1,7 @@
 //! The session behind a server connection: giving it a client's settings, and
 //! asking what a client has made of it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Server;
@@ -20,6 +21,8 @@ pub struct Questions {
     pub names: Vec<Box<str>>,
     /// All that has been set, too.
     pub all: bool,
+    /// Of the names those that the client need not have anything to do with.
+    pub guessed: BTreeSet<Box<str>>,
     /// What is as it was when the session began.
     pub defaults: bool,
     /// What ties it to its server connection.
@@ -49,6 +52,8 @@ pub struct Answers {
     pub values: Vec<Option<Box<[u8]>>>,
     /// Names and values of all that has been set.
     pub all: Vec<Named>,
+    /// Libraries' settings that have not.
+    pub unset: BTreeSet<Box<[u8]>>,
     /// Names and values of what is as it was when the session began.
     pub defaults: Vec<Named>,
     /// A letter for each kind of state, see [`Own::State`].
@@ -303,12 +308,13 @@ impl Server {
         match about {
             About::GET => answers.values.push(first.map(Into::into)),
             About::GET_ALL | About::DEFAULTS => {
-                if let (Some(name), Some(Some(value))) = (first, columns.next()) {
-                    let pair = (name.into(), value.into());
-                    match about {
-                        About::GET_ALL => answers.all.push(pair),
-                        _ => answers.defaults.push(pair),
-                    }
+                let (Some(name), Some(Some(value))) = (first, columns.next()) else {
+                    return;
+                };
+                match (about, columns.next().flatten()) {
+                    (About::DEFAULTS, _) => answers.defaults.push((name.into(), value.into())),
+                    (_, Some(b"t")) => answers.all.push((name.into(), value.into())),
+                    _ => drop(answers.unset.insert(name.into())),
                 }
             }
             About::FUNCTIONS => {
@@ -340,7 +346,8 @@ impl Server {
         match about {
             About::ENV => question.values.push(first.map(Into::into)),
             _ => {
-                if let (Some(name), Some(Some(value))) = (first, columns.next()) {
+                let row = (first, columns.next().flatten(), columns.next().flatten());
+                if let (Some(name), Some(value), Some(b"t")) = row {
                     question.all.push((name.into(), value.into()));
                 }
             }

@@ -34,7 +34,8 @@ pub enum Own {
     ResetRole,
     /// Back to what it was opened with.
     ResetAll,
-    /// Sets names ($1) to values ($2), in that order.
+    /// Sets names ($1) to values ($2), in that order. An empty custom setting is
+    /// reset: that is the same, unless it is a library's and that is loaded.
     Set,
     /// The same, for the transaction only.
     SetLocal,
@@ -46,7 +47,8 @@ pub enum Own {
     Unstash,
     /// What names ($1) are set to, in that order.
     Get,
-    /// Names and values of what has been set, as far as PostgreSQL lists it.
+    /// Names and values of what has been set, as far as PostgreSQL lists it; and of
+    /// libraries' settings, and whether they have been set.
     GetAll,
     /// Names and values of what is as it was when the session began.
     Defaults,
@@ -115,12 +117,14 @@ impl Own {
             Own::ResetRole => "RESET ROLE",
             Own::ResetAll => "RESET ALL",
             Own::Set => {
-                "SELECT pg_catalog.set_config(n, v, false) \
+                "SELECT pg_catalog.set_config(n, CASE WHEN v OPERATOR(pg_catalog.<>) '' \
+                 OR pg_catalog.strpos(n, '.') OPERATOR(pg_catalog.=) 0 THEN v END, false) \
                  FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), \
                  pg_catalog.unnest($2::pg_catalog.text[])) AS t(n, v)"
             }
             Own::SetLocal => {
-                "SELECT pg_catalog.set_config(n, v, true) \
+                "SELECT pg_catalog.set_config(n, CASE WHEN v OPERATOR(pg_catalog.<>) '' \
+                 OR pg_catalog.strpos(n, '.') OPERATOR(pg_catalog.=) 0 THEN v END, true) \
                  FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), \
                  pg_catalog.unnest($2::pg_catalog.text[])) AS t(n, v)"
             }
@@ -143,8 +147,10 @@ impl Own {
                  FROM pg_catalog.unnest($1::pg_catalog.text[]) AS t(n)"
             }
             Own::GetAll => {
-                "SELECT name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings \
-                 WHERE source OPERATOR(pg_catalog.=) 'session'"
+                "SELECT name, pg_catalog.current_setting(name), \
+                 source OPERATOR(pg_catalog.=) 'session' FROM pg_catalog.pg_settings \
+                 WHERE source OPERATOR(pg_catalog.=) 'session' \
+                 OR pg_catalog.strpos(name, '.') OPERATOR(pg_catalog.<>) 0"
             }
             Own::CloseAll => "CLOSE ALL",
             Own::UnlistenAll => "UNLISTEN *",

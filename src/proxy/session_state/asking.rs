@@ -94,7 +94,10 @@ impl Client {
             }
             if touched.unknown {
                 names.extend(IDENTITY.map(Into::into));
-                names.extend(self.shelf.defaults.custom());
+                let custom = self.shelf.defaults.custom();
+                let guessed = custom.into_iter().filter(|name| !names.contains(name));
+                questions.guessed = guessed.collect();
+                names.extend(questions.guessed.iter().cloned());
             }
             names.remove(APPLICATION_NAME);
             questions.defaults = self.shelf.defaults.want(names.iter());
@@ -225,6 +228,12 @@ impl Client {
             self.shelf.defaults.learn(&folded(&name), value);
         }
         let named = answers.questions.names.into_iter().zip(answers.values);
+        // What others have set on this server connection before is empty there.
+        let (guessed, unset) = (answers.questions.guessed, answers.unset);
+        let named = named.filter(|(name, value)| {
+            let is_others = || unset.contains(name.as_bytes()) || value.as_deref() == Some(b"");
+            !guessed.contains(name) || !is_others()
+        });
         let settings = self.settings_of(answers.all, named);
         self.shelf.defaults.learn_custom(settings.keys());
         let idled = self.profile.as_deref().and_then(|profile| profile.idle);

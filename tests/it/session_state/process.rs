@@ -174,3 +174,34 @@ fn a_client_that_ends_everything_in_one_query_shares_again() {
         "DROP TABLE mine; CLOSE h; UNLISTEN c; DEALLOCATE q1; SELECT pg_advisory_unlock(1)",
     ]);
 }
+
+/// What a library makes of its settings when it is loaded, and what others have
+/// left of them on a server connection, is nobody else's.
+#[test]
+fn settings_of_a_library_are_their_clients_own() {
+    let block = "DO $$ BEGIN RAISE NOTICE 'done'; END $$";
+    for set in [
+        "SET plpgsql.check_asserts = off",
+        "SET plpgsql.variable_conflict = 'use_column'; SET plpgsql.extra_warnings = 'all'",
+    ] {
+        for unset in ["RESET ALL", "RESET plpgsql.check_asserts; RESET ALL", "DISCARD ALL"] {
+            following()
+                .query(B, set)
+                .query(B, unset)
+                .query(A, block)
+                .query(B, "SET plpgsql.variable_conflict = 'use_variable'")
+                .query(C, block)
+                .query(A, block)
+                .query(B, block)
+                .query(A, "SELECT 1")
+                .query(C, "SHOW plpgsql.check_asserts")
+                .query(B, "SHOW plpgsql.variable_conflict")
+                .query(A, "SET plpgsql.check_asserts = off")
+                .query(C, block)
+                .query(A, "RESET plpgsql.check_asserts")
+                .query(C, block)
+                .query(A, block)
+                .run();
+        }
+    }
+}
