@@ -393,6 +393,18 @@ impl Server {
         }
     }
 
+    /// Closes all of the pooler's own statements.
+    pub fn close_own(&mut self, out: &mut Vec<u8>) {
+        for own in Own::ALL {
+            if self.own.has(own) {
+                self.tracker.owe(Kind::Close, Pay::Swallow);
+                drop_into(out, own);
+            }
+        }
+        // An error before them would have them skipped.
+        self.own.suspect();
+    }
+
     /// All prepared statements are gone.
     pub fn forget_statements(&mut self) {
         self.statements.clear();

@@ -55,6 +55,9 @@ impl Findings {
     /// none in it.
     pub const TEMPORARY_SCHEMA: Self = Self(1 << 18);
 
+    /// It lists the prepared statements of the session.
+    pub const LISTS_STATEMENTS: Self = Self(1 << 19);
+
     /// Is any of these in it?
     #[inline]
     #[must_use]

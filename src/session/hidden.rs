@@ -27,6 +27,7 @@ const MATTERS: Findings = Findings::SETTINGS
     .and(Findings::LOCAL_SETTINGS)
     .and(Findings::SEQUENCES)
     .and(Findings::OPAQUE)
+    .and(Findings::LISTS_STATEMENTS)
     .and(Findings::TAINTS);
 
 /// Functions that call functions that call ...

@@ -77,7 +77,8 @@ pub enum Own {
 }
 
 impl Own {
-    const ALL: [Self; 21] = [
+    /// All of them.
+    pub const ALL: [Self; 21] = [
         Self::Begin,
         Self::Commit,
         Self::ResetAuthorization,

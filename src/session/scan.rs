@@ -309,6 +309,8 @@ fn anywhere(word: &[u8]) -> Findings {
                 || (word.starts_with(b"pg_create_") && word.ends_with(b"_replication_slot"))
             {
                 F::TAINTS
+            } else if word.starts_with(b"pg_prepared_statement") {
+                F::LISTS_STATEMENTS
             } else if matches!(word, b"pg_backend_pid" | b"pg_stat_force_next_flush") {
                 F::PROCESS
             } else {

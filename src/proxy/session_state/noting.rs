@@ -19,6 +19,7 @@ const AT_ONCE: Findings = Findings::SEQUENCES
     .and(Findings::CATALOG)
     .and(Findings::DRAWS)
     .and(Findings::PROCESS)
+    .and(Findings::LISTS_STATEMENTS)
     .and(Findings::TEMPORARY_SCHEMA);
 
 /// What `session_state = "error"` forbids.
@@ -147,6 +148,9 @@ impl Client {
         self.note_moment(can);
         if can.has(Findings::TEMPORARY_SCHEMA) {
             lease.may_have_temporary_schema();
+        }
+        if can.has(Findings::LISTS_STATEMENTS) {
+            self.close_copies(lease, run);
         }
         self.dirty |= can.without(AT_ONCE);
         // `application_name` goes back to what only the client's own startup says.

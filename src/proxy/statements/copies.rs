@@ -110,6 +110,15 @@ impl Client {
         }
     }
 
+    /// Before a client lists the statements of the session: those of others, and
+    /// the pooler's own, are nothing to it.
+    pub(in crate::proxy) fn close_copies(&self, lease: &mut Lease, run: &mut Run<'_>) {
+        while let Some(id) = lease.statements.any() {
+            close_copy(lease, id, Pay::Swallow, run);
+        }
+        lease.close_own(run.insert());
+    }
+
     /// Makes room for one more statement on the server.
     pub(super) fn make_room(&self, lease: &mut Lease, run: &mut Run<'_>) {
         let PoolSettings {

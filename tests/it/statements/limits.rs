@@ -91,6 +91,8 @@ fn a_server_connection_holds_no_more_than_it_may() {
     let pooler = Plan::before(&database)
         .pool_size(1)
         .setting("max_prepared_statements", "5")
+        // Else nothing would be left to list.
+        .setting("session_state", "\"pgbouncer\"")
         .start();
     let mut client = pooler.client();
     for n in 0..20 {

@@ -242,11 +242,18 @@ fn a_server_connection_is_free_after_discard_all() {
 
 #[test]
 fn the_list_of_prepared_statements_shows_nothing_of_others() {
-    let database = Cluster::shared().database();
-    let pooler = Plan::before(&database).pool_size(1).start();
-    let (mut a, mut b) = (pooler.client(), pooler.client());
-    a.send(&prepare("secret_name", "SELECT 'of a'"));
-    assert_eq!(first_error(&a.until_ready(1, "Parse")), None);
-    let listed = b.rows("SELECT name FROM pg_prepared_statements WHERE name LIKE '%secret%'");
-    assert!(listed.is_empty(), "{listed:?}");
+    script()
+        .pools(&[2])
+        .setup("CREATE VIEW listed AS SELECT name, statement FROM pg_prepared_statements")
+        .ask(A, prepare("s1", "SELECT 'of a'"), 1)
+        .query(B, "SELECT name FROM pg_prepared_statements")
+        .ask(A, run("s1"), 1)
+        .ask(B, extended("SELECT count(*) FROM pg_prepared_statement()"), 1)
+        .ask(A, [go("s1"), go("s1"), sync()].concat(), 1)
+        .query(B, "SELECT name, statement FROM listed")
+        .query(B, "PREPARE q AS SELECT 1")
+        .query(B, "SELECT name, statement FROM pg_prepared_statements")
+        .query(B, "SELECT * FROM listed; DEALLOCATE q; SELECT * FROM listed")
+        .ask(A, run("s1"), 1)
+        .run();
 }
