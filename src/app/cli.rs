@@ -109,6 +109,7 @@ impl Origin {
         self.load_with(&Sources {
             env: &|name| std::env::var(name).ok(),
             read_file: &|path| std::fs::read_to_string(path),
+            try_tls: &|_| Vec::new(),
         })
     }
 
@@ -175,6 +176,7 @@ mod tests {
                 .map(|(_, value)| (*value).to_owned())
         };
         origin.load_with(&Sources {
+            try_tls: &|_| Vec::new(),
             env: &|name| find(vars, name),
             read_file: &|path| {
                 let text = path.to_str().and_then(|path| find(files, path));

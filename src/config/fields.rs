@@ -7,7 +7,10 @@ use super::duration;
 use super::given::{Bounds, Field, Given, Refusal};
 use super::suggest::did_you_mean;
 use super::words::Word;
-use super::{AssignPolicy, AuthType, LogFormat, LogLevel, PoolMode, Secret, SessionState, Verify};
+use super::{
+    AssignPolicy, AuthType, LogFormat, LogLevel, PoolMode, Secret, SessionState, SslMode,
+    TlsNegotiation, Verify,
+};
 
 impl Field for u32 {
     fn read(given: &Given, bounds: Bounds) -> Result<Self, Refusal> {
@@ -254,5 +257,7 @@ word_field!(
     LogFormat,
     SessionState,
     Verify,
-    AssignPolicy
+    AssignPolicy,
+    SslMode,
+    TlsNegotiation
 );

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{AssignPolicy, AuthType, LogFormat, LogLevel, PoolMode, Secret, SessionState, Verify};
+use super::{
+    AssignPolicy, AuthType, LogFormat, LogLevel, PoolMode, Secret, SessionState, SslMode,
+    TlsNegotiation, TlsProtocols, Verify,
+};
 
 /// A whole configuration, checked.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -33,6 +36,11 @@ pub struct General {
     pub auth_type: AuthType,
     pub scram_iterations: u32,
     pub client_login_timeout: Duration,
+    pub client_tls_sslmode: SslMode,
+    pub client_tls_key_file: Option<PathBuf>,
+    pub client_tls_cert_file: Option<PathBuf>,
+    pub client_tls_ca_file: Option<PathBuf>,
+    pub client_tls_protocols: TlsProtocols,
     pub pool_mode: PoolMode,
     pub default_pool_size: u32,
     pub min_pool_size: u32,
@@ -58,6 +66,12 @@ pub struct General {
     pub server_idle_timeout: Duration,
     /// Zero: every server connection is checked before use.
     pub server_check_delay: Duration,
+    pub server_tls_sslmode: SslMode,
+    pub server_tls_negotiation: TlsNegotiation,
+    pub server_tls_ca_file: Option<PathBuf>,
+    pub server_tls_key_file: Option<PathBuf>,
+    pub server_tls_cert_file: Option<PathBuf>,
+    pub server_tls_protocols: TlsProtocols,
     pub query_timeout: Duration,
     pub transaction_timeout: Duration,
     pub idle_transaction_timeout: Duration,
@@ -85,6 +99,11 @@ impl Default for General {
             auth_type: AuthType::ScramSha256,
             scram_iterations: 4096,
             client_login_timeout: Duration::from_secs(60),
+            client_tls_sslmode: SslMode::Disable,
+            client_tls_key_file: None,
+            client_tls_cert_file: None,
+            client_tls_ca_file: None,
+            client_tls_protocols: TlsProtocols::ALL,
             pool_mode: PoolMode::Transaction,
             default_pool_size: 20,
             min_pool_size: 0,
@@ -106,6 +125,12 @@ impl Default for General {
             server_lifetime: Duration::from_secs(3600),
             server_idle_timeout: Duration::from_secs(600),
             server_check_delay: Duration::from_secs(30),
+            server_tls_sslmode: SslMode::Prefer,
+            server_tls_negotiation: TlsNegotiation::Postgres,
+            server_tls_ca_file: None,
+            server_tls_key_file: None,
+            server_tls_cert_file: None,
+            server_tls_protocols: TlsProtocols::ALL,
             query_timeout: Duration::ZERO,
             transaction_timeout: Duration::ZERO,
             idle_transaction_timeout: Duration::ZERO,
@@ -147,6 +172,11 @@ pub struct Database {
     /// `None`: the client's own user name.
     pub user: Option<String>,
     pub password: Option<Secret>,
+    pub server_tls_sslmode: Option<SslMode>,
+    pub server_tls_negotiation: Option<TlsNegotiation>,
+    pub server_tls_ca_file: Option<PathBuf>,
+    pub server_tls_key_file: Option<PathBuf>,
+    pub server_tls_cert_file: Option<PathBuf>,
     pub pool_mode: Option<PoolMode>,
     pub session_state: Option<SessionState>,
     pub pool_size: Option<u32>,
@@ -167,6 +197,11 @@ impl Database {
             dbname: None,
             user: None,
             password: None,
+            server_tls_sslmode: None,
+            server_tls_negotiation: None,
+            server_tls_ca_file: None,
+            server_tls_key_file: None,
+            server_tls_cert_file: None,
             pool_mode: None,
             session_state: None,
             pool_size: None,
