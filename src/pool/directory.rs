@@ -11,6 +11,7 @@ use super::budget::Budget;
 use super::server_pool::{Budgets, ServerPool};
 use crate::auth::KeyCache;
 use crate::config::{Config, PoolSettings};
+use crate::net::tls::Tls;
 use crate::session::statements::Catalog;
 
 /// Server keys (one for each role and server secret) that are remembered.
@@ -30,24 +31,26 @@ pub struct Directory {
     users: Mutex<HashMap<String, Arc<Budget>>>,
     catalogs: Mutex<HashMap<(String, u16, String), Arc<Catalog>>>,
     keys: KeyCache,
+    tls: Arc<Tls>,
     /// How often [`Directory::keep`] was called.
     rounds: AtomicU32,
 }
 
-impl Default for Directory {
-    fn default() -> Self {
+impl Directory {
+    /// No pools yet; `tls` is what their connections are taken into TLS with.
+    #[must_use]
+    pub fn new(tls: Arc<Tls>) -> Self {
         Self {
             pools: Mutex::default(),
             databases: Mutex::default(),
             users: Mutex::default(),
             catalogs: Mutex::default(),
             keys: KeyCache::new(CACHED_KEYS),
+            tls,
             rounds: AtomicU32::new(0),
         }
     }
-}
 
-impl Directory {
     /// The pool of a database for a user, and the settings that hold for that
     /// user in it; `None` when there is no such database.
     #[must_use]
@@ -79,7 +82,8 @@ impl Directory {
                 ),
             };
             let catalog = self.catalog(&settings);
-            ServerPool::new(settings.clone(), budgets, catalog, self.keys.clone())
+            let (keys, tls) = (self.keys.clone(), Arc::clone(&self.tls));
+            ServerPool::new(settings.clone(), budgets, catalog, keys, tls)
         });
         Some((Arc::clone(pool), settings))
     }

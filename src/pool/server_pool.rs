@@ -15,8 +15,9 @@ use super::lease::{Lease, Permit};
 use super::shelf::{Seeker, Shelf, StartupClass, Taken};
 use super::trouble::Trouble;
 use crate::auth::{Credential, KeyCache, StoredSecret};
-use crate::config::PoolSettings;
+use crate::config::{PoolSettings, TlsMistake};
 use crate::net::Target;
+use crate::net::tls::Tls;
 use crate::server::{LoginSpec, connect};
 use crate::session::settings::Profile;
 use crate::session::statements::Catalog;
@@ -63,6 +64,7 @@ pub struct ServerPool {
     target: Target,
     credential: Credential,
     keys: KeyCache,
+    tls: Arc<Tls>,
 }
 
 /// The budgets that each connection of a pool counts against.
@@ -82,6 +84,7 @@ impl ServerPool {
         budgets: Budgets,
         catalog: Arc<Catalog>,
         keys: KeyCache,
+        tls: Arc<Tls>,
     ) -> Arc<Self> {
         let secret = settings
             .server_password
@@ -98,6 +101,7 @@ impl ServerPool {
             settings,
             budgets,
             keys,
+            tls,
         });
         for budget in [
             &pool.budgets.pool,
@@ -211,8 +215,10 @@ impl ServerPool {
 
     /// Opens a connection and puts it on the shelf.
     async fn open_onto(&self, shelf: &Shelf, places: [Place; 3]) -> Result<(), PgError> {
+        let tls = self.tls.connector(&self.settings.server_tls);
         let spec = LoginSpec {
             target: self.target.clone(),
+            tls: tls.map_err(|mistakes| unusable(&mistakes))?,
             user: self.settings.server_user.clone(),
             database: self.settings.dbname.clone(),
             credential: self.credential.clone(),
@@ -494,6 +500,14 @@ fn once_more(opened: &mut u32) -> Result<(), PgError> {
             "server connections break as soon as they are open",
         )),
     }
+}
+
+fn unusable(mistakes: &[TlsMistake]) -> PgError {
+    let told: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+    PgError::fatal(
+        sqlstate::CANNOT_CONNECT,
+        format!("TLS to the server cannot be used: {}", told.join("; ")),
+    )
 }
 
 fn waited_too_long() -> PgError {

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 
 use super::connect::LoginSpec;
 use crate::auth::{Reply, ServerLogin};
@@ -123,10 +123,7 @@ impl Login {
     }
 
     async fn send(&mut self, bytes: &[u8]) -> Result<(), PgError> {
-        self.stream
-            .write_all(bytes)
-            .await
-            .map_err(|error| lost(&error))
+        self.stream.send(bytes).await.map_err(|error| lost(&error))
     }
 }
 
