@@ -26,3 +26,4 @@ mod session_state;
 mod statements;
 mod support;
 mod timeouts;
+mod tls;

@@ -56,6 +56,15 @@ impl Encrypted {
         }
     }
 
+    /// The name that the client asked for.
+    #[cfg(test)]
+    pub(super) fn sni(&self) -> Option<String> {
+        match &self.stream {
+            TlsStream::Server(stream) => stream.get_ref().1.server_name().map(str::to_owned),
+            TlsStream::Client(_) => None,
+        }
+    }
+
     /// May something have arrived? See [`super::super::Stream::may_be_readable`].
     pub(in crate::net) fn may_be_readable(&self) -> bool {
         // Without a wish to read something is decrypted, or the end has come.

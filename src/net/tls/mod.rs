@@ -10,6 +10,10 @@ mod to_clients;
 mod to_servers;
 mod verify;
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests;
+
 pub(in crate::net) use encrypted::now;
 pub use encrypted::{Encrypted, Shown};
 pub use hall::{Tls, mistakes};
