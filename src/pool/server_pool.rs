@@ -228,7 +228,7 @@ impl ServerPool {
             within: self.settings.server_connect_timeout,
         };
         let server = connect(&spec).await?;
-        tracing::info!(server = %self.target, pid = server.identity.pid, database = %self.settings.dbname,
+        tracing::info!(server = %self.target, pid = server.identity.pid, tls = server.stream.is_tls(), database = %self.settings.dbname,
             user = %self.settings.server_user, "new connection to server");
         self.stats.opened.fetch_add(1, Ordering::Relaxed);
         self.trouble.over();

@@ -130,7 +130,11 @@ async fn encrypt(
         .stream
         .accept_tls(acceptor)
         .await
-        .map_err(|error| violation(&format!("the TLS handshake failed: {error}")))?;
+        .map_err(|error| match error.kind() {
+            // It left: whoever only asks whether somebody is there does so.
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => NoSession::Silence,
+            _ => violation(&format!("the TLS handshake failed: {error}")).into(),
+        })?;
     // Other protocols are spoken inside of TLS as well: who begins with it must
     // say that this one is meant.
     if begun == Begun::Directly && !shown.alpn {
