@@ -142,6 +142,15 @@ impl Stream {
         Ok(())
     }
 
+    /// The certificate that the other end has shown, in DER.
+    #[must_use]
+    pub fn peer_certificate(&self) -> Option<&[u8]> {
+        match self {
+            Stream::Tls(stream) => stream.peer_certificate(),
+            Stream::Tcp(_) | Stream::Unix(_) | Stream::Closed => None,
+        }
+    }
+
     /// Is it encrypted?
     #[must_use]
     pub fn is_tls(&self) -> bool {

@@ -8,6 +8,7 @@ use tokio::io::AsyncReadExt;
 
 use super::house::House;
 use super::login::NoSession;
+use crate::auth::Binding;
 use crate::net::Stream;
 use crate::net::tls::Acceptor;
 use crate::wire::startup::{FirstPacket, MAX_STARTUP, Startup, first_packet};
@@ -22,6 +23,8 @@ pub(super) struct Intro<'a> {
     pub stream: &'a mut Stream,
     /// What has been read and not been taken yet.
     pub read: Vec<u8>,
+    /// What SCRAM can be bound to, inside of TLS.
+    pub binding: Option<Binding>,
 }
 
 impl Intro<'_> {
@@ -135,6 +138,7 @@ async fn encrypt(
             io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => NoSession::Silence,
             _ => violation(&format!("the TLS handshake failed: {error}")).into(),
         })?;
+    intro.binding = acceptor.binding().cloned();
     // Other protocols are spoken inside of TLS as well: who begins with it must
     // say that this one is meant.
     if begun == Begun::Directly && !shown.alpn {

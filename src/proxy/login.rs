@@ -104,6 +104,7 @@ async fn log_in(
     let mut intro = Intro {
         stream,
         read: Vec::new(),
+        binding: None,
     };
     let startup = first_words(house, &mut intro).await?;
     if number > house.config().general.max_client_conn {
@@ -216,6 +217,7 @@ async fn authenticate(
         secret.as_ref(),
         &house.verifiers,
         random,
+        intro.binding.as_ref(),
     );
     loop {
         step = match step {

@@ -5,7 +5,7 @@ use std::io;
 use tokio::io::AsyncReadExt;
 
 use super::connect::LoginSpec;
-use crate::auth::{Reply, ServerLogin};
+use crate::auth::{Reply, ServerLogin, end_point};
 use crate::net::Stream;
 use crate::wire::{PgError, backend, frame, frontend, sqlstate};
 
@@ -52,7 +52,8 @@ impl Login {
         let mut nonce = [0; 18];
         getrandom::fill(&mut nonce)
             .map_err(|_| PgError::fatal(sqlstate::INTERNAL_ERROR, "no random bytes"))?;
-        let mut exchange = ServerLogin::new(&spec.user, spec.credential.clone(), &spec.keys, nonce);
+        let mut exchange = ServerLogin::new(&spec.user, spec.credential.clone(), &spec.keys, nonce)
+            .bound_to(self.stream.peer_certificate().and_then(end_point));
         loop {
             let (tag, body) = self.message().await?;
             let mut reply = match tag {

@@ -80,7 +80,8 @@ static LISTENING: &[Setting<General>] = &[
 static LOGINS: &[Setting<General>] = &[
     setting!(auth_type, ANY,
         "How clients prove who they are. `trust` asks for no proof; `plain` asks for the password \
-         in clear text; `md5` is for old drivers; `scram-sha-256` never sends the password.",
+         in clear text; `md5` is for old drivers; `scram-sha-256` never sends the password, and inside of TLS it can be \
+         bound to the certificate (SCRAM-SHA-256-PLUS).",
         differs "There the default is `md5`, and there are further methods."),
     setting!(
         scram_iterations,

@@ -56,6 +56,12 @@ impl Encrypted {
         }
     }
 
+    /// The certificate of the other side, in DER.
+    pub(in crate::net) fn peer_certificate(&self) -> Option<&[u8]> {
+        let chain = self.session().peer_certificates()?;
+        chain.first().map(|certificate| certificate.as_ref())
+    }
+
     /// The name that the client asked for.
     #[cfg(test)]
     pub(super) fn sni(&self) -> Option<String> {

@@ -10,6 +10,7 @@ use tokio_rustls::{TlsAcceptor, TlsStream};
 
 use super::files::{self, Identity};
 use super::{ALPN, Encrypted, provider, versions};
+use crate::auth::Binding;
 use crate::config::{ClientTls, TlsFile, TlsMistake};
 
 /// Takes clients into TLS.
@@ -18,6 +19,7 @@ pub struct Acceptor {
     config: Arc<ServerConfig>,
     is_required: bool,
     wants_certificate: bool,
+    binding: Option<Binding>,
 }
 
 impl std::fmt::Debug for Acceptor {
@@ -47,11 +49,13 @@ impl Acceptor {
             return Err(mistakes);
         };
         let wants_certificate = authorities.is_some();
+        let binding = identity.chain.first().and_then(|own| Binding::to(own));
         match config(tls, identity, authorities, &mut mistakes) {
             Some(config) => Ok(Self {
                 config: Arc::new(config),
                 is_required: tls.mode.is_required(),
                 wants_certificate,
+                binding,
             }),
             None => Err(mistakes),
         }
@@ -67,6 +71,12 @@ impl Acceptor {
     #[must_use]
     pub fn wants_certificate(&self) -> bool {
         self.wants_certificate
+    }
+
+    /// What binds the proofs of clients to the certificate that is shown to them.
+    #[must_use]
+    pub fn binding(&self) -> Option<&Binding> {
+        self.binding.as_ref()
     }
 
     /// The handshake.

@@ -7,6 +7,7 @@ mod files;
 mod flow;
 mod psql;
 mod reload;
+mod scram;
 mod servers;
 
 use std::io::{Read, Write};
