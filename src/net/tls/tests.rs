@@ -1,19 +1,22 @@
 //! Both sides against each other over loopback, with certificates made here.
 
+use std::future::poll_fn;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Acceptor, Connector, HandshakeError};
+use super::{Acceptor, Connector, HandshakeError, now};
 use crate::config::{
     ClientTls, ServerTls, SslMode, TlsFile, TlsFiles, TlsNegotiation, TlsProtocols,
 };
-use crate::net::Stream;
 use crate::net::tls::Shown;
+use crate::net::{Outbox, Stream};
 
 /// A folder that goes with the value.
 struct Folder(PathBuf);
@@ -335,4 +338,33 @@ fn every_file_that_cannot_be_used_is_named() {
     let all = with(cert, key, &ca);
     assert!(Acceptor::load(&toward_clients(SslMode::VerifyFull, all.clone())).is_ok());
     assert!(Connector::load(&toward_servers(SslMode::VerifyFull, all)).is_ok());
+}
+
+#[tokio::test]
+async fn an_outbox_is_empty_only_when_tls_has_sent_all() {
+    let (mut near, mut far) = connected().await;
+    let (mut outbox, mut sent) = (Outbox::default(), 0);
+    // Nobody reads: at last the socket takes no more, while TLS still does.
+    let is_stuck = |near: &mut Stream| now(|cx| Pin::new(&mut *near).poll_flush(cx)).is_pending();
+    while !is_stuck(&mut near) {
+        poll_fn(|cx| Poll::Ready(outbox.write(&mut near, cx, &[7; 1000])))
+            .await
+            .unwrap();
+        sent += 1000;
+    }
+    assert!(outbox.is_empty());
+    assert!(now(|cx| outbox.poll_flush(&mut near, cx)).is_pending());
+    let mut received = vec![0; sent];
+    let both = async {
+        tokio::join!(
+            poll_fn(|cx| outbox.poll_flush(&mut near, cx)),
+            far.read_exact(&mut received)
+        )
+    };
+    let (flushed, read) = tokio::time::timeout(Duration::from_secs(10), both)
+        .await
+        .unwrap();
+    flushed.unwrap();
+    read.unwrap();
+    assert!(received.iter().all(|byte| *byte == 7));
 }
