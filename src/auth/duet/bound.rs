@@ -96,3 +96,31 @@ fn mechanism_and_message_must_agree() {
         );
     }
 }
+
+static BINDING: std::sync::LazyLock<Binding> =
+    std::sync::LazyLock::new(|| Binding::to(&certificate()).unwrap());
+
+proptest::proptest! {
+    #[test]
+    fn no_bytes_of_a_client_that_may_be_bound_panic_or_let_it_in(
+        header in "(p=tls-server-end-point|p=[a-z-]{0,9}|y|n)?,(a=)?,", rest in ".{0,40}",
+        last in "(c=[A-Za-z0-9+/=]{0,60},r=)?.{0,40}(,p=[A-Za-z0-9+/=]{0,60})?",
+    ) {
+        let (mut exchange, _) = offering(VERIFIER, Some(&BINDING));
+        let message = format!("{header}n=,r={rest}");
+        let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+        let body = [b"SCRAM-SHA-256-PLUS\0", &length[..], message.as_bytes()].concat();
+        let mut step = exchange.answer(&body);
+        if let Step::Send(_) = step {
+            step = exchange.answer(last.as_bytes());
+        }
+        let code = refusal(step).expect("accepted").code;
+        proptest::prop_assert!(["08P01", "28000"].contains(&code.as_str()), "{code}");
+    }
+
+    #[test]
+    fn no_bytes_pass_for_a_certificate_and_panic(bytes in proptest::collection::vec(0_u8..=255, 0..60)) {
+        let _ = end_point(&bytes);
+        let _ = end_point(&[&[0x30, 0x3a, 0x30][..], &bytes].concat());
+    }
+}
