@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::encrypt::{NotEncrypted, encrypt};
-use super::login::Login;
+use super::login::{Failed, Login};
 use super::{Identity, Server};
 use crate::auth::{Credential, KeyCache};
 use crate::config::SslMode;
@@ -65,7 +65,7 @@ async fn open(spec: &LoginSpec) -> Result<Server, PgError> {
         SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => (Some(connector), None),
     };
     match (attempt(spec, first).await, second) {
-        (Err(failure), Some(second)) if failure.is_about_tls() => {
+        (Err(Failure::AboutTls(_)), Some(second)) => {
             attempt(spec, second).await.map_err(Failure::told)
         }
         (result, _) => result.map_err(Failure::told),
@@ -74,25 +74,16 @@ async fn open(spec: &LoginSpec) -> Result<Server, PgError> {
 
 /// Why one attempt came to nothing.
 enum Failure {
-    /// The handshake failed.
-    Handshake(PgError),
+    /// It might be different the other way, with TLS or without.
+    AboutTls(PgError),
     /// Anything else.
     Other(PgError),
 }
 
 impl Failure {
-    /// Might it be different with TLS, or without? PostgreSQL's 28000 says that
-    /// pg_hba.conf does not let such a connection in.
-    fn is_about_tls(&self) -> bool {
-        match self {
-            Failure::Handshake(_) => true,
-            Failure::Other(error) => error.code == sqlstate::INVALID_AUTHORIZATION,
-        }
-    }
-
     fn told(self) -> PgError {
         match self {
-            Failure::Handshake(error) | Failure::Other(error) => error,
+            Failure::AboutTls(error) | Failure::Other(error) => error,
         }
     }
 }
@@ -108,13 +99,22 @@ async fn attempt(spec: &LoginSpec, tls: Option<&Connector>) -> Result<Server, Fa
             Ok(()) => {}
             Err(NotEncrypted::Declined) if !connector.mode().is_required() => {}
             Err(failed @ NotEncrypted::Handshake(_)) => {
-                return Err(Failure::Handshake(failed.told(&spec.target)));
+                return Err(Failure::AboutTls(failed.told(&spec.target)));
             }
             Err(failed) => return Err(Failure::Other(failed.told(&spec.target))),
         }
     }
-    let login = Login::run(stream, spec).await.map_err(Failure::Other)?;
-    Ok(logged_in(login, spec, tls))
+    let as_asked = stream.is_tls() == tls.is_some();
+    match Login::run(stream, spec).await {
+        Ok(login) => Ok(logged_in(login, spec, tls)),
+        // PostgreSQL says so where pg_hba.conf lets nobody in by this way.
+        Err(Failed::Refused(error))
+            if as_asked && error.code == sqlstate::INVALID_AUTHORIZATION =>
+        {
+            Err(Failure::AboutTls(error))
+        }
+        Err(Failed::Refused(error) | Failed::Broken(error)) => Err(Failure::Other(error)),
+    }
 }
 
 fn logged_in(login: Login, spec: &LoginSpec, tls: Option<&Connector>) -> Server {

@@ -2,6 +2,7 @@
 
 use super::{eavesdropper, in_tls};
 use crate::support::certificates::{Authority, Folder, Issued};
+use crate::support::fake_server::{FakeServer, error};
 use crate::support::frames::ssl_request;
 use crate::support::pooler::{Plan, Pooler};
 use crate::support::postgres::{Cluster, Database};
@@ -189,4 +190,16 @@ fn a_wrong_password_is_not_tried_again_in_clear_text() {
     let told = refused.err().expect("refused");
     assert_eq!(first_error(&told).as_deref(), Some("28P01"));
     assert_eq!(heard.try_iter().collect::<Vec<_>>(), [ssl_request()]);
+}
+
+#[test]
+fn a_server_without_tls_that_lets_nobody_in_is_asked_once() {
+    for mode in ["disable", "prefer"] {
+        let server = FakeServer::refusing(usize::MAX, error("FATAL", "28000", "not you"));
+        let pooler = Plan::before_address(server.address, "any")
+            .setting("server_tls_sslmode", &format!("{mode:?}"))
+            .start();
+        assert_eq!(outcome(&pooler, "postgres"), Err("28000".to_owned()));
+        assert_eq!(server.logins(), 1, "{mode}");
+    }
 }
