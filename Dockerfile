@@ -12,6 +12,10 @@ COPY . .
 RUN cargo build --release --locked --bin pgweave
 
 FROM debian:bookworm-slim
+# The authorities for server_tls_sslmode = "verify-full" without a file.
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends ca-certificates \
+    && rm -rf /var/lib/apt/lists/*
 RUN useradd --system --uid 10432 --no-create-home --shell /usr/sbin/nologin pgweave
 COPY --from=build /pgweave/target/release/pgweave /usr/local/bin/pgweave
 COPY --from=build /pgweave/LICENSE-MIT /pgweave/LICENSE-APACHE /usr/share/doc/pgweave/

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pgweave::config::{
-    AuthType, Config, LogFormat, Mistake, PoolMode, Secret, Sources, from_environment, from_toml,
-    reference,
+    AuthType, Config, LogFormat, Mistake, PoolMode, Secret, Sources, SslMode, Tls, TlsFile,
+    TlsMistake, TlsNegotiation, from_environment, from_toml, reference,
 };
 
 /// A world with these variables and these files.
@@ -35,6 +35,7 @@ impl World {
                 .ok_or_else(|| std::io::ErrorKind::NotFound.into())
         };
         ask(&Sources {
+            try_tls: &|_| Vec::new(),
             env: &env,
             read_file: &read_file,
         })
@@ -495,7 +496,7 @@ fn wrong_variables_are_told_together_and_without_their_secrets() {
         told(&[
             ("PGHOST", "db"),
             ("PGPORT", "http"),
-            ("PGSSLMODE", "require")
+            ("PGSSLMODE", "requir")
         ])
         .len(),
         2,
@@ -507,7 +508,7 @@ fn wrong_variables_are_told_together_and_without_their_secrets() {
         "postgres://me:%hunter2@db/app",
         "postgres://me:%00hunter2@db/app",
         "postgres://me:hunter2@db,hunter2/app",
-        "postgres://me:hunter2@db/app?sslmode=require",
+        "postgres://me:hunter2@db/app?sslmode=hunter2",
         "postgres://me:hunter2@db/app?options=hunter2",
         "postgres://me:hunter2@db/app?connect_timeout=hunter2",
     ] {
@@ -518,6 +519,116 @@ fn wrong_variables_are_told_together_and_without_their_secrets() {
         );
         assert!(!told.concat().contains("hun"), "{told:#?}");
     }
+}
+
+#[test]
+fn tls_that_lacks_its_files_is_told_and_what_is_off_is_not_looked_at() {
+    let told_of = |keys: &str| told(&general(keys));
+    assert_eq!(
+        told_of("client_tls_sslmode = 'verify-ca'"),
+        [
+            "a.toml:1: pgweave.client_tls_key_file: is not set, but client_tls_sslmode is \
+             verify-ca, which needs a private key",
+            "a.toml:1: pgweave.client_tls_cert_file: is not set, but client_tls_sslmode is \
+             verify-ca, which needs a certificate",
+            "a.toml:1: pgweave.client_tls_ca_file: is not set, but client_tls_sslmode is \
+             verify-ca, which needs the authorities that vouch for clients' certificates",
+        ]
+    );
+    assert_eq!(
+        told_of("server_tls_key_file = '/k'\nserver_tls_negotiation = 'direct'"),
+        [
+            "a.toml:2: pgweave.server_tls_key_file: is given, but server_tls_cert_file is not",
+            "a.toml:3: pgweave.server_tls_negotiation: \"direct\" cannot fall back to clear text, \
+             as server_tls_sslmode prefer would (set server_tls_sslmode to require or stricter)",
+        ]
+    );
+    assert_eq!(
+        told_of("client_tls_protocols = 'tlsv1.1'\nserver_tls_sslmode = 'on'").len(),
+        2
+    );
+    assert!(
+        read(&general(
+            "server_tls_sslmode = 'disable'\nserver_tls_key_file = '/k'"
+        ))
+        .is_ok()
+    );
+}
+
+#[test]
+fn what_is_wrong_with_a_file_stands_at_the_line_that_names_it_and_once() {
+    let try_tls = |tls: &Tls<'_>| {
+        let (side, files) = match tls {
+            Tls::Clients(tls) => ("clients", &tls.files),
+            Tls::Servers(tls) => ("servers", &tls.files),
+        };
+        let wrong = files.ca.iter().chain(&files.cert);
+        let what = wrong.map(|path| TlsMistake {
+            file: if Some(path) == files.ca.as_ref() {
+                TlsFile::Ca
+            } else {
+                TlsFile::Cert
+            },
+            what: format!("{side} {}", path.display()),
+        });
+        what.collect()
+    };
+    let text = "\
+[pgweave]
+client_tls_sslmode = 'require'
+client_tls_key_file = '/k'
+client_tls_cert_file = '/c'
+server_tls_ca_file = '/ca'
+listen_prot = 1
+[databases.a]
+[databases.b]
+server_tls_ca_file = '/b'
+[databases.c]
+host = '/run/postgresql'
+server_tls_ca_file = '/c'
+[users.alice]
+password = 'a'
+";
+    let read_file = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
+    let sources = Sources {
+        env: &|_| None,
+        read_file: &read_file,
+        try_tls: &try_tls,
+    };
+    assert_eq!(
+        lines(from_toml("a.toml", text, &sources).unwrap_err()),
+        [
+            "a.toml:4: pgweave.client_tls_cert_file: clients /c",
+            "a.toml:5: pgweave.server_tls_ca_file: servers /ca",
+            "a.toml:6: pgweave.listen_prot: unknown key in [pgweave] (did you mean \"listen_port\"?)",
+            "a.toml:9: databases.b.server_tls_ca_file: servers /b",
+        ]
+    );
+}
+
+#[test]
+fn a_url_says_how_the_server_is_talked_to() {
+    let url = "postgres://me@db/app?sslmode=verify-full&sslrootcert=/ca&sslcert=/c&sslkey=/k\
+               &sslnegotiation=direct";
+    let config = World::with(&[("DATABASE_URL", url), ("PGSSLMODE", "disable")]);
+    let config = config.environment().unwrap().unwrap();
+    let tls = config.pool_settings("app", "me").unwrap().server_tls;
+    assert_eq!(
+        (tls.mode, tls.negotiation),
+        (SslMode::VerifyFull, TlsNegotiation::Direct)
+    );
+    let files = [tls.files.ca, tls.files.cert, tls.files.key];
+    assert_eq!(
+        files,
+        ["/ca", "/c", "/k"].map(|path| Some(PathBuf::from(path)))
+    );
+    let plain = World::with(&[
+        ("DATABASE_URL", "postgres://me@db/app"),
+        ("PGSSLROOTCERT", "system"),
+    ]);
+    let plain = plain.environment().unwrap().unwrap();
+    let tls = plain.pool_settings("app", "me").unwrap().server_tls;
+    assert_eq!((tls.mode, tls.files.ca), (SslMode::Prefer, None));
 }
 
 proptest::proptest! {
@@ -531,6 +642,6 @@ proptest::proptest! {
         let url = format!("postgres://{rest}");
         let env = |name: &str| (name == "DATABASE_URL").then(|| url.clone());
         let read_file = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
-        let _ = from_environment(&Sources { env: &env, read_file: &read_file });
+        let _ = from_environment(&Sources { env: &env, read_file: &read_file, try_tls: &|_| Vec::new() });
     }
 }

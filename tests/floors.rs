@@ -29,7 +29,12 @@ const FLOORS: [&[&str]; 8] = [
 ];
 
 /// Crates that are named in these rooms only.
-const HOMES: [(&str, &[&str]); 2] = [("pgwire", &["wire", "auth"]), ("bb8", &["pool"])];
+const HOMES: [(&str, &[&str]); 4] = [
+    ("pgwire", &["wire", "auth"]),
+    ("bb8", &["pool"]),
+    ("tokio_rustls", &["net"]),
+    ("rustls_native_certs", &["net"]),
+];
 
 /// The first floor that may do I/O, and so name tokio.
 const FIRST_WITH_IO: usize = 2;
@@ -76,7 +81,7 @@ fn a_room_uses_only_rooms_of_lower_floors() {
 }
 
 #[test]
-fn pgwire_and_bb8_are_named_only_where_they_live() {
+fn crates_are_named_only_where_they_live() {
     for (name, homes) in HOMES {
         let naming = rooms_naming(name);
         assert!(!naming.is_empty(), "{name} was found nowhere");

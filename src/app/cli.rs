@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{ArgAction, Parser, Subcommand};
 
 use crate::config::{Config, LogLevel, Mistake, Sources, from_environment, from_toml};
+use crate::net::tls::mistakes;
 
 /// The files that are looked for when none is named.
 const USUAL_FILES: [&str; 2] = ["./pgweave.toml", "/etc/pgweave/pgweave.toml"];
@@ -109,6 +110,7 @@ impl Origin {
         self.load_with(&Sources {
             env: &|name| std::env::var(name).ok(),
             read_file: &|path| std::fs::read_to_string(path),
+            try_tls: &mistakes,
         })
     }
 
@@ -175,6 +177,7 @@ mod tests {
                 .map(|(_, value)| (*value).to_owned())
         };
         origin.load_with(&Sources {
+            try_tls: &|_| Vec::new(),
             env: &|name| find(vars, name),
             read_file: &|path| {
                 let text = path.to_str().and_then(|path| find(files, path));

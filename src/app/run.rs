@@ -12,8 +12,9 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeou
 use super::accept::accept;
 use super::cli::{Cli, Command, Origin, load};
 use super::logging;
-use super::signals::{Signals, Stop};
+use super::signals::{Hangups, Signals, Stop};
 use crate::config::Config;
+use crate::net::tls::Tls;
 use crate::net::{ListenOptions, Listener, listen};
 use crate::pool::Wish;
 use crate::proxy::House;
@@ -83,8 +84,11 @@ async fn run(config: Config) -> Result<(), String> {
     getrandom::fill(&mut secret).map_err(|error| format!("pgweave: no random bytes: {error}"))?;
     let mut signals =
         Signals::listen().map_err(|error| format!("pgweave: cannot handle signals: {error}"))?;
+    let hangups =
+        Hangups::listen().map_err(|error| format!("pgweave: cannot handle signals: {error}"))?;
+    let tls = Tls::load(&config).map_err(|mistakes| format!("pgweave: {}", mistakes.join("; ")))?;
     let listeners = listeners(&config).await?;
-    let house = House::new(config, secret);
+    let house = House::new(config, tls, secret);
     let mut accepting = JoinSet::new();
     for listener in listeners {
         tracing::info!("listening on {}", listener.address());
@@ -93,6 +97,7 @@ async fn run(config: Config) -> Result<(), String> {
     let mut keepers = JoinSet::new();
     keepers.spawn(watch_deadlines(Arc::clone(&house)));
     keepers.spawn(keep_pools(Arc::clone(&house)));
+    keepers.spawn(reload(Arc::clone(&house), hangups));
     let stop = signals.next().await;
     accepting.shutdown().await;
     match stop {
@@ -140,6 +145,26 @@ async fn keep_pools(house: Arc<House>) {
     loop {
         ticks.tick().await;
         house.directory.keep().await;
+    }
+}
+
+/// Reads the files of TLS again when asked to. What does not load changes nothing.
+async fn reload(house: Arc<House>, mut hangups: Hangups) {
+    loop {
+        hangups.next().await;
+        let house = Arc::clone(&house);
+        let reading = tokio::task::spawn_blocking(move || house.tls.reload(&house.config()));
+        match reading.await {
+            Ok(Ok(())) => tracing::info!(
+                "SIGHUP: the files of TLS were read again; the configuration is read at start only"
+            ),
+            Ok(Err(mistakes)) => {
+                for mistake in mistakes {
+                    tracing::error!("SIGHUP: TLS stays as it was: {mistake}");
+                }
+            }
+            Err(error) => tracing::error!("SIGHUP: TLS stays as it was: {error}"),
+        }
     }
 }
 

@@ -18,7 +18,6 @@ pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     quit: Signal,
-    hangup: Signal,
 }
 
 impl Signals {
@@ -28,7 +27,6 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             quit: signal(SignalKind::quit())?,
-            hangup: signal(SignalKind::hangup())?,
         })
     }
 
@@ -37,14 +35,28 @@ impl Signals {
     /// # Cancel safety
     /// No signal is lost.
     pub async fn next(&mut self) -> Stop {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return Stop::Orderly,
-                _ = self.interrupt.recv() => return Stop::Orderly,
-                _ = self.quit.recv() => return Stop::AtOnce,
-                // Whoever expects a reload must not lose the pooler instead.
-                _ = self.hangup.recv() => tracing::warn!("SIGHUP: the configuration is read at start only"),
-            }
+        tokio::select! {
+            _ = self.terminate.recv() => Stop::Orderly,
+            _ = self.interrupt.recv() => Stop::Orderly,
+            _ = self.quit.recv() => Stop::AtOnce,
         }
+    }
+}
+
+/// The signal that asks to read files again (SIGHUP).
+pub(super) struct Hangups(Signal);
+
+impl Hangups {
+    /// From now on this signal is ours.
+    pub fn listen() -> io::Result<Self> {
+        signal(SignalKind::hangup()).map(Self)
+    }
+
+    /// The next one.
+    ///
+    /// # Cancel safety
+    /// No signal is lost.
+    pub async fn next(&mut self) {
+        self.0.recv().await;
     }
 }

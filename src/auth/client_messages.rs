@@ -1,7 +1,8 @@
 //! The bodies of a client's `p` messages, cut without trusting them, and what
 //! is said of those that are wrong.
 
-use super::{MAX_SCRAM_BYTES, SCRAM_SHA_256};
+use super::binding::BOUND_HEADER;
+use super::{MAX_SCRAM_BYTES, SCRAM_SHA_256, SCRAM_SHA_256_PLUS};
 use crate::wire::{PgError, sqlstate};
 
 /// The text of a PasswordMessage: one string, ended by the only NUL.
@@ -12,36 +13,72 @@ pub(super) fn password_of(body: &[u8]) -> Result<&[u8], PgError> {
     }
 }
 
-/// The data of a SASLInitialResponse, if there is any
+/// Is a SCRAM exchange bound to the server's certificate?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bound {
+    /// It is.
+    Yes,
+    /// It could be: that was offered.
+    Declined,
+    /// It cannot be.
+    No,
+}
+
+/// The data of a SASLInitialResponse, if there is any, and what the client has
+/// chosen, where `offered` says whether it may choose to be bound
 /// (`protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-SASLINITIALRESPONSE`).
-pub(super) fn initial_response(body: &[u8]) -> Result<Option<&[u8]>, PgError> {
+pub(super) fn initial_response(
+    body: &[u8],
+    offered: bool,
+) -> Result<(Bound, Option<&[u8]>), PgError> {
     let malformed = || violation("malformed SASLInitialResponse message");
     let end = body
         .iter()
         .position(|byte| *byte == 0)
         .ok_or_else(malformed)?;
     let (mechanism, rest) = body.split_at(end);
-    if mechanism != SCRAM_SHA_256.as_bytes() {
-        return Err(violation(
-            "client selected an invalid SASL authentication mechanism",
-        ));
-    }
+    let bound = match offered {
+        true if mechanism == SCRAM_SHA_256_PLUS.as_bytes() => Bound::Yes,
+        true if mechanism == SCRAM_SHA_256.as_bytes() => Bound::Declined,
+        false if mechanism == SCRAM_SHA_256.as_bytes() => Bound::No,
+        true | false => {
+            return Err(violation(
+                "client selected an invalid SASL authentication mechanism",
+            ));
+        }
+    };
     let (length, data) = rest
         .get(1..)
         .and_then(<[u8]>::split_first_chunk)
         .ok_or_else(malformed)?;
     match i32::from_be_bytes(*length) {
-        -1 if data.is_empty() => Ok(None),
-        length if usize::try_from(length) == Ok(data.len()) => Ok(Some(data)),
+        -1 if data.is_empty() => Ok((bound, None)),
+        length if usize::try_from(length) == Ok(data.len()) => Ok((bound, Some(data))),
         _ => Err(malformed()),
     }
 }
 
 /// What pgwire does not look at, or would report without saying why.
-pub(super) fn check_client_first(client_first: &[u8]) -> Result<(), PgError> {
+pub(super) fn check_client_first(client_first: &[u8], bound: Bound) -> Result<(), PgError> {
     check_scram_length(client_first)?;
-    match client_first.first() {
-        Some(b'p') => Err(malformed_scram().with_detail(
+    match (client_first.first(), bound) {
+        (Some(b'p'), Bound::Yes) if !client_first.starts_with(BOUND_HEADER.as_bytes()) => Err(
+            violation("unsupported SCRAM channel-binding type, or an authorization identity"),
+        ),
+        (Some(b'n' | b'y'), Bound::Yes) => Err(malformed_scram().with_detail(
+            "The client selected SCRAM-SHA-256-PLUS, \
+             but the SCRAM message does not include channel binding data.",
+        )),
+        // Somebody in between may have taken the offer away.
+        (Some(b'y'), Bound::Declined) => Err(PgError::fatal(
+            sqlstate::INVALID_AUTHORIZATION,
+            "SCRAM channel binding negotiation error",
+        )
+        .with_detail(
+            "The client supports SCRAM channel binding but thinks the server does not. \
+             However, this server does support channel binding.",
+        )),
+        (Some(b'p'), Bound::Declined | Bound::No) => Err(malformed_scram().with_detail(
             "The client selected SCRAM-SHA-256 without channel binding, \
              but the SCRAM message includes channel binding data.",
         )),

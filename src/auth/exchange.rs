@@ -8,15 +8,16 @@ use pgwire::error::PgWireError;
 use pgwire::messages::startup::Authentication;
 use subtle::ConstantTimeEq;
 
+use super::binding::Binding;
 use super::client_messages::{
-    check_client_first, check_scram_length, initial_response, malformed_scram, out_of_turn,
+    Bound, check_client_first, check_scram_length, initial_response, malformed_scram, out_of_turn,
     password_of, violation,
 };
 use super::keys::Derivation;
 use super::md5_hash::Md5Hash;
 use super::secret::{ScramVerifier, Secret, StoredSecret};
 use super::verifiers::Verifiers;
-use super::{MAX_ANSWER_BYTES, SCRAM_SHA_256};
+use super::{MAX_ANSWER_BYTES, SCRAM_SHA_256, SCRAM_SHA_256_PLUS};
 use crate::wire::{PgError, encode, sqlstate};
 
 /// How clients prove who they are (`auth-methods.html`).
@@ -68,6 +69,9 @@ pub struct Exchange {
     /// Unknown user, or a secret that cannot serve this method: goes through
     /// all of the exchange and is refused whatever the client sends.
     doomed: bool,
+    /// What SCRAM can be bound to, and whether the client has chosen that.
+    binding: Option<Binding>,
+    bound: Bound,
     state: State,
 }
 
@@ -110,7 +114,8 @@ impl Exchange {
     /// Under [`Method::Trust`] everybody is accepted: whether the user exists
     /// is then the caller's question.
     ///
-    /// `random` becomes the salt of the md5 method.
+    /// `random` becomes the salt of the md5 method. Inside of TLS SCRAM can be
+    /// bound to the certificate that the client was shown.
     #[must_use]
     pub fn begin(
         method: Method,
@@ -118,6 +123,7 @@ impl Exchange {
         secret: Option<&StoredSecret>,
         env: &Verifiers,
         random: [u8; 32],
+        binding: Option<&Binding>,
     ) -> (Self, Step) {
         let open = |secret: &StoredSecret| State::opening(method, user, secret, random);
         let known = secret.filter(|secret| !secret.is_empty()).and_then(open);
@@ -128,13 +134,15 @@ impl Exchange {
         let step = if method == Method::Trust {
             Step::Accepted(encode(Authentication::Ok))
         } else {
-            state.opening_step()
+            state.opening_step(binding.is_some())
         };
         (
             Self {
                 user: user.to_owned(),
                 verifiers: env.clone(),
                 doomed,
+                binding: binding.cloned(),
+                bound: Bound::No,
                 state,
             },
             step,
@@ -220,7 +228,9 @@ impl Exchange {
     }
 
     fn on_initial_response(&mut self, source: ScramSource, body: &[u8]) -> Result<Step, PgError> {
-        match initial_response(body)? {
+        let (bound, client_first) = initial_response(body, self.binding.is_some())?;
+        self.bound = bound;
+        match client_first {
             Some(client_first) => self.on_client_first(source, client_first),
             None => {
                 self.state = State::ClientFirst(source);
@@ -236,7 +246,7 @@ impl Exchange {
         source: ScramSource,
         client_first: &[u8],
     ) -> Result<Step, PgError> {
-        check_client_first(client_first)?;
+        check_client_first(client_first, self.bound)?;
         let verifier = match source {
             ScramSource::Verifier(verifier) => verifier,
             ScramSource::Password(password) => {
@@ -266,7 +276,9 @@ impl Exchange {
             stored_key: verifier.stored_key.to_vec(),
             server_key: verifier.server_key.to_vec(),
         };
-        let (server_first, waiting) = ScramServerAuth::new()
+        let (server_first, waiting) = self
+            .chosen_binding()
+            .map_or_else(ScramServerAuth::new, Binding::judge)
             .on_client_first_message_with_secret(client_first, secret)
             .map_err(|_| malformed_scram())?;
         self.state = State::ClientFinal(Box::new(waiting));
@@ -281,6 +293,15 @@ impl Exchange {
         client_final: &[u8],
     ) -> Result<Step, PgError> {
         check_scram_length(client_final)?;
+        if self
+            .chosen_binding()
+            .is_some_and(|binding| !binding.is_ours(client_final))
+        {
+            return Err(PgError::fatal(
+                sqlstate::INVALID_AUTHORIZATION,
+                "SCRAM channel binding check failed",
+            ));
+        }
         // pgwire compares hashes of the proof with `==`: its timing tells
         // about bytes that a client cannot choose, hence nothing.
         match waiting.on_client_final_message(client_final) {
@@ -293,6 +314,10 @@ impl Exchange {
             Err(PgWireError::InvalidPassword(_)) => Ok(self.verdict(false)),
             Err(_) => Err(malformed_scram()),
         }
+    }
+
+    fn chosen_binding(&self) -> Option<&Binding> {
+        self.binding.as_ref().filter(|_| self.bound == Bound::Yes)
     }
 
     fn verdict(&self, right: bool) -> Step {
@@ -338,11 +363,15 @@ impl State {
         }
     }
 
-    fn opening_step(&self) -> Step {
+    fn opening_step(&self, can_be_bound: bool) -> Step {
         let request = match self {
             Self::Cleartext(_) => Authentication::CleartextPassword,
             Self::Md5 { salt, .. } => Authentication::MD5Password(salt.to_vec()),
-            Self::SaslInitial(_) => Authentication::SASL(vec![SCRAM_SHA_256.to_owned()]),
+            Self::SaslInitial(_) => {
+                let plus = can_be_bound.then(|| SCRAM_SHA_256_PLUS.to_owned());
+                let offered = plus.into_iter().chain([SCRAM_SHA_256.to_owned()]);
+                Authentication::SASL(offered.collect())
+            }
             Self::ComparingKeys { .. }
             | Self::ClientFirst(_)
             | Self::DerivingVerifier { .. }

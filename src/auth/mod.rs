@@ -12,8 +12,10 @@
 //! the server half of SCRAM.
 //!
 //! Never here: where secrets come from (`config`), who may use which database
-//! (`proxy`), channel binding (it needs TLS), SCRAM pass-through.
+//! (`proxy`), TLS itself (what an exchange is bound to comes in as bytes), SCRAM
+//! pass-through.
 
+mod binding;
 mod client_messages;
 mod exchange;
 mod keys;
@@ -26,6 +28,7 @@ mod verifiers;
 #[cfg(test)]
 mod duet;
 
+pub use binding::{Binding, end_point};
 pub use exchange::{Exchange, Method, Step};
 pub use keys::{Derivation, KeyCache};
 pub use md5_hash::Md5Hash;
@@ -42,5 +45,8 @@ pub const MAX_ANSWER_BYTES: usize = 65_535;
 /// stay below pgwire's own limit of 10,000.
 const MAX_SCRAM_BYTES: usize = 8_192;
 
-/// The only SASL mechanism offered and chosen as long as there is no TLS.
+/// The SASL mechanism that is always offered.
 const SCRAM_SHA_256: &str = "SCRAM-SHA-256";
+
+/// The same bound to the server's certificate: inside of TLS only.
+const SCRAM_SHA_256_PLUS: &str = "SCRAM-SHA-256-PLUS";

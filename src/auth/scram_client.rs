@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use subtle::ConstantTimeEq;
 
 use super::MAX_SCRAM_BYTES;
+use super::binding::{BOUND_HEADER, input};
 use super::keys::{Key, ScramKeys, hmac_sha256};
 
 /// More iterations would let a server burn our CPU; PostgreSQL's default is 4096.
@@ -18,9 +19,33 @@ const MAX_ITERATIONS: u32 = 1_000_000;
 /// PostgreSQL's own nonce and salt have 24 and 16 bytes.
 const MAX_NONCE_BYTES: usize = 1_024;
 const MAX_SALT_BYTES: usize = 1_024;
-/// No channel binding, no authorization identity; and the same in base64.
-const GS2_HEADER: &str = "n,,";
-const GS2_HEADER_BASE64: &str = "biws";
+/// What our first message says about channel binding; no authorization identity.
+pub(super) enum Header<'a> {
+    /// We cannot be bound to anything.
+    Unbound,
+    /// We could be, but the server has not offered it: if it has, somebody in
+    /// between took that away, and it must refuse.
+    NotOffered,
+    /// Bound to this hash of the server's certificate.
+    Bound(&'a [u8]),
+}
+
+impl Header<'_> {
+    fn text(&self) -> &'static str {
+        match self {
+            Header::Unbound => "n,,",
+            Header::NotOffered => "y,,",
+            Header::Bound(_) => BOUND_HEADER,
+        }
+    }
+
+    fn input(&self) -> String {
+        match self {
+            Header::Unbound | Header::NotOffered => input(self.text(), &[]),
+            Header::Bound(end_point) => input(self.text(), end_point),
+        }
+    }
+}
 
 /// What is wrong with a server's message, as the end of a sentence that
 /// begins with "the server".
@@ -31,16 +56,24 @@ pub(super) struct FirstSent {
     /// The message without its header.
     bare: String,
     nonce: String,
+    /// The header and what we are bound to, as the final message repeats them.
+    binding: String,
 }
 
 impl FirstSent {
     /// The first message. The user's name is left empty: PostgreSQL takes it
     /// from the startup packet.
-    pub(super) fn start(nonce: [u8; 18]) -> (Self, String) {
+    pub(super) fn start(nonce: [u8; 18], header: &Header<'_>) -> (Self, String) {
         let nonce = STANDARD.encode(nonce);
         let bare = format!("n=,r={nonce}");
-        let message = format!("{GS2_HEADER}{bare}");
-        (Self { bare, nonce }, message)
+        let message = format!("{}{bare}", header.text());
+        let binding = header.input();
+        let first = Self {
+            bare,
+            nonce,
+            binding,
+        };
+        (first, message)
     }
 
     /// Reads `r=<nonce>,s=<salt>,i=<iterations>[,extensions]`.
@@ -74,7 +107,7 @@ impl FirstSent {
         if iterations.get() > MAX_ITERATIONS {
             return Err("asks for more than 1000000 SCRAM iterations");
         }
-        let final_without_proof = format!("c={GS2_HEADER_BASE64},r={nonce}");
+        let final_without_proof = format!("c={},r={nonce}", self.binding);
         let auth_message = format!("{},{text},{final_without_proof}", self.bare);
         Ok(Challenge {
             salt,
@@ -162,6 +195,7 @@ mod tests {
         FirstSent {
             bare: "n=user,r=rOprNGfwEbeRWgbNEkqO".to_owned(),
             nonce: "rOprNGfwEbeRWgbNEkqO".to_owned(),
+            binding: Header::Unbound.input(),
         }
     }
 

@@ -6,11 +6,11 @@ use bytes::{Bytes, BytesMut};
 use pgwire::messages::Message;
 use pgwire::messages::startup::{PasswordMessageFamily, SASLInitialResponse, SASLResponse};
 
-use super::SCRAM_SHA_256;
 use super::keys::{Derivation, KeyCache};
 use super::md5_hash::Md5Hash;
-use super::scram_client::{Challenge, Fault, FirstSent, ProofSent};
+use super::scram_client::{Challenge, Fault, FirstSent, Header, ProofSent};
 use super::secret::{Secret, StoredSecret};
+use super::{SCRAM_SHA_256, SCRAM_SHA_256_PLUS};
 use crate::wire::{PgError, encode, sqlstate};
 
 /// What we can log in to a server with.
@@ -76,6 +76,7 @@ pub struct ServerLogin {
     credential: Credential,
     keys: KeyCache,
     nonce: [u8; 18],
+    end_point: Option<Vec<u8>>,
     state: State,
 }
 
@@ -105,8 +106,17 @@ impl ServerLogin {
             credential,
             keys: keys.clone(),
             nonce,
+            end_point: None,
             state: State::Started,
         }
+    }
+
+    /// Binds SCRAM to the server's certificate, where it offers that: the hash of
+    /// the certificate that was seen ([`super::end_point`]).
+    #[must_use]
+    pub fn bound_to(mut self, end_point: Option<Vec<u8>>) -> Self {
+        self.end_point = end_point;
+        self
     }
 
     /// Answers the body of an `R` message (`protocol-message-formats.html`,
@@ -191,21 +201,25 @@ impl ServerLogin {
     }
 
     fn start_sasl(&mut self, mechanisms: &[u8]) -> Result<Reply, PgError> {
-        // Each name ends with a NUL, the list with one more. SCRAM-SHA-256-PLUS
-        // would need TLS.
-        if !mechanisms
-            .split(|byte| *byte == 0)
-            .any(|name| name == SCRAM_SHA_256.as_bytes())
-        {
+        // Each name ends with a NUL, the list with one more.
+        let offers = |mechanism: &str| {
+            let mut names = mechanisms.split(|byte| *byte == 0);
+            names.any(|name| name == mechanism.as_bytes())
+        };
+        let (mechanism, header) = match self.end_point.as_deref() {
+            Some(hash) if offers(SCRAM_SHA_256_PLUS) => (SCRAM_SHA_256_PLUS, Header::Bound(hash)),
+            Some(_) => (SCRAM_SHA_256, Header::NotOffered),
+            None => (SCRAM_SHA_256, Header::Unbound),
+        };
+        if !offers(mechanism) {
             return Err(self.unsupported("SASL without SCRAM-SHA-256"));
         }
         let Credential::Plain(password) = &self.credential else {
             return Err(self.no_password("a SCRAM-SHA-256 password"));
         };
         let password = password.clone();
-        let (first, message) = FirstSent::start(self.nonce);
-        let message =
-            SASLInitialResponse::new(SCRAM_SHA_256.to_owned(), Some(Bytes::from(message)));
+        let (first, message) = FirstSent::start(self.nonce, &header);
+        let message = SASLInitialResponse::new(mechanism.to_owned(), Some(Bytes::from(message)));
         self.send(State::ScramFirst { first, password }, message)
     }
 

@@ -3,20 +3,20 @@
 use super::given::Refusal;
 use super::hosts::{not_a_host, not_an_address};
 use super::places::{Places, section_path};
-use super::{AuthType, Config, Database, General, Mistake, SecretForm, User};
+use super::{AuthType, Config, Database, General, Mistake, SecretForm, Sources, User, checks_tls};
 
 /// Names that the console answers to.
 const CONSOLE: [&str; 2] = ["pgweave", "pgbouncer"];
 
 /// A mistake at `path` that was judged by the settings at `with` too.
-struct Finding {
-    path: String,
+pub(super) struct Finding {
+    pub path: String,
     with: Vec<String>,
     refusal: Refusal,
 }
 
 impl Finding {
-    fn new(path: impl Into<String>, with: &[&str], refusal: Refusal) -> Self {
+    pub fn new(path: impl Into<String>, with: &[&str], refusal: Refusal) -> Self {
         let with = with.iter().map(|path| (*path).to_owned()).collect();
         Self {
             path: path.into(),
@@ -28,7 +28,12 @@ impl Finding {
 
 /// Checks a configuration as a whole. What was judged by a value that is
 /// itself among the `known` mistakes is not told: that value was not taken over.
-pub(super) fn check(config: &Config, places: &Places, known: &[Mistake]) -> Vec<Mistake> {
+pub(super) fn check(
+    config: &Config,
+    places: &Places,
+    sources: &Sources<'_>,
+    known: &[Mistake],
+) -> Vec<Mistake> {
     let mut found = Vec::new();
     general(&config.general, &mut found);
     presence(config, &mut found);
@@ -48,6 +53,7 @@ pub(super) fn check(config: &Config, places: &Places, known: &[Mistake]) -> Vec<
             &mut found,
         );
     }
+    checks_tls::tls(config, sources, &mut found);
     let refused = |path: &str| {
         let key = places.key(path);
         let sections = format!("{key}.");

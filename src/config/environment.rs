@@ -61,7 +61,7 @@ pub fn from_environment(sources: &Sources<'_>) -> Result<Option<Config>, Vec<Mis
     mistakes.extend(overrides(&mut config.general, &mut places, sources));
     // What is missing because a variable was wrong is not missing.
     if mistakes.is_empty() {
-        mistakes.extend(checks::check(&config, &places, &[]));
+        mistakes.extend(checks::check(&config, &places, sources, &[]));
     }
     if mistakes.is_empty() {
         Ok(Some(config))
@@ -95,6 +95,10 @@ fn described_server(sources: &Sources<'_>, mistakes: &mut Vec<Mistake>) -> Serve
         ("PGPASSWORD", "password"),
         ("PGDATABASE", "dbname"),
         ("PGSSLMODE", "sslmode"),
+        ("PGSSLNEGOTIATION", "sslnegotiation"),
+        ("PGSSLROOTCERT", "sslrootcert"),
+        ("PGSSLCERT", "sslcert"),
+        ("PGSSLKEY", "sslkey"),
         ("PGCONNECT_TIMEOUT", "connect_timeout"),
     ] {
         let Some(value) = sources.var(variable).filter(|_| !server.has(parameter)) else {
@@ -126,6 +130,13 @@ fn one_server(server: ServerUrl) -> Config {
     if let Some(time) = server.connect_timeout {
         config.general.server_connect_timeout = time;
     }
+    let general = &mut config.general;
+    general.server_tls_sslmode = server.sslmode.unwrap_or(general.server_tls_sslmode);
+    let negotiation = server.sslnegotiation;
+    general.server_tls_negotiation = negotiation.unwrap_or(general.server_tls_negotiation);
+    general.server_tls_ca_file = server.tls_files.ca;
+    general.server_tls_cert_file = server.tls_files.cert;
+    general.server_tls_key_file = server.tls_files.key;
     if server.password.is_none() {
         config.general.auth_type = AuthType::Trust;
     }

@@ -8,7 +8,8 @@ use super::given::{Bounds, Field, Given, Refusal};
 use super::suggest::did_you_mean;
 use super::words::Word;
 use super::{
-    AssignPolicy, AuthType, Listen, LogFormat, LogLevel, PoolMode, Secret, SessionState, Verify,
+    AssignPolicy, AuthType, Listen, LogFormat, LogLevel, PoolMode, Secret, SessionState, SslMode,
+    TlsNegotiation, Verify,
 };
 
 impl Field for u32 {
@@ -257,5 +258,7 @@ word_field!(
     SessionState,
     Listen,
     Verify,
-    AssignPolicy
+    AssignPolicy,
+    SslMode,
+    TlsNegotiation
 );

@@ -51,7 +51,7 @@ pub fn from_toml(
         &mut places,
         sources,
     ));
-    mistakes.extend(checks::check(&config, &places, &mistakes));
+    mistakes.extend(checks::check(&config, &places, sources, &mistakes));
     in_order(mistakes).map_or(Ok(config), Err)
 }
 

@@ -12,6 +12,7 @@
 //! is the same.
 
 mod checks;
+mod checks_tls;
 mod duration;
 mod environment;
 mod fields;
@@ -30,6 +31,8 @@ mod settings;
 mod sources;
 mod substitute;
 mod suggest;
+mod tls;
+mod tls_protocols;
 mod words;
 mod written;
 
@@ -40,6 +43,9 @@ pub use resolve::PoolSettings;
 pub use secret::{Secret, SecretForm};
 pub use settings::{Config, Database, General, User};
 pub use sources::Sources;
+pub use tls::{ClientTls, ServerTls, Tls, TlsFile, TlsFiles, TlsMistake};
+pub use tls_protocols::TlsProtocols;
 pub use words::{
-    AssignPolicy, AuthType, Listen, LogFormat, LogLevel, PoolMode, SessionState, Verify, Word,
+    AssignPolicy, AuthType, Listen, LogFormat, LogLevel, PoolMode, SessionState, SslMode,
+    TlsNegotiation, Verify, Word,
 };

@@ -44,15 +44,17 @@ const WITHOUT_A_FILE: &str = "\
 
 With `DATABASE_URL=postgres://user:password@host:port/dbname` and no file, pgweave pools that
 server: its databases are reached under their own names. What the URL leaves out is taken from
-`PGHOST`, `PGPORT`, `PGUSER`, `PGPASSWORD`, `PGDATABASE`, `PGSSLMODE` and `PGCONNECT_TIMEOUT`; any of
-`PGHOST`, `PGPORT` and `PGDATABASE` will also do without a URL. Special characters are written as
+`PGHOST`, `PGPORT`, `PGUSER`, `PGPASSWORD`, `PGDATABASE`, `PGCONNECT_TIMEOUT`, `PGSSLMODE`,
+`PGSSLNEGOTIATION`, `PGSSLROOTCERT`, `PGSSLCERT` and `PGSSLKEY`; any of `PGHOST`, `PGPORT` and
+`PGDATABASE` will also do without a URL. Special characters are written as
 `%XX`; a Unix socket is given as `?host=/directory`.
 
 If there is a password, clients must prove it by SCRAM, as the user that it belongs to, and pgweave
 logs in to the server with it. If there is none, `auth_type` is `trust`: pgweave asks for no proof,
 and any proof is between it and the server. All else has its default, or is set by `PGWEAVE_...`.
 
-A URL with `sslmode=require` or stricter is refused: pgweave connects to servers without TLS.
+`sslmode` and its like say how pgweave connects to the server, as `server_tls_sslmode` does; files are
+read only where they are named.
 ";
 
 fn general() -> Section<General> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{AssignPolicy, Config, Listen, PoolMode, Secret, SessionState, Verify};
+use super::{AssignPolicy, Config, Listen, PoolMode, Secret, ServerTls, SessionState, Verify};
 
 /// The settings of one (database, user) pool. See `keys` for the meanings.
 ///
@@ -19,6 +19,7 @@ pub struct PoolSettings {
     /// Whom pgweave logs in as on the server.
     pub server_user: String,
     pub server_password: Option<Secret>,
+    pub server_tls: ServerTls,
     pub pool_mode: PoolMode,
     pub session_state: SessionState,
     pub listen: Listen,
@@ -76,6 +77,7 @@ impl Config {
                 .password
                 .clone()
                 .or_else(|| owner.and_then(|u| u.password.clone())),
+            server_tls: general.server_tls(db),
             pool_mode: client
                 .and_then(|u| u.pool_mode)
                 .or(db.pool_mode)

@@ -4,10 +4,12 @@
 //! No refusal repeats a part of the URL that could be a password: where a
 //! character was forgotten to be encoded, any part can be.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::given::Refusal;
 use super::hosts::not_a_host;
+use super::{SslMode, TlsFiles, TlsNegotiation, Word};
 
 /// What a URL, or the `PG*` variables, say about a server.
 #[derive(Default)]
@@ -18,7 +20,9 @@ pub(super) struct ServerUrl {
     pub password: Option<String>,
     pub dbname: Option<String>,
     pub connect_timeout: Option<Duration>,
-    sslmode: Option<()>,
+    pub sslmode: Option<SslMode>,
+    pub sslnegotiation: Option<TlsNegotiation>,
+    pub tls_files: TlsFiles,
 }
 
 impl ServerUrl {
@@ -67,6 +71,10 @@ impl ServerUrl {
             "password" => self.password.is_some(),
             "dbname" => self.dbname.is_some(),
             "sslmode" => self.sslmode.is_some(),
+            "sslnegotiation" => self.sslnegotiation.is_some(),
+            "sslrootcert" => self.tls_files.ca.is_some(),
+            "sslcert" => self.tls_files.cert.is_some(),
+            "sslkey" => self.tls_files.key.is_some(),
             "connect_timeout" => self.connect_timeout.is_some(),
             _ => false,
         }
@@ -84,7 +92,13 @@ impl ServerUrl {
             "user" => self.user = Some(value.to_owned()),
             "password" => self.password = Some(value.to_owned()),
             "dbname" => self.dbname = Some(value.to_owned()),
-            "sslmode" => self.sslmode = Some(sslmode(value)?),
+            "sslmode" => self.sslmode = Some(word(parameter, value)?),
+            "sslnegotiation" => self.sslnegotiation = Some(word(parameter, value)?),
+            // libpq's word for what an unset file means here.
+            "sslrootcert" if value == "system" => self.tls_files.ca = None,
+            "sslrootcert" => self.tls_files.ca = Some(PathBuf::from(value)),
+            "sslcert" => self.tls_files.cert = Some(PathBuf::from(value)),
+            "sslkey" => self.tls_files.key = Some(PathBuf::from(value)),
             "connect_timeout" => self.connect_timeout = connect_timeout(value)?,
             // Each client tells its own.
             "application_name" | "fallback_application_name" | "client_encoding" => {}
@@ -175,15 +189,13 @@ fn port(value: &str) -> Result<u16, Refusal> {
     })
 }
 
-/// A connection that was to be encrypted is refused rather than left open.
-fn sslmode(value: &str) -> Result<(), Refusal> {
-    match value {
-        "disable" | "allow" | "prefer" => Ok(()),
-        "require" | "verify-ca" | "verify-full" => Err(Refusal::new(
-            "sslmode asks for TLS, but pgweave connects to servers without it",
-        )),
-        _ => Err(Refusal::new("sslmode is not one of disable, allow, prefer")),
-    }
+/// One of an enum's words; what was written may be a part of a password.
+fn word<W: Word>(parameter: &str, value: &str) -> Result<W, Refusal> {
+    let known = W::ALL.iter().copied().find(|word| word.as_str() == value);
+    known.ok_or_else(|| {
+        let words: Vec<&str> = W::ALL.iter().map(|word| word.as_str()).collect();
+        Refusal::new(format!("{parameter} is not one of {}", words.join(", ")))
+    })
 }
 
 /// Whole seconds; for libpq 0 and less mean "without limit", which is left to the default.

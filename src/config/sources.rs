@@ -3,6 +3,8 @@
 use std::io;
 use std::path::Path;
 
+use super::{Tls, TlsMistake};
+
 /// Environment and files, handed in so that reading a configuration stays pure.
 #[derive(Clone, Copy)]
 pub struct Sources<'a> {
@@ -10,6 +12,8 @@ pub struct Sources<'a> {
     pub env: &'a dyn Fn(&str) -> Option<String>,
     /// The text of a file: for `password_file` and its like.
     pub read_file: &'a dyn Fn(&Path) -> io::Result<String>,
+    /// What is wrong with the files that TLS is to be made of.
+    pub try_tls: &'a dyn Fn(&Tls<'_>) -> Vec<TlsMistake>,
 }
 
 impl Sources<'_> {

@@ -63,6 +63,7 @@ mod tests {
         substitute(
             text,
             &Sources {
+                try_tls: &|_| Vec::new(),
                 env: &env,
                 read_file: &read_file,
             },

@@ -90,6 +90,35 @@ words! {
 }
 
 words! {
+    /// Whether a connection is encrypted, by the names of
+    /// `libpq-connect.html#LIBPQ-CONNECT-SSLMODE`.
+    SslMode {
+        /// Never.
+        Disable = "disable",
+        /// If the other side insists.
+        Allow = "allow",
+        /// If the other side can.
+        Prefer = "prefer",
+        /// Always.
+        Require = "require",
+        /// And an authority must vouch for the other side's certificate.
+        VerifyCa = "verify-ca",
+        /// And it must be for the name that was dialled.
+        VerifyFull = "verify-full",
+    }
+}
+
+words! {
+    /// How TLS toward a server begins.
+    TlsNegotiation {
+        /// After an SSLRequest in clear text.
+        Postgres = "postgres",
+        /// At once (`libpq-connect.html#LIBPQ-CONNECT-SSLNEGOTIATION`).
+        Direct = "direct",
+    }
+}
+
+words! {
     /// How a client proves who it is.
     AuthType {
         /// It need not: the name it gives is believed.

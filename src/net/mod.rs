@@ -1,4 +1,4 @@
-//! Sockets: streams, the shared scratch buffer, listening and dialling.
+//! Sockets: streams, TLS, the shared scratch buffer, listening and dialling.
 //!
 //! The first floor that knows tokio. Moves bytes; never reads a frame.
 
@@ -6,6 +6,7 @@ mod dial;
 mod listen;
 pub mod scratch;
 mod stream;
+pub mod tls;
 
 pub use dial::{DialError, Target, dial};
 pub use listen::{ListenOptions, Listener, listen};

@@ -1,12 +1,15 @@
-//! A connected socket, and the bytes that it did not take yet.
+//! A connected socket, in clear text or encrypted, and the bytes that it did not
+//! take yet.
 
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+
+use super::tls::{Acceptor, Connector, Encrypted, HandshakeError, Shown, now};
 
 /// A connected stream socket.
 #[derive(Debug)]
@@ -15,6 +18,10 @@ pub enum Stream {
     Tcp(TcpStream),
     /// Unix-domain.
     Unix(UnixStream),
+    /// TCP with TLS.
+    Tls(Box<Encrypted>),
+    /// Nothing any more: a TLS handshake has the socket, or has failed.
+    Closed,
 }
 
 /// Who is at the other end.
@@ -37,13 +44,15 @@ impl std::fmt::Display for Peer {
 
 impl Stream {
     /// May something have arrived, or the other end have closed? Costs no
-    /// system call; true is only a hint.
+    /// system call; true is only a hint. What TLS has decrypted and nobody has
+    /// read counts, too.
     #[must_use]
     pub fn may_be_readable(&self) -> bool {
-        let mut cx = Context::from_waker(std::task::Waker::noop());
         match self {
-            Stream::Tcp(stream) => stream.poll_read_ready(&mut cx).is_ready(),
-            Stream::Unix(stream) => stream.poll_read_ready(&mut cx).is_ready(),
+            Stream::Tcp(stream) => now(|cx| stream.poll_read_ready(cx)).is_ready(),
+            Stream::Unix(stream) => now(|cx| stream.poll_read_ready(cx)).is_ready(),
+            Stream::Tls(stream) => stream.may_be_readable(),
+            Stream::Closed => true,
         }
     }
 
@@ -51,20 +60,110 @@ impl Stream {
     ///
     /// # Errors
     /// `WouldBlock` when nothing is there; otherwise what the socket reports.
-    pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+    pub fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Stream::Tcp(stream) => stream.try_read(buffer),
             Stream::Unix(stream) => stream.try_read(buffer),
+            Stream::Tls(stream) => stream.try_read(buffer),
+            Stream::Closed => Ok(0),
         }
     }
 
     /// Writes what the socket takes at once, and forgets the rest: for last
     /// words to a peer that may be gone.
-    pub fn write_last(&self, bytes: &[u8]) {
+    pub fn write_last(&mut self, bytes: &[u8]) {
         let _ = match self {
             Stream::Tcp(stream) => stream.try_write(bytes),
             Stream::Unix(stream) => stream.try_write(bytes),
+            Stream::Tls(stream) => return stream.write_last(bytes),
+            Stream::Closed => return,
         };
+    }
+
+    /// Writes all of it and sees it on its way: TLS would keep a part.
+    ///
+    /// # Errors
+    /// Whatever the socket reports.
+    ///
+    /// # Cancel safety
+    /// Dropped before its end, a part may have been sent.
+    pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write_all(bytes).await?;
+        self.flush().await
+    }
+
+    /// The first byte that the other end sends, which stays to be read; `None`
+    /// where there is none to come, or the stream is not a plain TCP socket.
+    ///
+    /// # Errors
+    /// Whatever the socket reports.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn peek(&self) -> io::Result<Option<u8>> {
+        let Stream::Tcp(stream) = self else {
+            return Ok(None);
+        };
+        let mut byte = [0];
+        let read = stream.peek(&mut byte).await?;
+        Ok(byte.first().copied().filter(|_| read > 0))
+    }
+
+    /// Goes over to TLS with a client. After a failure, and while it is under
+    /// way, the stream is closed.
+    ///
+    /// # Errors
+    /// What failed in the handshake.
+    ///
+    /// # Cancel safety
+    /// Dropped before its end, the connection is closed.
+    pub async fn accept_tls(&mut self, acceptor: &Acceptor) -> io::Result<Shown> {
+        let encrypted = acceptor.accept(self.take_tcp()?).await?;
+        let shown = encrypted.shown();
+        *self = Stream::Tls(Box::new(encrypted));
+        Ok(shown)
+    }
+
+    /// Goes over to TLS with the server at `host`. After a failure, and while it
+    /// is under way, the stream is closed.
+    ///
+    /// # Errors
+    /// What failed in the handshake.
+    ///
+    /// # Cancel safety
+    /// Dropped before its end, the connection is closed.
+    pub async fn connect_tls(
+        &mut self,
+        connector: &Connector,
+        host: &str,
+    ) -> Result<(), HandshakeError> {
+        let encrypted = connector.connect(self.take_tcp()?, host).await?;
+        *self = Stream::Tls(Box::new(encrypted));
+        Ok(())
+    }
+
+    /// The certificate that the other end has shown, in DER.
+    #[must_use]
+    pub fn peer_certificate(&self) -> Option<&[u8]> {
+        match self {
+            Stream::Tls(stream) => stream.peer_certificate(),
+            Stream::Tcp(_) | Stream::Unix(_) | Stream::Closed => None,
+        }
+    }
+
+    /// Is it encrypted?
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Stream::Tls(_))
+    }
+
+    fn take_tcp(&mut self) -> io::Result<TcpStream> {
+        match std::mem::replace(self, Stream::Closed) {
+            Stream::Tcp(stream) => Ok(stream),
+            Stream::Unix(_) | Stream::Tls(_) | Stream::Closed => {
+                Err(io::ErrorKind::Unsupported.into())
+            }
+        }
     }
 }
 
@@ -78,6 +177,8 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            Stream::Tls(stream) => Pin::new(&mut **stream).poll_read(cx, buf),
+            Stream::Closed => Poll::Ready(Ok(())),
         }
     }
 }
@@ -92,17 +193,25 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
             Stream::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+            Stream::Tls(stream) => Pin::new(&mut **stream).poll_write(cx, buf),
+            Stream::Closed => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
         }
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    #[inline]
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Tcp(_) | Stream::Unix(_) | Stream::Closed => Poll::Ready(Ok(())),
+            Stream::Tls(stream) => Pin::new(&mut **stream).poll_flush(cx),
+        }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Stream::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
+            Stream::Closed => Poll::Ready(Ok(())),
         }
     }
 }
@@ -136,7 +245,7 @@ impl Outbox {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Writes what waits; ready when nothing is left.
+    /// Writes what waits; ready when nothing is left, inside of TLS neither.
     ///
     /// # Errors
     /// Whatever the stream reports.
@@ -159,7 +268,7 @@ impl Outbox {
         if !self.bytes.is_empty() {
             *self = Self::default();
         }
-        Poll::Ready(Ok(()))
+        Pin::new(stream).poll_flush(cx)
     }
 
     /// Writes `bytes` behind those that wait; keeps what is not taken.

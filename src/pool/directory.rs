@@ -12,6 +12,7 @@ use super::generation::Generation;
 use super::server_pool::{Budgets, ServerPool};
 use crate::auth::KeyCache;
 use crate::config::{Config, PoolSettings};
+use crate::net::tls::Tls;
 use crate::session::statements::Catalog;
 
 /// Server keys (one for each role and server secret) that are remembered.
@@ -32,12 +33,15 @@ pub struct Directory {
     catalogs: Mutex<HashMap<(String, u16, String), Arc<Catalog>>>,
     generations: Mutex<HashMap<(String, u16), Generation>>,
     keys: KeyCache,
+    tls: Arc<Tls>,
     /// How often [`Directory::keep`] was called.
     rounds: AtomicU32,
 }
 
-impl Default for Directory {
-    fn default() -> Self {
+impl Directory {
+    /// No pools yet; `tls` is what their connections are taken into TLS with.
+    #[must_use]
+    pub fn new(tls: Arc<Tls>) -> Self {
         Self {
             pools: Mutex::default(),
             databases: Mutex::default(),
@@ -45,12 +49,11 @@ impl Default for Directory {
             catalogs: Mutex::default(),
             generations: Mutex::default(),
             keys: KeyCache::new(CACHED_KEYS),
+            tls,
             rounds: AtomicU32::new(0),
         }
     }
-}
 
-impl Directory {
     /// The pool of a database for a user, and the settings that hold for that
     /// user in it; `None` when there is no such database.
     #[must_use]
@@ -82,8 +85,8 @@ impl Directory {
                 ),
             };
             let (catalog, generation) = (self.catalog(&settings), self.generation(&settings));
-            let keys = self.keys.clone();
-            ServerPool::new(settings.clone(), budgets, catalog, generation, keys)
+            let (keys, tls) = (self.keys.clone(), Arc::clone(&self.tls));
+            ServerPool::new(settings.clone(), budgets, catalog, generation, keys, tls)
         });
         Some((Arc::clone(pool), settings))
     }

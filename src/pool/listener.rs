@@ -398,7 +398,11 @@ impl<'a> Line<'a> {
     async fn ask(&mut self, text: &str, new: Vec<Box<str>>) -> Result<(), Lost> {
         self.asked = Some(new);
         let query = frontend::query(text);
-        let write = self.server.stream.write_all(&query);
+        let stream = &mut self.server.stream;
+        let write = async {
+            stream.write_all(&query).await?;
+            stream.flush().await
+        };
         // It is not read from meanwhile; but what it takes is little.
         match timeout(SILENCE, write).await {
             Ok(written) => Ok(written?),

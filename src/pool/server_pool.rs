@@ -17,8 +17,9 @@ use super::listener::Listener;
 use super::shelf::{Seeker, Shelf, StartupClass, Taken};
 use super::trouble::Trouble;
 use crate::auth::{Credential, KeyCache, StoredSecret};
-use crate::config::PoolSettings;
+use crate::config::{PoolSettings, TlsMistake};
 use crate::net::Target;
+use crate::net::tls::Tls;
 use crate::server::{LoginSpec, Server, connect};
 use crate::session::settings::Profile;
 use crate::session::statements::Catalog;
@@ -69,6 +70,7 @@ pub struct ServerPool {
     target: Target,
     credential: Credential,
     keys: KeyCache,
+    tls: Arc<Tls>,
 }
 
 /// The budgets that each connection of a pool counts against.
@@ -89,6 +91,7 @@ impl ServerPool {
         catalog: Arc<Catalog>,
         generation: Generation,
         keys: KeyCache,
+        tls: Arc<Tls>,
     ) -> Arc<Self> {
         let secret = settings
             .server_password
@@ -107,6 +110,7 @@ impl ServerPool {
             settings,
             budgets,
             keys,
+            tls,
         });
         for budget in [
             &pool.budgets.pool,
@@ -218,9 +222,11 @@ impl ServerPool {
         Ok([in_pool, in_database, in_user])
     }
 
-    fn login(&self, settings: StartupClass) -> LoginSpec {
-        LoginSpec {
+    fn login(&self, settings: StartupClass) -> Result<LoginSpec, PgError> {
+        let tls = self.tls.connector(&self.settings.server_tls);
+        Ok(LoginSpec {
             target: self.target.clone(),
+            tls: tls.map_err(|mistakes| unusable(&mistakes))?,
             user: self.settings.server_user.clone(),
             database: self.settings.dbname.clone(),
             credential: self.credential.clone(),
@@ -228,14 +234,14 @@ impl ServerPool {
             keys: self.keys.clone(),
             keepalive: self.settings.tcp_keepalive,
             within: self.settings.server_connect_timeout,
-        }
+        })
     }
 
     /// Opens the connection that listens for all, beside the pool's own.
     pub(super) async fn connect_to_listen(&self) -> Result<Server, PgError> {
         let name = ("application_name".to_owned(), "pgweave listens".to_owned());
-        let server = connect(&self.login(vec![name])).await?;
-        tracing::info!(server = %self.target, pid = server.identity.pid, database = %self.settings.dbname,
+        let server = connect(&self.login(vec![name])?).await?;
+        tracing::info!(server = %self.target, pid = server.identity.pid, tls = server.stream.is_tls(), database = %self.settings.dbname,
             user = %self.settings.server_user, "new connection to server, to listen for all clients");
         Ok(server)
     }
@@ -243,8 +249,8 @@ impl ServerPool {
     /// Opens a connection and puts it on the shelf.
     async fn open_onto(&self, shelf: &Shelf, places: [Place; 3]) -> Result<(), PgError> {
         let born = self.generation.born();
-        let server = connect(&self.login(shelf.class.clone())).await?;
-        tracing::info!(server = %self.target, pid = server.identity.pid, database = %self.settings.dbname,
+        let server = connect(&self.login(shelf.class.clone())?).await?;
+        tracing::info!(server = %self.target, pid = server.identity.pid, tls = server.stream.is_tls(), database = %self.settings.dbname,
             user = %self.settings.server_user, "new connection to server");
         self.stats.opened.fetch_add(1, Ordering::Relaxed);
         self.trouble.over();
@@ -517,6 +523,14 @@ fn once_more(opened: &mut u32) -> Result<(), PgError> {
             "server connections break as soon as they are open",
         )),
     }
+}
+
+fn unusable(mistakes: &[TlsMistake]) -> PgError {
+    let told: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+    PgError::fatal(
+        sqlstate::CANNOT_CONNECT,
+        format!("TLS to the server cannot be used: {}", told.join("; ")),
+    )
 }
 
 fn waited_too_long() -> PgError {

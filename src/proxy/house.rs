@@ -7,12 +7,15 @@ use parking_lot::RwLock;
 
 use crate::auth::Verifiers;
 use crate::config::Config;
+use crate::net::tls::Tls;
 use crate::pool::{Clients, Directory};
 
 /// The pools, the clients, and the configuration in force.
 #[derive(Debug)]
 pub struct House {
     config: RwLock<Arc<Config>>,
+    /// What clients and servers are taken into TLS with.
+    pub tls: Arc<Tls>,
     /// All pools.
     pub directory: Directory,
     /// All clients that have logged in.
@@ -29,13 +32,15 @@ pub struct Connected(Arc<House>);
 impl House {
     /// A house for this configuration; `secret` is random.
     #[must_use]
-    pub fn new(config: Config, secret: [u8; 32]) -> Arc<Self> {
+    pub fn new(config: Config, tls: Tls, secret: [u8; 32]) -> Arc<Self> {
         let (start, _) = secret.split_first_chunk::<8>().unwrap_or((&[0; 8], &[]));
         crate::session::statements::number_from(u64::from_be_bytes(*start));
         let verifiers = Verifiers::new(secret, config.general.scram_iterations);
+        let tls = Arc::new(tls);
         Arc::new(Self {
             config: RwLock::new(Arc::new(config)),
-            directory: Directory::default(),
+            directory: Directory::new(Arc::clone(&tls)),
+            tls,
             clients: Arc::default(),
             verifiers,
             connected: AtomicU32::new(0),

@@ -3,21 +3,21 @@
 use std::io;
 use std::sync::Arc;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::client::Client;
 use super::house::House;
+use super::intro::{Intro, first_words};
 use crate::auth::{Exchange, MAX_ANSWER_BYTES, Method, Step, StoredSecret};
 use crate::config::{AuthType, PoolSettings};
 use crate::net::{Peer, Stream};
 use crate::pool::{Registered, Shelf, StartupClass, Welcome};
 use crate::session::Rest;
-use crate::wire::startup::{FirstPacket, MAX_STARTUP, Startup, first_packet};
+use crate::wire::startup::Startup;
 use crate::wire::{PgError, Severity, backend, frame, sqlstate};
 
 /// Why a login ended without a session.
-enum NoSession {
+pub(super) enum NoSession {
     /// It was a cancel request, or the client left: nothing to say.
     Silence,
     /// The client is told.
@@ -80,7 +80,7 @@ async fn refuse(
 ) -> Option<Client> {
     tracing::info!(client = %peer, sqlstate = %error.code, "login failed: {}", error.message);
     reply.extend_from_slice(&error.to_frame());
-    let _ = stream.write_all(&reply).await;
+    let _ = stream.send(&reply).await;
     None
 }
 
@@ -104,6 +104,7 @@ async fn log_in(
     let mut intro = Intro {
         stream,
         read: Vec::new(),
+        binding: None,
     };
     let startup = first_words(house, &mut intro).await?;
     if number > house.config().general.max_client_conn {
@@ -117,7 +118,7 @@ async fn log_in(
         let options = startup.protocol_options.clone();
         intro
             .stream
-            .write_all(&backend::negotiate_protocol_version(
+            .send(&backend::negotiate_protocol_version(
                 startup.agreed_minor(),
                 options,
             ))
@@ -142,7 +143,7 @@ async fn log_in(
         logged_in.handle.secret(),
     ));
     reply.extend_from_slice(&backend::READY_IDLE);
-    intro.stream.write_all(&reply).await?;
+    intro.stream.send(&reply).await?;
     logged_in.ahead = intro.read;
     Ok(logged_in)
 }
@@ -187,71 +188,6 @@ async fn enter(house: &Arc<House>, startup: &Startup) -> Result<LoggedIn, PgErro
     })
 }
 
-/// Reads what comes before a session: few system calls, bounded memory.
-struct Intro<'a> {
-    stream: &'a mut Stream,
-    /// What has been read and not been taken yet.
-    read: Vec<u8>,
-}
-
-impl Intro<'_> {
-    /// The next `count` bytes.
-    async fn take(&mut self, count: usize) -> io::Result<Vec<u8>> {
-        while self.read.len() < count {
-            self.read.reserve(count.max(512));
-            if self.stream.read_buf(&mut self.read).await? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-        }
-        let rest = self.read.split_off(count);
-        Ok(std::mem::replace(&mut self.read, rest))
-    }
-
-    async fn take_array<const N: usize>(&mut self) -> io::Result<[u8; N]> {
-        let bytes = self.take(N).await?;
-        bytes
-            .try_into()
-            .map_err(|_| io::ErrorKind::UnexpectedEof.into())
-    }
-}
-
-/// Everything before the StartupMessage, and it.
-async fn first_words(house: &Arc<House>, intro: &mut Intro<'_>) -> Result<Startup, NoSession> {
-    let (mut asked_tls, mut asked_gss) = (false, false);
-    loop {
-        let length = u32::from_be_bytes(intro.take_array().await?);
-        let body = usize::try_from(length)
-            .ok()
-            .and_then(|length| length.checked_sub(4));
-        let Some(body) = body.filter(|body| (4..=MAX_STARTUP).contains(body)) else {
-            return Err(PgError::fatal(
-                sqlstate::PROTOCOL_VIOLATION,
-                "invalid length of startup packet",
-            )
-            .into());
-        };
-        match first_packet(&intro.take(body).await?)? {
-            FirstPacket::Ssl if !asked_tls => asked_tls = true,
-            FirstPacket::GssEnc if !asked_gss => asked_gss = true,
-            FirstPacket::Ssl | FirstPacket::GssEnc => {
-                return Err(PgError::fatal(
-                    sqlstate::PROTOCOL_VIOLATION,
-                    "encryption was asked for twice",
-                )
-                .into());
-            }
-            FirstPacket::Cancel { pid, secret } => {
-                let within = house.config().general.cancel_wait_timeout;
-                house.clients.cancel(pid, &secret, within).await;
-                return Err(NoSession::Silence);
-            }
-            FirstPacket::Startup(startup) => return Ok(startup),
-        }
-        // As PostgreSQL without TLS and GSSAPI: the client may go on in clear.
-        intro.stream.write_all(b"N").await?;
-    }
-}
-
 /// Proves who the client is; returns the frames that say so.
 async fn authenticate(
     house: &House,
@@ -281,11 +217,12 @@ async fn authenticate(
         secret.as_ref(),
         &house.verifiers,
         random,
+        intro.binding.as_ref(),
     );
     loop {
         step = match step {
             Step::Send(frames) => {
-                intro.stream.write_all(&frames).await?;
+                intro.stream.send(&frames).await?;
                 exchange.answer(&password_message(intro).await?)
             }
             Step::Derive(derivation) => {

@@ -8,6 +8,7 @@ mod client;
 mod deadlines;
 mod downstream;
 mod house;
+mod intro;
 mod login;
 mod session_state;
 mod statements;

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
+use super::encrypt::encrypt;
 use super::identity::CancelUnderWay;
 use crate::net::dial;
 use crate::wire::frontend::cancel_request;
@@ -20,8 +21,13 @@ pub async fn cancel(under_way: &CancelUnderWay, within: Duration) -> bool {
     let identity = under_way.identity();
     let sent = async {
         let (mut stream, _) = dial(&identity.target, false, within).await.ok()?;
+        if let Some(connector) = &identity.tls {
+            encrypt(&mut stream, &identity.target, connector)
+                .await
+                .ok()?;
+        }
         stream
-            .write_all(&cancel_request(identity.pid, &identity.secret))
+            .send(&cancel_request(identity.pid, &identity.secret))
             .await
             .ok()?;
         let mut answer = [0; 64];

@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::login::Login;
+use super::encrypt::{NotEncrypted, encrypt};
+use super::login::{Failed, Login};
 use super::{Identity, Server};
 use crate::auth::{Credential, KeyCache};
+use crate::config::SslMode;
+use crate::net::tls::Connector;
 use crate::net::{DialError, Outbox, Stream, Target, dial};
 use crate::session::Tracker;
 use crate::session::statements::ServerStatements;
@@ -18,6 +21,8 @@ use crate::wire::{PgError, sqlstate};
 pub struct LoginSpec {
     /// Where it listens.
     pub target: Target,
+    /// What takes the connection into TLS; none leaves it in clear text.
+    pub tls: Option<Connector>,
     /// The role.
     pub user: String,
     /// The database.
@@ -38,7 +43,7 @@ pub struct LoginSpec {
 ///
 /// # Errors
 /// The server's own error where it gave one; 08001 when it cannot be reached,
-/// 08P01 when it broke the protocol.
+/// or not as its TLS settings ask, 08P01 when it broke the protocol.
 ///
 /// # Cancel safety
 /// Dropped before its end, the half-open connection is closed.
@@ -50,20 +55,77 @@ pub async fn connect(spec: &LoginSpec) -> Result<Server, PgError> {
 }
 
 async fn open(spec: &LoginSpec) -> Result<Server, PgError> {
-    let (stream, _) = dial(&spec.target, spec.keepalive, spec.within)
-        .await
-        .map_err(|error: DialError| unreachable(&spec.target, &error.to_string()))?;
-    let login = Login::run(stream, spec).await?;
-    Ok(logged_in(login, spec))
+    let Some(connector) = &spec.tls else {
+        return attempt(spec, None).await.map_err(Failure::told);
+    };
+    let (first, second) = match connector.mode() {
+        SslMode::Disable => (None, None),
+        SslMode::Allow => (None, Some(Some(connector))),
+        SslMode::Prefer => (Some(connector), Some(None)),
+        SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => (Some(connector), None),
+    };
+    match (attempt(spec, first).await, second) {
+        (Err(Failure::AboutTls(_)), Some(second)) => {
+            attempt(spec, second).await.map_err(Failure::told)
+        }
+        (result, _) => result.map_err(Failure::told),
+    }
 }
 
-fn logged_in(login: Login, spec: &LoginSpec) -> Server {
+/// Why one attempt came to nothing.
+enum Failure {
+    /// It might be different the other way, with TLS or without.
+    AboutTls(PgError),
+    /// Anything else.
+    Other(PgError),
+}
+
+impl Failure {
+    fn told(self) -> PgError {
+        match self {
+            Failure::AboutTls(error) | Failure::Other(error) => error,
+        }
+    }
+}
+
+/// One connection, one login.
+async fn attempt(spec: &LoginSpec, tls: Option<&Connector>) -> Result<Server, Failure> {
+    let (mut stream, _) = dial(&spec.target, spec.keepalive, spec.within)
+        .await
+        .map_err(|error: DialError| unreachable(&spec.target, &error.to_string()))
+        .map_err(Failure::Other)?;
+    if let Some(connector) = tls {
+        match encrypt(&mut stream, &spec.target, connector).await {
+            Ok(()) => {}
+            Err(NotEncrypted::Declined) if !connector.mode().is_required() => {}
+            Err(failed @ NotEncrypted::Handshake(_)) => {
+                return Err(Failure::AboutTls(failed.told(&spec.target)));
+            }
+            Err(failed) => return Err(Failure::Other(failed.told(&spec.target))),
+        }
+    }
+    let as_asked = stream.is_tls() == tls.is_some();
+    match Login::run(stream, spec).await {
+        Ok(login) => Ok(logged_in(login, spec, tls)),
+        // PostgreSQL says so where pg_hba.conf lets nobody in by this way.
+        Err(Failed::Refused(error))
+            if as_asked && error.code == sqlstate::INVALID_AUTHORIZATION =>
+        {
+            Err(Failure::AboutTls(error))
+        }
+        Err(Failed::Refused(error) | Failed::Broken(error)) => Err(Failure::Other(error)),
+    }
+}
+
+fn logged_in(login: Login, spec: &LoginSpec, tls: Option<&Connector>) -> Server {
     let reported = login
         .parameters
         .iter()
         .find(|(name, _)| name == "application_name");
     let application_name: Arc<str> = reported.map_or("", |(_, value)| value.as_str()).into();
     let stream: Stream = login.stream;
+    let mut identity = Identity::new(login.pid, login.secret, spec.target.clone());
+    identity.tls = tls.filter(|_| stream.is_tls()).cloned();
     Server {
         stream,
         outbox: Outbox::default(),
@@ -81,7 +143,7 @@ fn logged_in(login: Login, spec: &LoginSpec) -> Server {
         ear: None,
         described_parameters: Default::default(),
         application_name,
-        identity: Arc::new(Identity::new(login.pid, login.secret, spec.target.clone())),
+        identity: Arc::new(identity),
         parameters: login.parameters,
         must_report: false,
         inbox: Vec::new(),
@@ -90,7 +152,7 @@ fn logged_in(login: Login, spec: &LoginSpec) -> Server {
     }
 }
 
-fn unreachable(target: &Target, why: &str) -> PgError {
+pub(super) fn unreachable(target: &Target, why: &str) -> PgError {
     PgError::fatal(
         sqlstate::CANNOT_CONNECT,
         format!("could not connect to PostgreSQL at {target}: {why}"),

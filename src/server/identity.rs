@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use tokio::sync::Notify;
 
 use crate::net::Target;
+use crate::net::tls::Connector;
 
 /// Process, key and address of one server connection, and the cancels that
 /// are under way against it. Outlives the lease that uses the connection.
@@ -16,6 +17,8 @@ pub struct Identity {
     pub secret: Vec<u8>,
     /// Where it listens.
     pub target: Target,
+    /// What took it into TLS; a cancel is no less private than the connection.
+    pub tls: Option<Connector>,
     cancels: AtomicU32,
     doomed: AtomicBool,
     finished: Notify,
@@ -37,6 +40,7 @@ impl Identity {
             pid,
             secret,
             target,
+            tls: None,
             cancels: AtomicU32::new(0),
             doomed: AtomicBool::new(false),
             finished: Notify::new(),

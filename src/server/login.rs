@@ -2,10 +2,10 @@
 
 use std::io;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 
 use super::connect::LoginSpec;
-use crate::auth::{Reply, ServerLogin};
+use crate::auth::{Reply, ServerLogin, end_point};
 use crate::net::Stream;
 use crate::wire::{PgError, backend, frame, frontend, sqlstate};
 
@@ -23,9 +23,23 @@ pub(super) struct Login {
     pub secret: Vec<u8>,
 }
 
+/// Why a login came to nothing.
+pub(super) enum Failed {
+    /// The server's own words.
+    Refused(PgError),
+    /// Ours: it broke the protocol, or the connection did.
+    Broken(PgError),
+}
+
+impl From<PgError> for Failed {
+    fn from(error: PgError) -> Self {
+        Failed::Broken(error)
+    }
+}
+
 impl Login {
     /// Logs in on a fresh connection and reads up to ReadyForQuery.
-    pub async fn run(stream: Stream, spec: &LoginSpec) -> Result<Self, PgError> {
+    pub async fn run(stream: Stream, spec: &LoginSpec) -> Result<Self, Failed> {
         let mut login = Self {
             stream,
             parameters: Vec::new(),
@@ -48,18 +62,19 @@ impl Login {
         Ok(login)
     }
 
-    async fn authenticate(&mut self, spec: &LoginSpec) -> Result<(), PgError> {
+    async fn authenticate(&mut self, spec: &LoginSpec) -> Result<(), Failed> {
         let mut nonce = [0; 18];
         getrandom::fill(&mut nonce)
             .map_err(|_| PgError::fatal(sqlstate::INTERNAL_ERROR, "no random bytes"))?;
-        let mut exchange = ServerLogin::new(&spec.user, spec.credential.clone(), &spec.keys, nonce);
+        let mut exchange = ServerLogin::new(&spec.user, spec.credential.clone(), &spec.keys, nonce)
+            .bound_to(self.stream.peer_certificate().and_then(end_point));
         loop {
             let (tag, body) = self.message().await?;
             let mut reply = match tag {
                 b'R' => exchange.on_authentication(&body)?,
                 b'N' => continue,
                 // We ask for protocol 3.0 without options: nothing to negotiate.
-                tag => return Err(out_of_turn(tag)),
+                tag => return Err(out_of_turn(tag).into()),
             };
             if let Reply::Derive(derivation) = reply {
                 let _ = tokio::task::spawn_blocking(move || derivation.run()).await;
@@ -73,7 +88,7 @@ impl Login {
         }
     }
 
-    async fn read_until_ready(&mut self) -> Result<(), PgError> {
+    async fn read_until_ready(&mut self) -> Result<(), Failed> {
         loop {
             let (tag, body) = self.message().await?;
             match tag {
@@ -90,13 +105,13 @@ impl Login {
                 }
                 b'N' => {}
                 b'Z' if body == b"I" => return Ok(()),
-                tag => return Err(out_of_turn(tag)),
+                tag => return Err(out_of_turn(tag).into()),
             }
         }
     }
 
     /// The next message; an ErrorResponse is an error.
-    async fn message(&mut self) -> Result<(u8, Vec<u8>), PgError> {
+    async fn message(&mut self) -> Result<(u8, Vec<u8>), Failed> {
         let mut head = [0; frame::HEADER];
         self.stream
             .read_exact(&mut head)
@@ -117,16 +132,13 @@ impl Login {
             .await
             .map_err(|error| lost(&error))?;
         match header.tag {
-            b'E' => Err(PgError::from_body(&body)),
+            b'E' => Err(Failed::Refused(PgError::from_body(&body))),
             tag => Ok((tag, body)),
         }
     }
 
     async fn send(&mut self, bytes: &[u8]) -> Result<(), PgError> {
-        self.stream
-            .write_all(bytes)
-            .await
-            .map_err(|error| lost(&error))
+        self.stream.send(bytes).await.map_err(|error| lost(&error))
     }
 }
 

@@ -1,4 +1,4 @@
-//! One connection of ours to PostgreSQL: connect, log in, judge what it says,
+//! One connection of ours to PostgreSQL: connect, encrypt, log in, judge what it says,
 //! bring it back to a boundary, cancel what it runs.
 //!
 //! Knows nothing of pools or of who waits. What a server says is untrusted.
@@ -6,6 +6,7 @@
 mod cancel;
 mod connect;
 mod digest;
+mod encrypt;
 mod identity;
 mod login;
 mod session_state;

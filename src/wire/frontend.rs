@@ -51,6 +51,13 @@ pub fn startup<'a>(parameters: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<
     encode(message)
 }
 
+/// SSLRequest.
+#[must_use]
+pub fn ssl_request() -> [u8; 8] {
+    let [a, b, c, d] = super::startup::SSL_CODE.to_be_bytes();
+    [0, 0, 0, 8, a, b, c, d]
+}
+
 /// CancelRequest with a key of any length (4 bytes up to protocol 3.0, up to
 /// 256 in 3.2).
 #[must_use]

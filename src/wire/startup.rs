@@ -11,7 +11,8 @@ pub const MAX_STARTUP: usize = 10_000;
 
 /// Request code of CancelRequest.
 pub const CANCEL_CODE: u32 = (1234 << 16) | 5678;
-const SSL_CODE: u32 = (1234 << 16) | 5679;
+/// Request code of SSLRequest.
+pub const SSL_CODE: u32 = (1234 << 16) | 5679;
 const GSSENC_CODE: u32 = (1234 << 16) | 5680;
 
 /// Newest minor version of protocol 3 that pgweave speaks to clients.

@@ -27,3 +27,4 @@ mod session_state;
 mod statements;
 mod support;
 mod timeouts;
+mod tls;

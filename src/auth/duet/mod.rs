@@ -6,6 +6,7 @@
     clippy::panic
 )]
 
+mod bound;
 mod hostile;
 
 use base64::Engine;
@@ -29,7 +30,7 @@ fn verifiers() -> Verifiers {
 
 fn begin(method: Method, stored: Option<&str>, env: &Verifiers) -> (Exchange, Step) {
     let secret = stored.map(StoredSecret::parse);
-    Exchange::begin(method, "alice", secret.as_ref(), env, [9; 32])
+    Exchange::begin(method, "alice", secret.as_ref(), env, [9; 32], None)
 }
 
 fn password(text: &str) -> Credential {
@@ -76,8 +77,10 @@ struct Played {
 }
 
 fn play(method: Method, stored: Option<&str>, credential: Credential, env: &Verifiers) -> Played {
-    let mut login = login_with(credential);
-    let (mut exchange, mut step) = begin(method, stored, env);
+    go_through(login_with(credential), begin(method, stored, env))
+}
+
+fn go_through(mut login: ServerLogin, (mut exchange, mut step): (Exchange, Step)) -> Played {
     let mut played = Played {
         outcome: Ok(()),
         requests: vec![],

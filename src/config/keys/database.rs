@@ -1,12 +1,16 @@
 //! The keys of `[databases.NAME]`.
 
-use super::{ANY, Group, LIMIT, OR_ZERO, POOL, Setting, between, setting};
+use super::{ANY, Group, LIMIT, OR_ZERO, POOL, Setting, between, setting, tls};
 use crate::config::Database;
 
 pub(in crate::config) static DATABASE: &[Group<Database>] = &[
     Group {
         title: "Where it is",
         settings: WHERE,
+    },
+    Group {
+        title: "TLS toward the server",
+        settings: tls::DATABASE,
     },
     Group {
         title: "Pools",

@@ -1,6 +1,6 @@
 //! The keys of `[pgweave]`.
 
-use super::{ANY, Group, LIMIT, OR_ZERO, POOL, POSITIVE, Setting, between, setting};
+use super::{ANY, Group, LIMIT, OR_ZERO, POOL, POSITIVE, Setting, between, setting, tls};
 use crate::config::General;
 
 pub(in crate::config) static GENERAL: &[Group<General>] = &[
@@ -11,6 +11,10 @@ pub(in crate::config) static GENERAL: &[Group<General>] = &[
     Group {
         title: "Clients' logins",
         settings: LOGINS,
+    },
+    Group {
+        title: "TLS toward clients",
+        settings: tls::CLIENTS,
     },
     Group {
         title: "Pools",
@@ -27,6 +31,10 @@ pub(in crate::config) static GENERAL: &[Group<General>] = &[
     Group {
         title: "Server connections",
         settings: SERVERS,
+    },
+    Group {
+        title: "TLS toward servers",
+        settings: tls::SERVERS,
     },
     Group {
         title: "Time limits for clients",
@@ -72,7 +80,8 @@ static LISTENING: &[Setting<General>] = &[
 static LOGINS: &[Setting<General>] = &[
     setting!(auth_type, ANY,
         "How clients prove who they are. `trust` asks for no proof; `plain` asks for the password \
-         in clear text; `md5` is for old drivers; `scram-sha-256` never sends the password.",
+         in clear text; `md5` is for old drivers; `scram-sha-256` never sends the password, and inside of TLS it can be \
+         bound to the certificate (SCRAM-SHA-256-PLUS).",
         differs "There the default is `md5`, and there are further methods."),
     setting!(
         scram_iterations,

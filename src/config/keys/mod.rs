@@ -6,6 +6,7 @@
 
 mod database;
 mod general;
+mod tls;
 mod user;
 
 pub(super) use database::DATABASE;

@@ -184,7 +184,11 @@ fn settings_of_a_library_are_their_clients_own() {
         "SET plpgsql.check_asserts = off",
         "SET plpgsql.variable_conflict = 'use_column'; SET plpgsql.extra_warnings = 'all'",
     ] {
-        for unset in ["RESET ALL", "RESET plpgsql.check_asserts; RESET ALL", "DISCARD ALL"] {
+        for unset in [
+            "RESET ALL",
+            "RESET plpgsql.check_asserts; RESET ALL",
+            "DISCARD ALL",
+        ] {
             following()
                 .query(B, set)
                 .query(B, unset)

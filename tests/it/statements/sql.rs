@@ -248,12 +248,19 @@ fn the_list_of_prepared_statements_shows_nothing_of_others() {
         .ask(A, prepare("s1", "SELECT 'of a'"), 1)
         .query(B, "SELECT name FROM pg_prepared_statements")
         .ask(A, run("s1"), 1)
-        .ask(B, extended("SELECT count(*) FROM pg_prepared_statement()"), 1)
+        .ask(
+            B,
+            extended("SELECT count(*) FROM pg_prepared_statement()"),
+            1,
+        )
         .ask(A, [go("s1"), go("s1"), sync()].concat(), 1)
         .query(B, "SELECT name, statement FROM listed")
         .query(B, "PREPARE q AS SELECT 1")
         .query(B, "SELECT name, statement FROM pg_prepared_statements")
-        .query(B, "SELECT * FROM listed; DEALLOCATE q; SELECT * FROM listed")
+        .query(
+            B,
+            "SELECT * FROM listed; DEALLOCATE q; SELECT * FROM listed",
+        )
         .ask(A, run("s1"), 1)
         .run();
 }

@@ -1,6 +1,7 @@
 //! What the cases stand on: a real PostgreSQL, a pgweave before it, a raw
 //! protocol client, a fake server, transcripts and their comparison.
 
+pub mod certificates;
 pub mod differential;
 pub mod fake_server;
 pub mod frames;
@@ -15,5 +16,6 @@ pub mod postgres;
 pub mod random;
 pub mod raw;
 pub mod startup;
+pub mod tls_line;
 pub mod transcript;
 pub mod wait;

@@ -60,6 +60,14 @@ impl Plan {
         self
     }
 
+    /// The server by another name, or by the directory of its socket.
+    pub fn host(mut self, host: &str) -> Self {
+        let (head, rest) = self.databases.split_once("host = \"").unwrap();
+        let (_, tail) = rest.split_once('"').unwrap();
+        self.databases = format!("{head}host = \"{host}\"{tail}");
+        self
+    }
+
     /// Server connections per pool.
     pub fn pool_size(self, size: usize) -> Self {
         self.setting("default_pool_size", &size.to_string())

@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -11,6 +12,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use super::certificates::Authority;
 use super::machine::{free_port, program_directory, scratch_directory, unprivileged_owner};
 use super::raw::Connection;
 use super::startup::Startup;
@@ -47,6 +49,14 @@ host all login_md5 127.0.0.1/32 md5
 host all login_scram 127.0.0.1/32 scram-sha-256
 host all login_plain 127.0.0.1/32 password
 host all all 127.0.0.1/32 trust
+";
+
+/// Roles that may come in but one way.
+const TLS_ACCESS: &str = "
+hostnossl all only_tls all reject
+hostssl all only_clear all reject
+hostnossl all with_cert all reject
+hostssl all with_cert all trust clientcert=verify-ca
 ";
 
 const ROLES: &str = "
@@ -109,15 +119,53 @@ impl Cluster {
         });
     }
 
+    /// One with TLS, for all cases that need it; its certificate is for
+    /// `localhost`. See `TLS_ACCESS` for its roles.
+    pub fn with_tls() -> &'static Self {
+        static WITH_TLS: OnceLock<Cluster> = OnceLock::new();
+        WITH_TLS.get_or_init(|| {
+            let mut cluster = Self::stopped();
+            cluster.add_tls();
+            cluster.start();
+            cluster.make_roles();
+            let mut admin = cluster.admin();
+            admin.rows("CREATE ROLE only_tls LOGIN");
+            admin.rows("CREATE ROLE only_clear LOGIN");
+            admin.rows("CREATE ROLE with_cert LOGIN");
+            cluster
+        })
+    }
+
+    fn add_tls(&self) {
+        let issued = Authority::of_the_cluster().issue(&["localhost"]);
+        let data = self.directory.join("data");
+        fs::write(data.join("server.crt"), &issued.cert).unwrap();
+        fs::write(data.join("server.key"), &issued.key).unwrap();
+        fs::write(data.join("root.crt"), &Authority::of_the_cluster().pem).unwrap();
+        let key = data.join("server.key");
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        if let Some((user, group)) = self.owner {
+            std::os::unix::fs::chown(&key, Some(user), Some(group)).unwrap();
+        }
+        self.append("postgresql.conf", "ssl = on\nssl_ca_file = 'root.crt'\n");
+        let access = data.join("pg_hba.conf");
+        let others = fs::read_to_string(&access).unwrap();
+        fs::write(&access, TLS_ACCESS.to_owned() + &others).unwrap();
+    }
+
     /// A cluster for one case that stops or kills it.
     pub fn private() -> Self {
         let mut cluster = Self::stopped();
         cluster.start();
-        let mut admin = cluster.admin();
+        cluster.make_roles();
+        cluster
+    }
+
+    fn make_roles(&self) {
+        let mut admin = self.admin();
         for statement in ROLES.split(';').map(str::trim).filter(|s| !s.is_empty()) {
             admin.query(statement);
         }
-        cluster
     }
 
     /// A cluster whose server has not been started yet.
@@ -243,6 +291,11 @@ impl Cluster {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         ([127, 0, 0, 1], self.port).into()
+    }
+
+    /// Where its Unix socket is.
+    pub fn socket_directory(&self) -> String {
+        self.directory.display().to_string()
     }
 
     /// A direct connection of the superuser to the database `postgres`.

@@ -1,12 +1,16 @@
 //! A raw protocol client over a blocking socket: it sends any bytes in any
 //! pieces, and whatever it waits for has a deadline and a name.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use tokio_rustls::rustls::ClientConfig;
 
 use super::frames::{self, Frame, take_frame};
 use super::startup::{Startup, start_up};
+use super::tls_line::Line;
 use super::transcript::render;
 
 /// Rows as text: what `rows` gives.
@@ -14,7 +18,7 @@ pub type Rows = Vec<Vec<Option<String>>>;
 
 /// One connection of a client, to PostgreSQL or to pgweave.
 pub struct Connection {
-    stream: TcpStream,
+    line: Line,
     inbox: Vec<u8>,
     ended: bool,
     limit: Duration,
@@ -37,7 +41,7 @@ impl Connection {
             .unwrap();
         let limit = Duration::from_secs(10);
         Self {
-            stream,
+            line: Line::Plain(stream),
             inbox: Vec::new(),
             ended: false,
             limit,
@@ -49,13 +53,40 @@ impl Connection {
 
     /// Opens, starts up; gives the frames of the refusal if it was refused.
     pub fn try_login(address: SocketAddr, startup: &Startup) -> Result<Self, Vec<Frame>> {
-        let mut connection = Self::open(address);
-        let greeting = start_up(&mut connection, startup);
-        if connection.status == 0 {
+        Self::open(address).try_start_up(startup)
+    }
+
+    /// Starts up; gives the frames of the refusal if it was refused.
+    pub fn try_start_up(mut self, startup: &Startup) -> Result<Self, Vec<Frame>> {
+        let greeting = start_up(&mut self, startup);
+        if self.status == 0 {
             return Err(greeting);
         }
-        connection.greeting = greeting;
-        Ok(connection)
+        self.greeting = greeting;
+        Ok(self)
+    }
+
+    /// A TCP connection that goes over to TLS by an SSLRequest.
+    pub fn open_tls(address: SocketAddr, config: &Arc<ClientConfig>) -> std::io::Result<Self> {
+        let mut connection = Self::open(address);
+        connection.send(&frames::ssl_request());
+        let answer = connection.read_byte("the answer to an SSLRequest");
+        if answer != Some(b'S') {
+            let what = format!("SSLRequest was answered with {answer:?}");
+            return Err(std::io::Error::other(what));
+        }
+        connection.into_tls(config)
+    }
+
+    /// Goes over to TLS now.
+    pub fn into_tls(mut self, config: &Arc<ClientConfig>) -> std::io::Result<Self> {
+        self.line = self.line.into_tls(config)?;
+        Ok(self)
+    }
+
+    /// Has the other side ended TLS in order?
+    pub fn ended_in_order(&self) -> bool {
+        self.line.ended_in_order()
     }
 
     /// Opens and starts up; a refusal fails the test.
@@ -78,12 +109,12 @@ impl Connection {
 
     /// Sends, where the other side may already be gone.
     pub fn try_send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        self.stream.write_all(bytes)
+        self.line.write_all(bytes)
     }
 
     /// A second handle, to write from another thread.
     pub fn writer(&self) -> TcpStream {
-        self.stream.try_clone().unwrap()
+        self.line.socket().try_clone().unwrap()
     }
 
     /// The next frame; `None` when the other side closed the connection.
@@ -220,7 +251,7 @@ impl Connection {
 
     /// Closes with a RST, as a crashed host does.
     pub fn reset(self) {
-        let socket = socket2::SockRef::from(&self.stream);
+        let socket = socket2::SockRef::from(self.line.socket());
         socket.set_linger(Some(Duration::ZERO)).unwrap();
     }
 
@@ -240,12 +271,19 @@ impl Connection {
             self.limit,
             self.inbox
         );
-        self.stream.set_read_timeout(Some(left)).unwrap();
+        self.line.socket().set_read_timeout(Some(left)).unwrap();
         let mut buffer = vec![0; 65_536];
-        match self.stream.read(&mut buffer) {
+        match self.line.read(&mut buffer) {
             Ok(0) => self.ended = true,
             Ok(count) => self.inbox.extend(&buffer[..count]),
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => self.ended = true,
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof
+                ) =>
+            {
+                self.ended = true;
+            }
             Err(error)
                 if matches!(
                     error.kind(),
