@@ -139,6 +139,8 @@ pub(super) struct Client {
     pub(super) moment: Option<Pin<Box<Sleep>>>,
     /// In the transaction under way it has changed what sessions begin with.
     pub(super) defaults_changed: bool,
+    /// The process that its sequences' last numbers are in.
+    pub(super) sequences_at: i32,
     /// It has changed the catalog in the transaction under way.
     pub(super) changing: Option<Changing>,
     /// What it runs may have changed settings that say what a text means.
@@ -207,6 +209,7 @@ impl Client {
             unnamed_changed_in: None,
             moment: None,
             defaults_changed: false,
+            sequences_at: 0,
             changing: None,
             env_in_doubt: false,
             env_touched: None,

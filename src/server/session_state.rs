@@ -33,6 +33,8 @@ pub struct Questions {
     pub functions: bool,
     /// Nothing need have changed.
     pub is_guess: bool,
+    /// How often the client had prepared a statement by SQL.
+    pub prepares_by_sql: u64,
     /// It holds prepared statements, unless they were dropped out of sight.
     pub expects_kept: bool,
     /// Nothing is asked: all that can be ended is ended, but for prepared
@@ -161,9 +163,17 @@ impl Server {
         self.outbox.push(&out);
     }
 
-    /// What sequences gave out last is nobody's any more.
-    pub fn discard_sequences_amid(&mut self, out: &mut Vec<u8>) {
+    /// What sequences gave out last is nobody's any more. Where nothing of the
+    /// client's comes before, that is a transaction of its own: some commands must
+    /// be the first of theirs.
+    pub fn discard_sequences(&mut self, is_apart: bool, out: &mut Vec<u8>) {
+        if is_apart {
+            self.run_own_amid(Own::Begin, &[], About::default(), out);
+        }
         self.run_own_amid(Own::DiscardSequences, &[], About::default(), out);
+        if is_apart {
+            self.run_own_amid(Own::Commit, &[], About::default(), out);
+        }
     }
 
     fn set(&mut self, settings: &[(&str, &[u8])], out: &mut Vec<u8>) {

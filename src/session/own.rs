@@ -34,8 +34,7 @@ pub enum Own {
     ResetRole,
     /// Back to what it was opened with.
     ResetAll,
-    /// Sets names ($1) to values ($2), in that order. An empty custom setting is
-    /// reset: that is the same, unless it is a library's and that is loaded.
+    /// Sets names ($1) to values ($2), in that order; NULL resets.
     Set,
     /// The same, for the transaction only.
     SetLocal,
@@ -118,14 +117,12 @@ impl Own {
             Own::ResetRole => "RESET ROLE",
             Own::ResetAll => "RESET ALL",
             Own::Set => {
-                "SELECT pg_catalog.set_config(n, CASE WHEN v OPERATOR(pg_catalog.<>) '' \
-                 OR pg_catalog.strpos(n, '.') OPERATOR(pg_catalog.=) 0 THEN v END, false) \
+                "SELECT pg_catalog.set_config(n, v, false) \
                  FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), \
                  pg_catalog.unnest($2::pg_catalog.text[])) AS t(n, v)"
             }
             Own::SetLocal => {
-                "SELECT pg_catalog.set_config(n, CASE WHEN v OPERATOR(pg_catalog.<>) '' \
-                 OR pg_catalog.strpos(n, '.') OPERATOR(pg_catalog.=) 0 THEN v END, true) \
+                "SELECT pg_catalog.set_config(n, v, true) \
                  FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), \
                  pg_catalog.unnest($2::pg_catalog.text[])) AS t(n, v)"
             }
@@ -310,12 +307,19 @@ pub fn close_into(out: &mut Vec<u8>, portal: &[u8]) {
     frame_into(out, b'C', &[b"P", portal, b"\0"]);
 }
 
+/// In an array: NULL. No text of PostgreSQL's has a zero byte.
+pub const NULL: &[u8] = b"\0";
+
 /// The text of an array (`arrays.html#ARRAYS-IO`).
 pub fn array<'a>(elements: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     let mut text = vec![b'{'];
     for element in elements {
         if text.len() > 1 {
             text.push(b',');
+        }
+        if element == NULL {
+            text.extend_from_slice(b"NULL");
+            continue;
         }
         text.push(b'"');
         for byte in element {
@@ -378,8 +382,8 @@ mod tests {
 
     #[test]
     fn arrays_are_quoted() {
-        let elements: [&[u8]; 3] = [b"a", b"b\"c\\", b""];
-        assert_eq!(array(elements.into_iter()), br#"{"a","b\"c\\",""}"#);
+        let elements: [&[u8]; 4] = [b"a", b"b\"c\\", NULL, b""];
+        assert_eq!(array(elements.into_iter()), br#"{"a","b\"c\\",NULL,""}"#);
         assert_eq!(array([].into_iter()), b"{}");
     }
 

@@ -7,6 +7,7 @@ use super::pins::Pins;
 use crate::config::{PoolMode, SessionState, Verify};
 use crate::proxy::client::{Client, Service};
 use crate::server::{Answers, Named, Questions};
+use crate::session::own::NULL;
 use crate::session::settings::{APPLICATION_NAME, IDENTITY, goes_along};
 use crate::session::{Findings, Rest};
 use crate::wire::{PgError, sqlstate};
@@ -80,9 +81,11 @@ impl Client {
         }
         // An application_name that was reset is set again.
         let renames = self.dirty.has(Findings::RESETS);
+        let names = self.names.as_deref();
         let mut questions = Questions {
             state,
             locks,
+            prepares_by_sql: names.map_or(0, |names| names.prepares_by_sql),
             ..Questions::default()
         };
         if settings {
@@ -206,8 +209,7 @@ impl Client {
             self.follow_channels(&answers);
             // Those that were seen to be prepared are counted there.
             if let Some(names) = self.names.as_deref_mut() {
-                let is_current =
-                    matches!(&self.service, Service::Leased(lease) if !lease.tracker.owes());
+                let is_current = answers.questions.prepares_by_sql == names.prepares_by_sql;
                 match self.pins.has(Pins::PREPARED) {
                     true => self
                         .pins
@@ -230,9 +232,10 @@ impl Client {
         let named = answers.questions.names.into_iter().zip(answers.values);
         // What others have set on this server connection before is empty there.
         let (guessed, unset) = (answers.questions.guessed, answers.unset);
+        let defaults = &self.shelf.defaults;
         let named = named.filter(|(name, value)| {
-            let is_others = || unset.contains(name.as_bytes()) || value.as_deref() == Some(b"");
-            !guessed.contains(name) || !is_others()
+            let is_empty = value.as_deref() == Some(b"") && !defaults.may_begin_with(name);
+            !guessed.contains(name) || !(is_empty || unset.contains(name.as_bytes()))
         });
         let settings = self.settings_of(answers.all, named);
         self.shelf.defaults.learn_custom(settings.keys());
@@ -258,6 +261,12 @@ impl Client {
         let mut settings: BTreeMap<_, _> =
             all.map(|(name, value)| (folded(&name), value)).collect();
         settings.extend(named.filter_map(|(name, value)| Some((name, value?))));
+        for (name, value) in &mut settings {
+            if value.is_empty() && name.contains('.') && !self.shelf.defaults.may_begin_with(name) {
+                // Reset, which is not the same where a library has loaded it.
+                *value = NULL.into();
+            }
+        }
         settings.retain(|name, value| {
             goes_along(name) && self.shelf.defaults.get(name).as_ref() != Some(value)
         });

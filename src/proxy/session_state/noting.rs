@@ -5,10 +5,10 @@ use super::pins::Pins;
 use crate::config::SessionState;
 use crate::pool::Lease;
 use crate::proxy::client::Client;
-use crate::session::Findings;
 use crate::session::hidden::{Called, Hidden, Learned};
 use crate::session::settings::{Touched, is_parse_relevant};
 use crate::session::statements::Statement;
+use crate::session::{Findings, TxStatus};
 use crate::wire::run::Run;
 
 /// What may change what others' texts mean, as soon as it is committed.
@@ -71,15 +71,24 @@ impl Client {
         self.note(lease, statement.can, touches, &statement.parse, run);
     }
 
-    /// It may draw numbers, or ask for the last: those of others must not show.
-    /// As long as nobody asks, nobody need forget.
-    pub(in crate::proxy) fn take_sequences(&self, lease: &mut Lease, run: &mut Run<'_>) {
-        let me = self.handle.pid;
-        let are_others = lease.sequences_of != me && lease.sequences_of != 0;
-        lease.sequences_are_mixed |= are_others;
+    /// It may draw numbers, or ask for the last: those of others must not show,
+    /// nor its own of before it has drawn elsewhere. As long as nobody asks,
+    /// nobody need forget.
+    pub(in crate::proxy) fn take_sequences(&mut self, lease: &mut Lease, run: &mut Run<'_>) {
+        let (me, here) = (self.handle.pid, lease.identity.pid);
+        let are_old = match lease.sequences_of {
+            0 => false,
+            whose => whose != me || self.sequences_at != here,
+        };
+        lease.sequences_are_mixed |= are_old;
         lease.sequences_of = me;
+        self.sequences_at = here;
         if lease.sequences_are_mixed && self.shelf.pool().catalog.uses_sequences() {
-            lease.discard_sequences_amid(run.insert());
+            let tracker = &lease.tracker;
+            let is_apart = tracker.settled()
+                && tracker.status() == TxStatus::Idle
+                && (!tracker.unsynced() || tracker.only_own_unsynced());
+            lease.discard_sequences(is_apart, run.insert());
             lease.sequences_are_mixed = false;
         }
     }

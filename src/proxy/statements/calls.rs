@@ -166,7 +166,10 @@ impl Client {
         let names = self.names_mut();
         let before = match verb {
             Verb::Execute => return,
-            Verb::Prepare => !names.prepared_by_sql.insert(name.into()),
+            Verb::Prepare => {
+                names.prepares_by_sql += 1;
+                !names.prepared_by_sql.insert(name.into())
+            }
             Verb::Deallocate => names.prepared_by_sql.remove(name),
         };
         names.changed_in = Some(segment);

@@ -16,6 +16,8 @@ const TRIES: u8 = 8;
 #[derive(Debug)]
 pub struct Defaults {
     login: Box<[u8]>,
+    /// The startup parameters' names and values, in lower case.
+    startup: Box<str>,
     /// `None`: not known.
     role: Option<Box<[u8]>>,
     known: Mutex<BTreeMap<Box<str>, Known>>,
@@ -42,9 +44,20 @@ impl Defaults {
         let is_known = !startup.iter().any(may_set_role);
         Self {
             login: login.as_bytes().into(),
+            startup: startup
+                .iter()
+                .map(|(name, value)| format!("{name} {value}\n").to_ascii_lowercase())
+                .collect::<String>()
+                .into(),
             role: is_known.then(|| b"none"[..].into()),
             known: Mutex::default(),
         }
+    }
+
+    /// May sessions begin with a value for this custom setting?
+    #[must_use]
+    pub fn may_begin_with(&self, name: &str) -> bool {
+        self.startup.contains(&name.to_ascii_lowercase())
     }
 
     /// What this setting is in a session that has just begun, if that is known.

@@ -34,6 +34,8 @@ pub struct ClientStatements {
     /// Names of statements that the client prepared by SQL on the server
     /// connection that it therefore keeps.
     pub prepared_by_sql: HashSet<Box<[u8]>>,
+    /// How often something was prepared so.
+    pub prepares_by_sql: u64,
     /// Identities that servers have parsed for it since its last boundary: an
     /// error or a rollback may take back what they are about.
     pub unsettled: Vec<Arc<Statement>>,

@@ -198,7 +198,8 @@ fn settings_of_a_library_are_their_clients_own() {
                 .query(A, block)
                 .query(B, block)
                 .query(A, "SELECT 1")
-                .query(C, "SHOW plpgsql.check_asserts")
+                // There where the library is loaded.
+                .query(C, &format!("{block}; SHOW plpgsql.check_asserts"))
                 .query(B, "SHOW plpgsql.variable_conflict")
                 .query(A, "SET plpgsql.check_asserts = off")
                 .query(C, block)

@@ -3,6 +3,9 @@
 use super::following;
 use crate::support::differential::{A, B, C, Script};
 use crate::support::frames::extended;
+use crate::support::pooler::Plan;
+use crate::support::postgres::Cluster;
+use crate::support::raw::{first_error, rows_of};
 
 /// Clients that ask for their last number may keep a server connection.
 fn with_numbers() -> Script {
@@ -84,6 +87,55 @@ fn a_number_that_somebody_else_drew_is_never_seen() {
         .leave(C)
         .query(A, "SELECT lastval()")
         .run();
+}
+
+/// Of one that it drew on another server connection before.
+#[test]
+fn an_older_number_of_ones_own_is_never_seen() {
+    let database = Cluster::shared().database();
+    database.direct().rows("CREATE SEQUENCE s");
+    let pooler = Plan::before(&database).pool_size(2).start();
+    let (mut a, mut b) = (pooler.client(), pooler.client());
+    let mut expected = 0;
+    for _ in 0..6 {
+        expected += 1;
+        assert_eq!(a.value("SELECT nextval('s')"), expected.to_string());
+        assert_eq!(a.value("SELECT currval('s')"), expected.to_string());
+        // Whichever it had, it gets the other one.
+        b.rows("BEGIN");
+        expected += 1;
+        assert_eq!(a.value("SELECT nextval('s')"), expected.to_string());
+        assert_eq!(a.value("SELECT currval('s')"), expected.to_string());
+        b.rows("COMMIT");
+        let mut other = pooler.client();
+        other.rows("BEGIN");
+        b.rows("BEGIN");
+        other.rows("COMMIT");
+        let answer = a.query("SELECT currval('s')");
+        if first_error(&answer).is_none() {
+            assert_eq!(rows_of(&answer)[0][0], Some(expected.to_string()));
+        }
+        b.rows("COMMIT");
+    }
+}
+
+/// Numbers are forgotten apart from what follows.
+#[test]
+fn a_command_that_must_stand_alone_runs_where_numbers_are_forgotten() {
+    for text in ["CREATE INDEX CONCURRENTLY ON t(x)", "VACUUM t(x)"] {
+        with_numbers()
+            .pools(&[1])
+            .setting("pin_numbers", "\"1ms\"")
+            .query(
+                B,
+                "SELECT nextval('t_id_seq'); SELECT lastval(); SET work_mem = '7MB'",
+            )
+            .query(A, text)
+            .query(B, "BEGIN; SELECT nextval('t_id_seq')")
+            .query(B, "SELECT lastval(); COMMIT")
+            .query(A, text)
+            .run();
+    }
 }
 
 #[test]

@@ -264,3 +264,20 @@ fn the_list_of_prepared_statements_shows_nothing_of_others() {
         .ask(A, run("s1"), 1)
         .run();
 }
+
+/// What is asked after a block is answered when the next statement is there
+/// already.
+#[test]
+fn what_is_prepared_while_the_server_is_asked_stays() {
+    let database = Cluster::shared().database();
+    let pooler = Plan::before(&database).pool_size(2).start();
+    let (mut a, mut b) = (pooler.client(), pooler.client());
+    for _ in 0..50 {
+        a.send(&query("DO 'begin end'"));
+        a.until_ready(1, "a block");
+        a.rows("PREPARE pp AS SELECT 1");
+        b.rows("SELECT 1");
+        assert_eq!(a.value("EXECUTE pp"), "1");
+        a.rows("DEALLOCATE pp");
+    }
+}
