@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use super::Server;
 use super::session_state::{EnvQuestion, LONGEST_ANSWER};
 use super::wording::{in_clients_words, statement_in};
-use crate::session::statements::{ClientStatements, FIRST_ID};
+use crate::session::statements::{ClientStatements, FIRST_ID, UNKNOWN_SHAPE};
 use crate::session::{About, Pay, TxStatus, Violation};
 use crate::wire::frontend::frame_into;
 use crate::wire::run::{Forward, Run};
@@ -377,6 +377,13 @@ impl Server {
                     digest.told.push((about, shape));
                 }
             }
+            // From now on PostgreSQL would say so each time, even of a statement
+            // whose columns the client has not been told: of this copy it still
+            // judges itself, another one could not be right.
+            b'E' if is_stale(body) && about.id >= FIRST_ID => {
+                self.statements.described(about.id, UNKNOWN_SHAPE);
+                digest.told.push((about, UNKNOWN_SHAPE));
+            }
             // It was believed to be there: a function has dropped it, say.
             b'E' if backend::sqlstate_of(body) == Some(b"26000") => {
                 if let Some(id) = statement_in(body)
@@ -425,6 +432,13 @@ impl Server {
         let body = bytes.get(frame::HEADER..).unwrap_or_default();
         in_clients_words(&self.tracker, about, body, names)
     }
+}
+
+/// "cached plan must not change result type", by the function that says so in
+/// every language.
+fn is_stale(body: &[u8]) -> bool {
+    backend::sqlstate_of(body) == Some(b"0A000")
+        && backend::fields(body).any(|field| field == (b'R', b"RevalidateCachedQuery"))
 }
 
 /// Is this a description of a statement?

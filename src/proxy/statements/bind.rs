@@ -190,7 +190,9 @@ impl Client {
             Find::Wait | Find::Forbidden => Act::Hold,
             Find::Stale(statement) => {
                 // PostgreSQL notices when it has told the parameters.
-                describe(lease, &statement, About::PARAMETERS, Pay::Swallow, run);
+                if lease.statements.touch(statement.id).is_some() {
+                    describe(lease, &statement, About::PARAMETERS, Pay::Swallow, run);
+                }
                 refuse(lease, Kind::DescribeStatement, Refused::Stale, run);
                 Act::Drop
             }

@@ -22,5 +22,5 @@ pub use identity::{
 };
 pub use op::Op;
 pub use registry::{Catalog, Changing, Registry};
-pub use server::{Held, ServerStatements};
+pub use server::{Held, ServerStatements, UNKNOWN_SHAPE};
 pub use unnamed::{UNNAMED_NONE, UNNAMED_UNKNOWN, Unnamed};

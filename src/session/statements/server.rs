@@ -15,6 +15,9 @@ pub struct ServerStatements {
     changed_in: Option<u64>,
 }
 
+/// What a statement takes and returns has changed before its client was told.
+pub const UNKNOWN_SHAPE: NonZeroU32 = NonZeroU32::MAX;
+
 /// A server's copy of a statement.
 #[derive(Debug)]
 pub struct Held {

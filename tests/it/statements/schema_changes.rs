@@ -5,6 +5,7 @@ use crate::support::differential::{A, B, C, script};
 use crate::support::frames::{close, parse, sync, unnamed};
 use crate::support::pooler::Plan;
 use crate::support::postgres::Cluster;
+use crate::support::raw::{Connection, first_error};
 use crate::support::wait;
 
 const TEXT: &str = "SELECT * FROM t";
@@ -291,4 +292,31 @@ fn columns_whose_description_was_skipped_are_asked_for_again() {
         .query(B, "COMMIT")
         .ask(A, [sync(), unnamed("SELECT 6"), run("s1")].concat(), 2)
         .run();
+}
+
+/// The client has never got to know the columns.
+#[test]
+fn what_has_failed_once_for_changed_columns_fails_on_every_server_connection() {
+    let database = Cluster::shared().database();
+    let mut direct = database.direct();
+    direct.rows("CREATE TABLE t AS SELECT 1 AS x");
+    let pooler = Plan::before(&database).pool_size(2).start();
+    let (mut one, mut other) = (pooler.client(), pooler.client());
+    let fails = |client: &mut Connection, bytes: Vec<u8>| {
+        client.send(&bytes);
+        let answer = client.until_ready(1, "an answer");
+        first_error(&answer)
+    };
+    assert_eq!(fails(&mut one, prepare("s1", TEXT)), None);
+    direct.rows("ALTER TABLE t ADD y int");
+    let changed = Some("0A000".to_owned());
+    assert_eq!(fails(&mut one, described("s1")), changed);
+    other.rows("BEGIN");
+    assert_eq!(fails(&mut one, run("s1")), changed);
+    assert_eq!(fails(&mut one, described("s1")), changed);
+    other.rows("COMMIT");
+    assert_eq!(fails(&mut one, run("s1")), changed);
+    assert_eq!(fails(&mut one, closed("s1")), None);
+    assert_eq!(fails(&mut one, prepare("s1", TEXT)), None);
+    assert_eq!(fails(&mut one, run("s1")), None);
 }
