@@ -5,6 +5,9 @@
 //! [`Exchange`] judges a client, [`ServerLogin`] answers a server. Both treat
 //! what they are fed as hostile.
 //!
+//! One reader of files says who may log in: [`userlist`] (PgBouncer's
+//! `auth_file`).
+//!
 //! Pure: no sockets, no clock, no tasks. The only costly step, the key
 //! derivation of SCRAM (PBKDF2, about 0.7 ms at 4096 iterations), is handed out
 //! as a [`Derivation`] for the caller to run where it does not stall queries.
@@ -21,6 +24,7 @@ mod md5_hash;
 mod scram_client;
 mod secret;
 mod server_login;
+pub mod userlist;
 mod verifiers;
 
 #[cfg(test)]
