@@ -5,8 +5,8 @@
 //! [`Exchange`] judges a client, [`ServerLogin`] answers a server. Both treat
 //! what they are fed as hostile.
 //!
-//! One reader of files says who may log in: [`userlist`] (PgBouncer's
-//! `auth_file`).
+//! Two readers of files say who may log in and how: [`userlist`] (PgBouncer's
+//! `auth_file`) and [`hba`] (pg_hba.conf).
 //!
 //! Pure: no sockets, no clock, no tasks. The only costly step, the key
 //! derivation of SCRAM (PBKDF2, about 0.7 ms at 4096 iterations), is handed out
@@ -19,8 +19,10 @@
 
 mod client_messages;
 mod exchange;
+pub mod hba;
 mod keys;
 mod md5_hash;
+mod pattern;
 mod scram_client;
 mod secret;
 mod server_login;
