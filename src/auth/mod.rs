@@ -5,8 +5,8 @@
 //! [`Exchange`] judges a client, [`ServerLogin`] answers a server. Both treat
 //! what they are fed as hostile.
 //!
-//! Two readers of files say who may log in and how: [`userlist`] (PgBouncer's
-//! `auth_file`) and [`hba`] (pg_hba.conf).
+//! Three readers of files say who may log in and how: [`userlist`] (PgBouncer's
+//! `auth_file`), [`hba`] (pg_hba.conf) and [`ident`] (pg_ident.conf).
 //!
 //! Pure: no sockets, no clock, no tasks. The only costly step, the key
 //! derivation of SCRAM (PBKDF2, about 0.7 ms at 4096 iterations), is handed out
@@ -20,6 +20,7 @@
 mod client_messages;
 mod exchange;
 pub mod hba;
+pub mod ident;
 mod keys;
 mod md5_hash;
 mod pattern;

@@ -43,6 +43,18 @@ impl Pattern {
     pub(super) fn matches(&self, text: &str) -> bool {
         self.0.is_match(text)
     }
+
+    /// What `\1` stands for: none when the text does not match, or the group
+    /// takes no part in that.
+    pub(super) fn first_group<'t>(&self, text: &'t str) -> Option<&'t str> {
+        let group = self.0.captures(text)?.get(1)?;
+        Some(group.as_str())
+    }
+
+    /// Is there a `(..)` that `\1` could stand for?
+    pub(super) fn has_group(&self) -> bool {
+        self.0.captures_len() > 1
+    }
 }
 
 /// What stands before a character, as far as a quantifier asks.
@@ -243,5 +255,16 @@ mod tests {
         for pattern in rows {
             assert!(Pattern::parse(pattern).is_err(), "{pattern}");
         }
+    }
+
+    #[test]
+    fn the_first_group_is_found() {
+        let pattern = Pattern::parse(r"^(.*)@example\.com$").unwrap();
+        assert!(pattern.has_group());
+        assert_eq!(pattern.first_group("ann@example.com"), Some("ann"));
+        assert_eq!(pattern.first_group("ann@example.org"), None);
+        let pattern = Pattern::parse("^(x)?y$").unwrap();
+        assert_eq!(pattern.first_group("y"), None);
+        assert!(!Pattern::parse("^(?:x)y$").unwrap().has_group());
     }
 }

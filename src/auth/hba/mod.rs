@@ -42,8 +42,11 @@ pub use matching::{Connection, Login};
 pub use options::{ClientCert, ClientName, Options, Setting};
 pub use rules::{ConnectionType, Method, Rule};
 
+pub(super) use files::{Line, read};
+pub(super) use lexer::Token;
+pub(super) use names::UserItem;
+
 use crate::config::Mistake;
-use files::read;
 
 /// The rules of a file and of what it includes, in their order
 /// (`auth-pg-hba-conf.html#AUTH-PG-HBA-CONF`).

@@ -9,6 +9,7 @@ use super::*;
 
 mod included;
 mod mistakes;
+mod noise;
 mod table;
 
 /// The file that is read.
