@@ -5,6 +5,9 @@
 //! [`Exchange`] judges a client, [`ServerLogin`] answers a server. Both treat
 //! what they are fed as hostile.
 //!
+//! Three readers of files say who may log in and how: [`userlist`] (PgBouncer's
+//! `auth_file`), [`hba`] (pg_hba.conf) and [`ident`] (pg_ident.conf).
+//!
 //! Pure: no sockets, no clock, no tasks. The only costly step, the key
 //! derivation of SCRAM (PBKDF2, about 0.7 ms at 4096 iterations), is handed out
 //! as a [`Derivation`] for the caller to run where it does not stall queries.
@@ -18,11 +21,15 @@
 mod binding;
 mod client_messages;
 mod exchange;
+pub mod hba;
+pub mod ident;
 mod keys;
 mod md5_hash;
+mod pattern;
 mod scram_client;
 mod secret;
 mod server_login;
+pub mod userlist;
 mod verifiers;
 
 #[cfg(test)]
