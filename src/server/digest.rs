@@ -210,6 +210,9 @@ impl Server {
                 }
                 self.note_statement(header.tag, about, forwarded, bytes, digest);
             }
+            if header.tag == b'E' {
+                self.described_parameters = Box::default();
+            }
             if forwarded && header.tag == b'Z' && self.must_report {
                 self.report(reader, run);
             }
@@ -266,7 +269,6 @@ impl Server {
                     u32::from(forwarded && self.tracker.status() == TxStatus::Idle);
             }
             b'E' => {
-                self.described_parameters = Box::default();
                 if !self.env_questions.is_empty() {
                     self.drop_skipped_questions();
                 }
@@ -377,10 +379,9 @@ impl Server {
                     digest.told.push((about, shape));
                 }
             }
-            // From now on PostgreSQL would say so each time, even of a statement
-            // whose columns the client has not been told: of this copy it still
-            // judges itself, another one could not be right.
-            b'E' if is_stale(body) && about.id >= FIRST_ID => {
+            // The client has asked for the columns in vain, and knows none: of this
+            // copy PostgreSQL still judges itself, another one could not be right.
+            b'E' if is_stale(body) && !self.described_parameters.is_empty() => {
                 self.statements.described(about.id, UNKNOWN_SHAPE);
                 digest.told.push((about, UNKNOWN_SHAPE));
             }
