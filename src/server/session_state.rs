@@ -403,10 +403,10 @@ impl Server {
         }
     }
 
-    /// Closes all of the pooler's own statements.
+    /// Closes all of the pooler's own statements that may be there.
     pub fn close_own(&mut self, out: &mut Vec<u8>) {
         for own in Own::ALL {
-            if self.own.has(own) {
+            if self.own.has(own) || self.own.is_suspect() {
                 self.tracker.owe(Kind::Close, Pay::Swallow);
                 drop_into(out, own);
             }

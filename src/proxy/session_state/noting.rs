@@ -50,10 +50,10 @@ impl Client {
             self.may_forget |= can.has(Findings::DEALLOCATES);
             return;
         }
-        self.note_seen(lease, can.without(Findings::CALLS), touches, run);
         if can.has(Findings::CALLS) {
             self.take_sequences(lease, run);
         }
+        self.note_seen(lease, can.without(Findings::CALLS), touches, run);
         let may_call = can.has(Findings::CALLS) && !self.hidden().is_quiet();
         if may_call || self.hidden().is_loud() {
             self.note_called(lease, text, run);

@@ -245,6 +245,7 @@ fn the_list_of_prepared_statements_shows_nothing_of_others() {
     script()
         .pools(&[2])
         .setup("CREATE VIEW listed AS SELECT name, statement FROM pg_prepared_statements")
+        .setup("CREATE SEQUENCE numbers")
         .ask(A, prepare("s1", "SELECT 'of a'"), 1)
         .query(B, "SELECT name FROM pg_prepared_statements")
         .ask(A, run("s1"), 1)
