@@ -53,6 +53,9 @@ struct Held {
 impl Client {
     /// A turn begins: ahead of all else the server connection is made to listen.
     pub(in crate::proxy) fn listen_here(&mut self, lease: &mut Lease, out: &mut Vec<u8>) {
+        let listens =
+            |listening: &mut Box<Listening>| !listening.subscription.channels().is_empty();
+        self.listening = self.listening.take_if(listens);
         let Some(listening) = &self.listening else {
             return;
         };
