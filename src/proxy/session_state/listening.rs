@@ -53,13 +53,14 @@ struct Held {
 impl Client {
     /// A turn begins: ahead of all else the server connection is made to listen.
     pub(in crate::proxy) fn listen_here(&mut self, lease: &mut Lease, out: &mut Vec<u8>) {
-        let listens =
-            |listening: &mut Box<Listening>| !listening.subscription.channels().is_empty();
-        self.listening = self.listening.take_if(listens);
         let Some(listening) = &self.listening else {
             return;
         };
         let subscription = &listening.subscription;
+        if subscription.channels().is_empty() {
+            self.listening = None;
+            return;
+        }
         let token = subscription.turn(false);
         let position = subscription.position();
         lease.ear = Some(Ear {
