@@ -56,8 +56,10 @@ const server = {
     throw new Error(`left open on the server: ${JSON.stringify(left)}`);
   },
   async connections() {
-    // Of our user in our database: of the one pool that the cases are about.
-    const query = 'SELECT count(*) FROM pg_stat_activity WHERE usename = $1 AND datname = $2';
+    // Of our user in our database: of the one pool that the cases are about, without
+    // the one connection beside it that listens for all clients.
+    const query = `SELECT count(*) FROM pg_stat_activity WHERE usename = $1 AND datname = $2
+      AND application_name <> 'pgweave listens'`;
     return Number(await server.value(query, [process.env.PGUSER, process.env.PGDATABASE]));
   },
 };

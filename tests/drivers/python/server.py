@@ -94,8 +94,10 @@ def wait_until(what, seconds=10.0):
 
 def connections():
     """How many connections PostgreSQL has of our user in our database: of the
-    one pool that the cases are about."""
-    query = "SELECT count(*) FROM pg_stat_activity WHERE usename = %s AND datname = %s"
+    one pool that the cases are about, without the one connection beside it that
+    listens for all clients."""
+    query = ("SELECT count(*) FROM pg_stat_activity WHERE usename = %s AND datname = %s"
+             " AND application_name <> 'pgweave listens'")
     return _server().execute(query, (USER, os.environ["PGDATABASE"])).fetchone()[0]
 
 

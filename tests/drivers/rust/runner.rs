@@ -127,10 +127,11 @@ pub async fn integers(query: &str) -> Vec<i32> {
         .collect()
 }
 
-/// How many connections PostgreSQL has of the user under test.
+/// How many connections PostgreSQL has of the user under test, in the pool: one that
+/// listens for all clients stands beside it.
 pub async fn connections(server: &Client) -> i64 {
-    let query =
-        "SELECT count(*) FROM pg_stat_activity WHERE usename = $1 AND datname = current_database()";
+    let query = "SELECT count(*) FROM pg_stat_activity WHERE usename = $1 AND datname = current_database() \
+         AND application_name <> 'pgweave listens'";
     let row = server.query_one(query, &[&variable("PGUSER")]).await;
     row.unwrap().get(0)
 }
