@@ -9,7 +9,7 @@ use crate::session::hidden::Told;
 use crate::session::own::{
     Own, PORTAL, array, bind_into, close_into, drop_into, execute_into, parse_into,
 };
-use crate::session::settings::{APPLICATION_NAME, Change, IDLE_SESSION_TIMEOUT, Profile};
+use crate::session::settings::{APPLICATION_NAME, Change, IDENTITY, IDLE_SESSION_TIMEOUT, Profile};
 use crate::session::statements::{Op, ServerName, Statement};
 use crate::session::{About, Kind, Pay};
 use crate::wire::frontend::sync;
@@ -205,7 +205,10 @@ impl Server {
             // Whose rights would do for the others.
             self.set_local(&[("role", b"none")], out);
         }
-        let aside = array(names.iter().map(|name| name.as_bytes()));
+        // Who one is comes last: it may not be somebody who may set the others.
+        let plain = names.iter().filter(|name| !IDENTITY.contains(name));
+        let last = IDENTITY.iter().filter(|name| names.contains(name));
+        let aside = array(plain.chain(last).map(|name| name.as_bytes()));
         self.run_own_amid(Own::Unstash, &[&aside], About::default(), out);
     }
 

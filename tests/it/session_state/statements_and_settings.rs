@@ -417,3 +417,21 @@ fn equal_settings_share_what_they_prepare() {
         .ask(A, run("s1"), 1)
         .run();
 }
+
+/// The way back to the client's settings ends with who it is, who may not set all
+/// of them.
+#[test]
+fn a_statement_of_before_is_prepared_for_who_may_set_less_now() {
+    following()
+        .query(A, "SET session_replication_role = replica")
+        .ask(A, prepare("s1", "SELECT current_setting('work_mem')"), 1)
+        .query(A, "SET ROLE guest")
+        .query(
+            B,
+            "SELECT pg_try_advisory_lock(1, 2); SELECT pg_advisory_unlock_all()",
+        )
+        .ask(A, prepare("s1", "BEGIN"), 1)
+        .ask(A, run("s1"), 1)
+        .query(A, "SHOW session_replication_role; SELECT current_user")
+        .run();
+}
