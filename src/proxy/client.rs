@@ -27,9 +27,9 @@ use crate::config::{PoolMode, SessionState};
 use crate::net::{Outbox, Peer, Stream, scratch};
 use crate::pool::{Lease, Registered, Seeker, Shelf, Wish};
 use crate::session::settings::{Profile, Reported, Touched};
-use crate::session::statements::{Changing, ClientStatements, UNNAMED_NONE, Unnamed};
-use crate::session::{Findings, Kind, Pay, Rest, Scan, TxStatus};
-use crate::wire::{PgError, frontend, sqlstate};
+use crate::session::statements::{Changing, ClientStatements, Unnamed};
+use crate::session::{About, Findings, Rest, Scan, TxStatus};
+use crate::wire::{PgError, sqlstate};
 
 /// While a client waits for a server connection, this much more of what it
 /// sends is read, so that its leaving is noticed.
@@ -475,12 +475,9 @@ impl Client {
             lease.align(self.profile.as_ref(), &self.application_name, out);
             self.aligning = Aligning::Begun;
         } else if lease.application_name != self.application_name {
-            lease.tracker.owe(Kind::Query, Pay::Swallow);
-            lease.unnamed = UNNAMED_NONE;
             lease.application_name = Arc::clone(&self.application_name);
-            out.extend_from_slice(&frontend::query(&set_application_name(
-                &self.application_name,
-            )));
+            let text = set_application_name(&self.application_name);
+            lease.say(&text, About::default(), out);
         }
         self.service = Service::Leased(lease);
     }

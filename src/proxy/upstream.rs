@@ -194,13 +194,8 @@ impl Client {
             self.loses_unnamed(lease, About::default());
             return Act::Pass;
         }
-        let found = Scan::of(text);
-        let catalog = &self.shelf.pool().catalog;
-        let hidden = &catalog.hidden;
-        let found = match catalog.uses_sequences() {
-            true => found,
-            false => found.without(Findings::DRAWS),
-        };
+        let found = self.what_matters(Scan::of(text));
+        let hidden = &self.shelf.pool().catalog.hidden;
         let is_plain = (found.is_empty() && !hidden.is_loud())
             || (found == Findings::CALLS && hidden.is_quiet());
         if is_plain && !may_call_statement(text) {

@@ -10,9 +10,9 @@ use crate::session::own::{
     Own, PORTAL, array, bind_into, close_into, drop_into, execute_into, parse_into,
 };
 use crate::session::settings::{APPLICATION_NAME, Change, IDENTITY, IDLE_SESSION_TIMEOUT, Profile};
-use crate::session::statements::{Op, ServerName, Statement};
+use crate::session::statements::{Op, ServerName, Statement, UNNAMED_NONE};
 use crate::session::{About, Kind, Pay};
-use crate::wire::frontend::sync;
+use crate::wire::frontend::{query, sync};
 
 /// What is asked about a session.
 #[derive(Debug, Default)]
@@ -142,6 +142,14 @@ impl Server {
         }
         self.set(&change.sets, out);
         self.run_own(Own::Commit, &[], About::ALIGNED, out);
+    }
+
+    /// A simple query of the pooler's own, whose answer nobody sees. The unnamed
+    /// statement is gone then.
+    pub fn say(&mut self, text: &str, about: About, out: &mut Vec<u8>) {
+        self.tracker.owe_about(Kind::Query, Pay::Swallow, about);
+        self.unnamed = UNNAMED_NONE;
+        out.extend_from_slice(&query(text));
     }
 
     /// Would the session that it has end while it rests?

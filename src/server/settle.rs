@@ -9,8 +9,7 @@ use tokio::time::timeout;
 
 use super::{Digest, Reader, Server, cancel};
 use crate::net::scratch;
-use crate::session::statements::UNNAMED_NONE;
-use crate::session::{Boundary, Kind, Pay, Rest, TxStatus};
+use crate::session::{About, Boundary, Kind, Pay, Rest, TxStatus};
 use crate::wire::frontend;
 
 /// A cancel is sent again when the query has not ended after this, then after
@@ -111,9 +110,7 @@ impl Server {
     /// # Errors
     /// [`Unsettled`]; there is no time limit here.
     pub async fn query(&mut self, text: &str) -> Result<(), Unsettled> {
-        self.tracker.owe(Kind::Query, Pay::Swallow);
-        self.unnamed = UNNAMED_NONE;
-        self.outbox.push(&frontend::query(text));
+        self.say_now(text);
         self.quiesce().await
     }
 
@@ -131,6 +128,12 @@ impl Server {
         }
     }
 
+    fn say_now(&mut self, text: &str) {
+        let mut out = Vec::new();
+        self.say(text, About::default(), &mut out);
+        self.outbox.push(&out);
+    }
+
     fn end_what_the_client_began(&mut self) {
         if self.tracker.copy_in() {
             self.outbox
@@ -140,9 +143,7 @@ impl Server {
         if self.tracker.unsynced() && !self.tracker.skipping() {
             // A Sync would commit what a direct connection would have lost
             // with the client; this takes it back and settles it as well.
-            self.tracker.owe(Kind::Query, Pay::Swallow);
-            self.unnamed = UNNAMED_NONE;
-            self.outbox.push(&frontend::query("ROLLBACK"));
+            self.say_now("ROLLBACK");
         }
     }
 

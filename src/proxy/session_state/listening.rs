@@ -24,9 +24,8 @@ use crate::pool::{Lease, Mail, Subscription};
 use crate::proxy::client::{Client, End, Service};
 use crate::server::{Answers, Digest};
 use crate::session::channels::{self, Ear, Stretch};
-use crate::session::statements::{ClientStatements, UNNAMED_NONE};
-use crate::session::{About, Kind, Pay, Rest};
-use crate::wire::frontend::query;
+use crate::session::statements::ClientStatements;
+use crate::session::{About, Rest};
 use crate::wire::{PgError, sqlstate};
 
 /// A reply waits no longer for older notifications that are to come before it.
@@ -69,10 +68,10 @@ impl Client {
         });
         let names = subscription.channels().iter().map(|name| &**name);
         let text = channels::commands("LISTEN", names) + &channels::mark(position, token);
-        say(lease, &text, About::LISTENS, out);
+        lease.say(&text, About::LISTENS, out);
         // The client can see what its session listens to.
         let seen = channels::commands("UNLISTEN", [&**position]);
-        say(lease, &seen, About::LISTENS, out);
+        lease.say(&seen, About::LISTENS, out);
         self.pins.set(Pins::LISTEN, true);
     }
 
@@ -139,14 +138,10 @@ impl Client {
                 position: Arc::clone(position),
                 stretch: Stretch::Before(token),
             });
-            say(
-                lease,
-                &channels::mark(position, token),
-                About::LISTENS,
-                &mut out,
-            );
+            let mark = channels::mark(position, token);
+            lease.say(&mark, About::LISTENS, &mut out);
         }
-        say(lease, "UNLISTEN *", About::LISTENED, &mut out);
+        lease.say("UNLISTEN *", About::LISTENED, &mut out);
         lease.outbox.push(&out);
         listening.is_leaving = true;
         true
@@ -278,13 +273,6 @@ impl Client {
             false => Ok(()),
         }
     }
-}
-
-/// A simple query of the pooler's own.
-fn say(lease: &mut Lease, text: &str, about: About, out: &mut Vec<u8>) {
-    lease.tracker.owe_about(Kind::Query, Pay::Swallow, about);
-    lease.unnamed = UNNAMED_NONE;
-    out.extend_from_slice(&query(text));
 }
 
 fn missed() -> PgError {

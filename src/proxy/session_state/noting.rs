@@ -41,10 +41,7 @@ impl Client {
         text: &[u8],
         run: &mut Run<'_>,
     ) {
-        let can = match self.shelf.pool().catalog.uses_sequences() {
-            true => can,
-            false => can.without(Findings::DRAWS),
-        };
+        let can = self.what_matters(can);
         let is_plain = can.is_empty() && !self.hidden().is_loud();
         if is_plain || self.policy == SessionState::Pgbouncer {
             self.may_forget |= can.has(Findings::DEALLOCATES);
@@ -57,6 +54,16 @@ impl Client {
         let may_call = can.has(Findings::CALLS) && !self.hidden().is_quiet();
         if may_call || self.hidden().is_loud() {
             self.note_called(lease, text, run);
+        }
+    }
+
+    /// What need be looked at: that a number is drawn matters only where somebody
+    /// asks for the last one.
+    #[inline]
+    pub(in crate::proxy) fn what_matters(&self, can: Findings) -> Findings {
+        match self.shelf.pool().catalog.uses_sequences() {
+            true => can,
+            false => can.without(Findings::DRAWS),
         }
     }
 

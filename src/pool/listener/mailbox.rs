@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::clients::ClientHandle;
+use crate::pool::ClientHandle;
 
 /// Most that waits for one client, in bytes.
 const LONGEST: usize = 16 << 20;
@@ -175,8 +175,8 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use super::super::clients::Clients;
     use super::*;
+    use crate::pool::Clients;
 
     fn mailbox() -> Mailbox {
         let clients = Arc::new(Clients::default());
