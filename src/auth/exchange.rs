@@ -15,7 +15,9 @@ use super::client_messages::{
 };
 use super::keys::Derivation;
 use super::md5_hash::Md5Hash;
+use super::proven::ProvenKeys;
 use super::secret::{ScramVerifier, Secret, StoredSecret};
+use super::server_login::Credential;
 use super::verifiers::Verifiers;
 use super::{MAX_ANSWER_BYTES, SCRAM_SHA_256, SCRAM_SHA_256_PLUS};
 use crate::wire::{PgError, encode, sqlstate};
@@ -73,6 +75,8 @@ pub struct Exchange {
     binding: Option<Binding>,
     bound: Bound,
     state: State,
+    /// What has come to be known of a client that was accepted.
+    learned: Option<Credential>,
 }
 
 enum State {
@@ -98,8 +102,16 @@ enum State {
         client_first: Vec<u8>,
     },
     /// Sent salt and nonce, waits for the proof.
-    ClientFinal(Box<ScramServerAuthWaitingForClientFinal>),
+    ClientFinal(Box<Challenged>),
     Over,
+}
+
+/// A client that was sent salt and nonce, and what was said so far.
+struct Challenged {
+    waiting: ScramServerAuthWaitingForClientFinal,
+    verifier: ScramVerifier,
+    client_first: Vec<u8>,
+    server_first: String,
 }
 
 /// What a verifier can be had from.
@@ -144,9 +156,17 @@ impl Exchange {
                 binding: binding.cloned(),
                 bound: Bound::No,
                 state,
+                learned: None,
             },
             step,
         )
+    }
+
+    /// What can be shown to a server on behalf of a client that was accepted: the
+    /// password that it sent in clear text, or the keys that its proof has shown.
+    #[must_use]
+    pub fn learned(&self) -> Option<&Credential> {
+        self.learned.as_ref()
     }
 
     /// Judges the body of a `p` message: any bytes of any length.
@@ -164,7 +184,7 @@ impl Exchange {
                 .map(|answer| self.verdict(hash.salted(salt).as_bytes().ct_eq(answer).into())),
             State::SaslInitial(source) => self.on_initial_response(source, body),
             State::ClientFirst(source) => self.on_client_first(source, body),
-            State::ClientFinal(waiting) => self.on_client_final(&waiting, body),
+            State::ClientFinal(challenged) => self.on_client_final(&challenged, body),
             State::ComparingKeys { .. } | State::DerivingVerifier { .. } | State::Over => {
                 Err(out_of_turn())
             }
@@ -198,10 +218,12 @@ impl Exchange {
         }
         match secret {
             StoredSecret::Plain(stored) => {
-                self.verdict(self.verifiers.same(stored.bytes(), password))
+                let right = self.verifiers.same(stored.bytes(), password);
+                self.verdict_on(right, &Secret::new(password))
             }
             StoredSecret::Md5(hash) => {
-                self.verdict(hash.equals(&Md5Hash::of(password, &self.user)).into())
+                let right = hash.equals(&Md5Hash::of(password, &self.user)).into();
+                self.verdict_on(right, &Secret::new(password))
             }
             StoredSecret::Scram(verifier) => {
                 let claim = self
@@ -219,12 +241,12 @@ impl Exchange {
         }
     }
 
-    fn on_keys_of_claim(&self, claim: &Derivation, verifier: &ScramVerifier) -> Step {
+    fn on_keys_of_claim(&mut self, claim: &Derivation, verifier: &ScramVerifier) -> Step {
         let right: bool = claim.keys().stored_key.ct_eq(&*verifier.stored_key).into();
         if right {
             self.verifiers.keep(claim);
         }
-        self.verdict(right)
+        self.verdict_on(right, claim.password())
     }
 
     fn on_initial_response(&mut self, source: ScramSource, body: &[u8]) -> Result<Step, PgError> {
@@ -271,7 +293,7 @@ impl Exchange {
         client_first: &[u8],
     ) -> Result<Step, PgError> {
         let secret = ScramSecret::Verifier {
-            salt: verifier.salt,
+            salt: verifier.salt.clone(),
             iterations: usize::try_from(verifier.iterations.get()).unwrap_or(usize::MAX),
             stored_key: verifier.stored_key.to_vec(),
             server_key: verifier.server_key.to_vec(),
@@ -281,15 +303,20 @@ impl Exchange {
             .map_or_else(ScramServerAuth::new, Binding::judge)
             .on_client_first_message_with_secret(client_first, secret)
             .map_err(|_| malformed_scram())?;
-        self.state = State::ClientFinal(Box::new(waiting));
+        self.state = State::ClientFinal(Box::new(Challenged {
+            waiting,
+            verifier,
+            client_first: client_first.to_vec(),
+            server_first: server_first.clone(),
+        }));
         Ok(Step::Send(encode(Authentication::SASLContinue(
             server_first.into(),
         ))))
     }
 
     fn on_client_final(
-        &self,
-        waiting: &ScramServerAuthWaitingForClientFinal,
+        &mut self,
+        challenged: &Challenged,
         client_final: &[u8],
     ) -> Result<Step, PgError> {
         check_scram_length(client_final)?;
@@ -304,9 +331,16 @@ impl Exchange {
         }
         // pgwire compares hashes of the proof with `==`: its timing tells
         // about bytes that a client cannot choose, hence nothing.
-        match waiting.on_client_final_message(client_final) {
+        match challenged.waiting.on_client_final_message(client_final) {
             Ok(_) | Err(PgWireError::InvalidPassword(_)) if self.doomed => Ok(self.verdict(false)),
             Ok(server_final) => {
+                self.learned = ProvenKeys::of(
+                    &challenged.verifier,
+                    &challenged.client_first,
+                    &challenged.server_first,
+                    client_final,
+                )
+                .map(Credential::Keys);
                 let mut frames = encode(Authentication::SASLFinal(server_final.into()));
                 frames.extend(encode(Authentication::Ok));
                 Ok(Step::Accepted(frames))
@@ -318,6 +352,14 @@ impl Exchange {
 
     fn chosen_binding(&self) -> Option<&Binding> {
         self.binding.as_ref().filter(|_| self.bound == Bound::Yes)
+    }
+
+    /// On a password that was sent in clear text.
+    fn verdict_on(&mut self, right: bool, password: &Secret) -> Step {
+        if right && !self.doomed {
+            self.learned = Some(Credential::Plain(password.clone()));
+        }
+        self.verdict(right)
     }
 
     fn verdict(&self, right: bool) -> Step {

@@ -232,6 +232,10 @@ impl Derivation {
         self.0.slot.get().is_some()
     }
 
+    pub(super) fn password(&self) -> &Secret {
+        &self.0.password
+    }
+
     pub(super) fn keys(&self) -> &ScramKeys {
         let work = &*self.0;
         work.slot

@@ -15,8 +15,7 @@
 //! the server half of SCRAM.
 //!
 //! Never here: where secrets come from (`config`), who may use which database
-//! (`proxy`), TLS itself (what an exchange is bound to comes in as bytes), SCRAM
-//! pass-through.
+//! (`proxy`), TLS itself (what an exchange is bound to comes in as bytes).
 
 mod binding;
 mod client_messages;
@@ -26,6 +25,7 @@ pub mod ident;
 mod keys;
 mod md5_hash;
 mod pattern;
+mod proven;
 mod scram_client;
 mod secret;
 mod server_login;
@@ -39,6 +39,7 @@ pub use binding::{Binding, end_point};
 pub use exchange::{Exchange, Method, Step};
 pub use keys::{Derivation, KeyCache};
 pub use md5_hash::Md5Hash;
+pub use proven::ProvenKeys;
 pub use secret::{ScramVerifier, Secret, StoredSecret};
 pub use server_login::{Credential, Reply, ServerLogin};
 pub use verifiers::Verifiers;

@@ -5,9 +5,11 @@ use std::fmt;
 use bytes::{Bytes, BytesMut};
 use pgwire::messages::Message;
 use pgwire::messages::startup::{PasswordMessageFamily, SASLInitialResponse, SASLResponse};
+use subtle::ConstantTimeEq;
 
-use super::keys::{Derivation, KeyCache};
+use super::keys::{Derivation, KeyCache, ScramKeys};
 use super::md5_hash::Md5Hash;
+use super::proven::ProvenKeys;
 use super::scram_client::{Challenge, Fault, FirstSent, Header, ProofSent};
 use super::secret::{Secret, StoredSecret};
 use super::{SCRAM_SHA_256, SCRAM_SHA_256_PLUS};
@@ -22,6 +24,9 @@ pub enum Credential {
     Plain(Secret),
     /// PostgreSQL's md5 hash: serves where the server asks for md5.
     Md5(Md5Hash),
+    /// What a client has proven: serves where the server has the verifier that
+    /// it was proven to.
+    Keys(ProvenKeys),
 }
 
 impl Credential {
@@ -34,6 +39,18 @@ impl Credential {
             StoredSecret::Plain(password) => Self::Plain(password.clone()),
             StoredSecret::Md5(hash) => Self::Md5(hash.clone()),
             StoredSecret::Scram(_) => Self::None,
+        }
+    }
+
+    /// Are they alike? Constant time where both are of one kind.
+    #[must_use]
+    pub fn same_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::None, Self::None) => true,
+            (Self::Plain(one), Self::Plain(two)) => one.bytes().ct_eq(two.bytes()).into(),
+            (Self::Md5(one), Self::Md5(two)) => one.equals(two).into(),
+            (Self::Keys(one), Self::Keys(two)) => one.same_as(two),
+            (Self::None | Self::Plain(_) | Self::Md5(_) | Self::Keys(_), _) => false,
         }
     }
 }
@@ -68,8 +85,8 @@ impl fmt::Debug for Reply {
 /// ```text
 /// Started ─AuthenticationOk──────────────────▶ Over
 ///         ├cleartext, md5─▶ PasswordSent ─Ok─▶ Over
-///         └SASL─▶ ScramFirst ─SASLContinue─┬▶ ScramProof ─SASLFinal─▶ Proven ─Ok─▶ Over
-///                                          └▶ Deriving ─resume─▶ ScramProof
+///         └SASL─▶ ScramFirst ─SASLContinue─┬▶ ProofSent ─SASLFinal─▶ Proven ─Ok─▶ Over
+///                                          └▶ Deriving ─resume─▶ ProofSent
 /// ```
 pub struct ServerLogin {
     user: String,
@@ -80,18 +97,24 @@ pub struct ServerLogin {
     state: State,
 }
 
+/// What a SCRAM proof is made with.
+enum ScramProof {
+    Password(Secret),
+    Keys(ProvenKeys),
+}
+
 enum State {
     Started,
     PasswordSent,
     ScramFirst {
         first: FirstSent,
-        password: Secret,
+        with: ScramProof,
     },
     Deriving {
         challenge: Challenge,
         keys: Derivation,
     },
-    ScramProof(ProofSent),
+    ProofSent(ProofSent),
     /// The server knows our password: AuthenticationOk is worth something.
     Proven,
     Over,
@@ -133,7 +156,7 @@ impl ServerLogin {
         let state = std::mem::replace(&mut self.state, State::Over);
         match (i32::from_be_bytes(*code), state) {
             (0, State::Started | State::PasswordSent | State::Proven) => Ok(Reply::Done),
-            (0, State::ScramFirst { .. } | State::Deriving { .. } | State::ScramProof(_)) => {
+            (0, State::ScramFirst { .. } | State::Deriving { .. } | State::ProofSent(_)) => {
                 Err(self.unproven(
                     "declared the login good before it proved that it knows the password",
                 ))
@@ -141,10 +164,8 @@ impl ServerLogin {
             (3, State::Started) => self.send_cleartext(),
             (5, State::Started) => self.send_md5(rest),
             (10, State::Started) => self.start_sasl(rest),
-            (11, State::ScramFirst { first, password }) => {
-                self.on_challenge(first, &password, rest)
-            }
-            (12, State::ScramProof(proof)) => {
+            (11, State::ScramFirst { first, with }) => self.on_challenge(first, &with, rest),
+            (12, State::ProofSent(proof)) => {
                 proof
                     .read_server_final(rest)
                     .map_err(|fault| self.unproven(fault))?;
@@ -163,11 +184,11 @@ impl ServerLogin {
     /// When nothing was to be derived (08P01).
     pub fn resume(&mut self) -> Result<Reply, PgError> {
         match std::mem::replace(&mut self.state, State::Over) {
-            State::Deriving { challenge, keys } => self.send_proof(challenge, &keys),
+            State::Deriving { challenge, keys } => self.send_proof(challenge, keys.keys()),
             State::Started
             | State::PasswordSent
             | State::ScramFirst { .. }
-            | State::ScramProof(_)
+            | State::ProofSent(_)
             | State::Proven
             | State::Over => Err(self.violation("was answered out of turn")),
         }
@@ -176,7 +197,9 @@ impl ServerLogin {
     fn send_cleartext(&mut self) -> Result<Reply, PgError> {
         match &self.credential {
             Credential::Plain(password) => self.send_password(password.clone()),
-            Credential::None | Credential::Md5(_) => Err(self.no_password("a password")),
+            Credential::None | Credential::Md5(_) | Credential::Keys(_) => {
+                Err(self.no_password("a password"))
+            }
         }
     }
 
@@ -187,7 +210,9 @@ impl ServerLogin {
         let hash = match &self.credential {
             Credential::Plain(password) => Md5Hash::of(password.bytes(), &self.user),
             Credential::Md5(hash) => hash.clone(),
-            Credential::None => return Err(self.no_password("an md5 password")),
+            Credential::None | Credential::Keys(_) => {
+                return Err(self.no_password("an md5 password"));
+            }
         };
         self.send_password(Secret::new(hash.salted(salt).as_bytes()))
     }
@@ -214,29 +239,41 @@ impl ServerLogin {
         if !offers(mechanism) {
             return Err(self.unsupported("SASL without SCRAM-SHA-256"));
         }
-        let Credential::Plain(password) = &self.credential else {
-            return Err(self.no_password("a SCRAM-SHA-256 password"));
+        let with = match &self.credential {
+            Credential::Plain(password) => ScramProof::Password(password.clone()),
+            Credential::Keys(keys) => ScramProof::Keys(keys.clone()),
+            Credential::None | Credential::Md5(_) => {
+                return Err(self.no_password("a SCRAM-SHA-256 password"));
+            }
         };
-        let password = password.clone();
         let (first, message) = FirstSent::start(self.nonce, &header);
         let message = SASLInitialResponse::new(mechanism.to_owned(), Some(Bytes::from(message)));
-        self.send(State::ScramFirst { first, password }, message)
+        self.send(State::ScramFirst { first, with }, message)
     }
 
     fn on_challenge(
         &mut self,
         first: FirstSent,
-        password: &Secret,
+        with: &ScramProof,
         message: &[u8],
     ) -> Result<Reply, PgError> {
         let challenge = first
             .read_server_first(message)
             .map_err(|fault| self.violation(fault))?;
+        let password = match with {
+            ScramProof::Password(password) => password,
+            ScramProof::Keys(proven) => {
+                let Some(keys) = proven.answer(&challenge.salt, challenge.iterations) else {
+                    return Err(self.other_verifier());
+                };
+                return self.send_proof(challenge, keys);
+            }
+        };
         let keys = self
             .keys
             .keys_of(password, &challenge.salt, challenge.iterations);
         if keys.is_done() {
-            return self.send_proof(challenge, &keys);
+            return self.send_proof(challenge, keys.keys());
         }
         self.state = State::Deriving {
             challenge,
@@ -245,10 +282,10 @@ impl ServerLogin {
         Ok(Reply::Derive(keys))
     }
 
-    fn send_proof(&mut self, challenge: Challenge, keys: &Derivation) -> Result<Reply, PgError> {
-        let (proof, message) = challenge.prove(keys.keys());
+    fn send_proof(&mut self, challenge: Challenge, keys: &ScramKeys) -> Result<Reply, PgError> {
+        let (proof, message) = challenge.prove(keys);
         self.send(
-            State::ScramProof(proof),
+            State::ProofSent(proof),
             SASLResponse::new(Bytes::from(message)),
         )
     }
@@ -297,6 +334,17 @@ impl ServerLogin {
         .with_hint(format!(
             "Set the plain text `password` of user \"{user}\", or `user` and `password` of the database. \
              A SCRAM verifier cannot be used to log in to a server, an md5 hash only where it asks for md5."
+        ))
+    }
+
+    fn other_verifier(&self) -> PgError {
+        let user = &self.user;
+        PgError::fatal(
+            sqlstate::INVALID_PASSWORD,
+            format!("the server's SCRAM verifier of user \"{user}\" is not the one that the client proved its password to"),
+        )
+        .with_hint(format!(
+            "Store rolpassword of user \"{user}\" as the server has it now, or its plain text password."
         ))
     }
 

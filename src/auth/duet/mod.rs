@@ -8,6 +8,7 @@
 
 mod bound;
 mod hostile;
+mod pass_through;
 
 use base64::Engine;
 
@@ -74,6 +75,7 @@ struct Played {
     requests: Vec<Vec<u8>>,
     answers: Vec<Vec<u8>>,
     derivations: usize,
+    learned: Option<Credential>,
 }
 
 fn play(method: Method, stored: Option<&str>, credential: Credential, env: &Verifiers) -> Played {
@@ -86,6 +88,7 @@ fn go_through(mut login: ServerLogin, (mut exchange, mut step): (Exchange, Step)
         requests: vec![],
         answers: vec![],
         derivations: 0,
+        learned: None,
     };
     loop {
         step = match step {
@@ -109,6 +112,7 @@ fn go_through(mut login: ServerLogin, (mut exchange, mut step): (Exchange, Step)
             }
             Step::Accepted(frames) => {
                 assert!(matches!(deliver(&mut login, &frames), Ok(Reply::Done)));
+                played.learned = exchange.learned().cloned();
                 return played;
             }
             Step::Refused(error) => {
