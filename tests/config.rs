@@ -36,6 +36,7 @@ impl World {
         };
         ask(&Sources {
             try_tls: &|_| Vec::new(),
+            try_logins: &|_| Vec::new(),
             env: &env,
             read_file: &read_file,
         })
@@ -594,6 +595,7 @@ password = 'a'
         env: &|_| None,
         read_file: &read_file,
         try_tls: &try_tls,
+        try_logins: &|_| Vec::new(),
     };
     assert_eq!(
         lines(from_toml("a.toml", text, &sources).unwrap_err()),
@@ -642,6 +644,6 @@ proptest::proptest! {
         let url = format!("postgres://{rest}");
         let env = |name: &str| (name == "DATABASE_URL").then(|| url.clone());
         let read_file = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
-        let _ = from_environment(&Sources { env: &env, read_file: &read_file, try_tls: &|_| Vec::new() });
+        let _ = from_environment(&Sources { env: &env, read_file: &read_file, try_tls: &|_| Vec::new(), try_logins: &|_| Vec::new() });
     }
 }

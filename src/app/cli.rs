@@ -7,6 +7,7 @@ use clap::{ArgAction, Parser, Subcommand};
 
 use crate::config::{Config, LogLevel, Mistake, Sources, from_environment, from_toml};
 use crate::net::tls::mistakes;
+use crate::proxy::login_mistakes;
 
 /// The files that are looked for when none is named.
 const USUAL_FILES: [&str; 2] = ["./pgweave.toml", "/etc/pgweave/pgweave.toml"];
@@ -111,6 +112,7 @@ impl Origin {
             env: &|name| std::env::var(name).ok(),
             read_file: &|path| std::fs::read_to_string(path),
             try_tls: &mistakes,
+            try_logins: &login_mistakes,
         })
     }
 
@@ -145,7 +147,7 @@ fn nothing_to_read() -> String {
     )
 }
 
-fn one_a_line(mistakes: &[Mistake]) -> String {
+pub(super) fn one_a_line(mistakes: &[Mistake]) -> String {
     let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
     lines.join("\n")
 }
@@ -178,6 +180,7 @@ mod tests {
         };
         origin.load_with(&Sources {
             try_tls: &|_| Vec::new(),
+            try_logins: &|_| Vec::new(),
             env: &|name| find(vars, name),
             read_file: &|path| {
                 let text = path.to_str().and_then(|path| find(files, path));

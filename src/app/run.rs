@@ -10,14 +10,14 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout_at};
 
 use super::accept::accept;
-use super::cli::{Cli, Command, Origin, load};
+use super::cli::{Cli, Command, Origin, load, one_a_line};
 use super::logging;
 use super::signals::{Hangups, Signals, Stop};
-use crate::config::Config;
+use crate::config::{Config, Mistake};
 use crate::net::tls::Tls;
-use crate::net::{ListenOptions, Listener, listen};
+use crate::net::{ListenOptions, Listener, UnixPlace, listen, listen_unix};
 use crate::pool::Wish;
-use crate::proxy::House;
+use crate::proxy::{Access, House, login_mistakes};
 
 /// How often deadlines of clients are looked at.
 const DEADLINE_TICK: Duration = Duration::from_millis(100);
@@ -87,11 +87,12 @@ async fn run(config: Config) -> Result<(), String> {
     let hangups =
         Hangups::listen().map_err(|error| format!("pgweave: cannot handle signals: {error}"))?;
     let tls = Tls::load(&config).map_err(|mistakes| format!("pgweave: {}", mistakes.join("; ")))?;
+    let access = Access::load(&config).map_err(|mistakes| one_a_line(&mistakes))?;
     let listeners = listeners(&config).await?;
-    let house = House::new(config, tls, secret);
+    let house = House::new(config, tls, access, secret);
     let mut accepting = JoinSet::new();
     for listener in listeners {
-        tracing::info!("listening on {}", listener.address());
+        tracing::info!("listening on {listener}");
         accepting.spawn(accept(Arc::clone(&house), Arc::new(listener)));
     }
     let mut keepers = JoinSet::new();
@@ -124,6 +125,24 @@ async fn listeners(config: &Config) -> Result<Vec<Listener>, String> {
                 .map_err(|error| format!("pgweave: cannot listen on {address}:{port}: {error}"))?,
         );
     }
+    if let Some(directory) = &general.unix_socket_dir {
+        let place = UnixPlace {
+            directory: directory.clone(),
+            port: listeners
+                .iter()
+                .find_map(Listener::port)
+                .unwrap_or(general.listen_port),
+            mode: general.unix_socket_mode.0,
+            group: general.unix_socket_group.clone(),
+        };
+        let found = listen_unix(&place, options.backlog);
+        listeners.push(found.map_err(|error| {
+            format!(
+                "pgweave: cannot listen on a Unix socket in {}: {error}",
+                directory.display()
+            )
+        })?);
+    }
     if listeners.is_empty() {
         return Err("pgweave: there is no address to listen on".to_owned());
     }
@@ -144,28 +163,40 @@ async fn keep_pools(house: Arc<House>) {
     let mut ticks = ticks(POOLS_TICK);
     loop {
         ticks.tick().await;
+        house.access.keep(&house.config());
         house.directory.keep().await;
     }
 }
 
-/// Reads the files of TLS again when asked to. What does not load changes nothing.
+/// Reads files again when asked to. What does not load changes nothing.
 async fn reload(house: Arc<House>, mut hangups: Hangups) {
     loop {
         hangups.next().await;
         let house = Arc::clone(&house);
-        let reading = tokio::task::spawn_blocking(move || house.tls.reload(&house.config()));
-        match reading.await {
+        match tokio::task::spawn_blocking(move || read_files_again(&house)).await {
             Ok(Ok(())) => tracing::info!(
-                "SIGHUP: the files of TLS were read again; the configuration is read at start only"
+                "SIGHUP: the files for TLS and logins were read again; the configuration is read at start only"
             ),
             Ok(Err(mistakes)) => {
                 for mistake in mistakes {
-                    tracing::error!("SIGHUP: TLS stays as it was: {mistake}");
+                    tracing::error!("SIGHUP: all stays as it was: {mistake}");
                 }
             }
-            Err(error) => tracing::error!("SIGHUP: TLS stays as it was: {error}"),
+            Err(error) => tracing::error!("SIGHUP: all stays as it was: {error}"),
         }
     }
+}
+
+/// The files that the configuration names: all of them, or none.
+fn read_files_again(house: &House) -> Result<(), Vec<String>> {
+    let config = house.config();
+    let wrong = login_mistakes(&config.general);
+    if !wrong.is_empty() {
+        return Err(wrong.iter().map(ToString::to_string).collect());
+    }
+    house.tls.reload(&config)?;
+    let told = |wrong: Vec<Mistake>| wrong.iter().map(ToString::to_string).collect();
+    house.access.reload(&config).map_err(told)
 }
 
 fn ticks(period: Duration) -> Interval {

@@ -6,7 +6,10 @@ use super::{MAX_SCRAM_BYTES, SCRAM_SHA_256, SCRAM_SHA_256_PLUS};
 use crate::wire::{PgError, sqlstate};
 
 /// The text of a PasswordMessage: one string, ended by the only NUL.
-pub(super) fn password_of(body: &[u8]) -> Result<&[u8], PgError> {
+///
+/// # Errors
+/// 08P01 for anything else.
+pub fn password_of(body: &[u8]) -> Result<&[u8], PgError> {
     match body.split_last() {
         Some((0, password)) if !password.contains(&0) => Ok(password),
         _ => Err(violation("invalid password packet")),

@@ -36,6 +36,7 @@ mod verifiers;
 mod duet;
 
 pub use binding::{Binding, end_point};
+pub use client_messages::password_of;
 pub use exchange::{Exchange, Method, Step};
 pub use keys::{Derivation, KeyCache};
 pub use md5_hash::Md5Hash;
@@ -44,9 +45,25 @@ pub use secret::{ScramVerifier, Secret, StoredSecret};
 pub use server_login::{Credential, Reply, ServerLogin};
 pub use verifiers::Verifiers;
 
+use pgwire::messages::startup::Authentication;
+
+use crate::wire::encode;
+
 /// The longest body of a client's `p` message that is looked at, in bytes.
 /// PostgreSQL's own limit for authentication tokens.
 pub const MAX_ANSWER_BYTES: usize = 65_535;
+
+/// AuthenticationOk (`protocol-message-formats.html`).
+#[must_use]
+pub fn accepted() -> Vec<u8> {
+    encode(Authentication::Ok)
+}
+
+/// AuthenticationCleartextPassword.
+#[must_use]
+pub fn ask_for_password() -> Vec<u8> {
+    encode(Authentication::CleartextPassword)
+}
 
 /// The longest SCRAM message of either side that is looked at, in bytes. Real
 /// ones have some hundred; a frame of ours that echoes the peer's nonce must

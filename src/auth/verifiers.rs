@@ -69,6 +69,25 @@ impl Verifiers {
         }))
     }
 
+    /// The verifier of a password. Blocks for a derivation.
+    #[must_use]
+    pub fn make(&self, user: &str, password: &Secret) -> ScramVerifier {
+        let keys = self.keys_of(user, password);
+        self.verifier_of(user, &keys)
+    }
+
+    /// Is it the password that this verifier was made of? Blocks for a
+    /// derivation, unless it was asked before and was right.
+    #[must_use]
+    pub fn fits(&self, password: &Secret, verifier: &ScramVerifier) -> bool {
+        let claim = self.keys_of_claim(password, verifier);
+        let fits: bool = claim.keys().stored_key.ct_eq(&*verifier.stored_key).into();
+        if fits {
+            self.keep(&claim);
+        }
+        fits
+    }
+
     /// A secret of the right looks that no password fits.
     pub(super) fn mock_secret(&self, user: &str, method_is_scram: bool) -> StoredSecret {
         match self.0.unknown_users {

@@ -3,7 +3,10 @@
 use super::given::Refusal;
 use super::hosts::{not_a_host, not_an_address};
 use super::places::{Places, section_path};
-use super::{AuthType, Config, Database, General, Mistake, SecretForm, Sources, User, checks_tls};
+use super::{
+    AuthType, Config, Database, General, Mistake, SecretForm, Sources, User, checks_logins,
+    checks_tls,
+};
 
 /// Names that the console answers to.
 const CONSOLE: [&str; 2] = ["pgweave", "pgbouncer"];
@@ -54,6 +57,7 @@ pub(super) fn check(
         );
     }
     checks_tls::tls(config, sources, &mut found);
+    checks_logins::logins(config, &mut found);
     let refused = |path: &str| {
         let key = places.key(path);
         let sections = format!("{key}.");
@@ -97,7 +101,7 @@ fn general(general: &General, found: &mut Vec<Finding>) {
     }
 }
 
-/// Is there anything to pool, and anybody to pool it for?
+/// Is there anything to pool?
 fn presence(config: &Config, found: &mut Vec<Finding>) {
     if config.databases.is_empty() && config.fallback.is_none() {
         found.push(Finding::new(
@@ -105,19 +109,6 @@ fn presence(config: &Config, found: &mut Vec<Finding>) {
             &[],
             Refusal::new("there is no database to pool")
                 .suggesting("add [databases.NAME], or [databases.\"*\"] for all of a server's"),
-        ));
-    }
-    // A single user may lack a password: it may be there for the settings of a
-    // forced server user.
-    let auth_type = config.general.auth_type;
-    if auth_type != AuthType::Trust && config.users.values().all(|user| user.password.is_none()) {
-        let refusal =
-            format!("no user has a password, so with auth_type {auth_type} nobody can log in");
-        found.push(Finding::new(
-            "users",
-            &["pgweave.auth_type"],
-            Refusal::new(refusal)
-                .suggesting("add [users.NAME] with a password, or set auth_type = \"trust\""),
         ));
     }
 }

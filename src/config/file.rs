@@ -52,13 +52,18 @@ pub fn from_toml(
         sources,
     ));
     mistakes.extend(checks::check(&config, &places, sources, &mistakes));
-    in_order(mistakes).map_or(Ok(config), Err)
+    let about_files = (sources.try_logins)(&config.general);
+    let mistakes: Vec<_> = in_order(mistakes).into_iter().chain(about_files).collect();
+    match mistakes.is_empty() {
+        true => Ok(config),
+        false => Err(mistakes),
+    }
 }
 
-/// The mistakes by line, or none if there are none.
-fn in_order(mut mistakes: Vec<Mistake>) -> Option<Vec<Mistake>> {
+/// The mistakes by line.
+fn in_order(mut mistakes: Vec<Mistake>) -> Vec<Mistake> {
     mistakes.sort_by_key(|mistake| mistake.line.unwrap_or(usize::MAX));
-    (!mistakes.is_empty()).then_some(mistakes)
+    mistakes
 }
 
 struct Reader<'a> {
@@ -230,7 +235,7 @@ impl Reader<'_> {
                 .into_iter()
                 .filter(|m| !lines.contains(&m.line)),
         );
-        in_order(mistakes).unwrap_or_default()
+        in_order(mistakes)
     }
 }
 

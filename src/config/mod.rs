@@ -12,11 +12,13 @@
 //! is the same.
 
 mod checks;
+mod checks_logins;
 mod checks_tls;
 mod duration;
 mod environment;
 mod fields;
 mod file;
+mod file_mode;
 mod given;
 mod hosts;
 mod keys;
@@ -38,6 +40,7 @@ mod written;
 
 pub use environment::from_environment;
 pub use file::from_toml;
+pub use file_mode::FileMode;
 pub use mistake::Mistake;
 pub use resolve::PoolSettings;
 pub use secret::{Secret, SecretForm};

@@ -57,7 +57,8 @@ impl Secret {
 
     /// Whether a text marked as a SCRAM verifier has all its parts. True for
     /// the other forms.
-    pub(super) fn is_whole(&self) -> bool {
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
         match self.expose().strip_prefix(SCRAM_MARK) {
             Some(rest) => verifier_parts(rest).is_some(),
             None => true,

@@ -5,9 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    AssignPolicy, AuthType, Listen, LogFormat, LogLevel, PoolMode, Secret, SessionState, SslMode,
-    TlsNegotiation, TlsProtocols, Verify,
+    AssignPolicy, AuthType, FileMode, Listen, LogFormat, LogLevel, PoolMode, Secret, SessionState,
+    SslMode, TlsNegotiation, TlsProtocols, Verify,
 };
+
+/// Names a user and its secret; who is not to log in any more has none.
+const AUTH_QUERY: &str = "SELECT rolname, CASE WHEN rolvaliduntil < now() THEN NULL ELSE rolpassword END \
+     FROM pg_authid WHERE rolname = $1 AND rolcanlogin";
 
 /// A whole configuration, checked.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -28,12 +32,23 @@ pub struct Config {
 pub struct General {
     pub listen_addr: Vec<String>,
     pub listen_port: u16,
+    pub unix_socket_dir: Option<PathBuf>,
+    pub unix_socket_mode: FileMode,
+    pub unix_socket_group: Option<String>,
     pub listen_backlog: u32,
     pub max_client_conn: u32,
     pub tcp_keepalive: bool,
     pub max_packet_size: u32,
     pub workers: usize,
     pub auth_type: AuthType,
+    pub auth_file: Option<PathBuf>,
+    pub auth_hba_file: Option<PathBuf>,
+    pub auth_ident_file: Option<PathBuf>,
+    pub auth_user: Option<String>,
+    pub auth_query: String,
+    pub auth_dbname: Option<String>,
+    pub auth_cache_ttl: Duration,
+    pub auth_failures_per_minute: u32,
     pub scram_iterations: u32,
     pub client_login_timeout: Duration,
     pub client_tls_sslmode: SslMode,
@@ -96,12 +111,23 @@ impl Default for General {
         Self {
             listen_addr: vec!["127.0.0.1".to_owned()],
             listen_port: 6432,
+            unix_socket_dir: None,
+            unix_socket_mode: FileMode(0o777),
+            unix_socket_group: None,
             listen_backlog: 4096,
             max_client_conn: 10_000,
             tcp_keepalive: true,
             max_packet_size: i32::MAX.unsigned_abs(),
             workers: 0,
             auth_type: AuthType::ScramSha256,
+            auth_file: None,
+            auth_hba_file: None,
+            auth_ident_file: None,
+            auth_user: None,
+            auth_query: AUTH_QUERY.to_owned(),
+            auth_dbname: None,
+            auth_cache_ttl: Duration::from_secs(10),
+            auth_failures_per_minute: 30,
             scram_iterations: 4096,
             client_login_timeout: Duration::from_secs(60),
             client_tls_sslmode: SslMode::Disable,
@@ -182,6 +208,9 @@ pub struct Database {
     /// `None`: the client's own user name.
     pub user: Option<String>,
     pub password: Option<Secret>,
+    pub auth_user: Option<String>,
+    pub auth_query: Option<String>,
+    pub auth_dbname: Option<String>,
     pub server_tls_sslmode: Option<SslMode>,
     pub server_tls_negotiation: Option<TlsNegotiation>,
     pub server_tls_ca_file: Option<PathBuf>,
@@ -208,6 +237,9 @@ impl Database {
             dbname: None,
             user: None,
             password: None,
+            auth_user: None,
+            auth_query: None,
+            auth_dbname: None,
             server_tls_sslmode: None,
             server_tls_negotiation: None,
             server_tls_ca_file: None,

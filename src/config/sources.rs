@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use super::{Tls, TlsMistake};
+use super::{General, Mistake, Tls, TlsMistake};
 
 /// Environment and files, handed in so that reading a configuration stays pure.
 #[derive(Clone, Copy)]
@@ -14,6 +14,8 @@ pub struct Sources<'a> {
     pub read_file: &'a dyn Fn(&Path) -> io::Result<String>,
     /// What is wrong with the files that TLS is to be made of.
     pub try_tls: &'a dyn Fn(&Tls<'_>) -> Vec<TlsMistake>,
+    /// What is wrong in the files that say who may log in.
+    pub try_logins: &'a dyn Fn(&General) -> Vec<Mistake>,
 }
 
 impl Sources<'_> {

@@ -64,6 +64,7 @@ mod tests {
             text,
             &Sources {
                 try_tls: &|_| Vec::new(),
+                try_logins: &|_| Vec::new(),
                 env: &env,
                 read_file: &read_file,
             },

@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 
-use super::{Config, Database, General, SslMode, TlsNegotiation, TlsProtocols};
+use super::{AuthType, Config, Database, General, SslMode, TlsNegotiation, TlsProtocols};
 
 /// The files of one side.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -24,6 +24,8 @@ pub struct TlsFiles {
 pub struct ClientTls {
     /// Never `Disable`.
     pub mode: SslMode,
+    /// May a client show a certificate that is then looked at, whatever the mode?
+    pub asks_certificates: bool,
     /// What is shown to clients, and what theirs are checked against.
     pub files: TlsFiles,
     /// The versions that are spoken.
@@ -115,6 +117,7 @@ impl General {
     pub fn client_tls(&self) -> Option<ClientTls> {
         (self.client_tls_sslmode != SslMode::Disable).then(|| ClientTls {
             mode: self.client_tls_sslmode,
+            asks_certificates: matches!(self.auth_type, AuthType::Cert | AuthType::Hba),
             files: TlsFiles {
                 cert: self.client_tls_cert_file.clone(),
                 key: self.client_tls_key_file.clone(),

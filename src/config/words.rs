@@ -123,12 +123,22 @@ words! {
     AuthType {
         /// It need not: the name it gives is believed.
         Trust = "trust",
+        /// It need not, and its name does not matter: databases name their users.
+        Any = "any",
         /// By its password in clear text.
         Plain = "plain",
         /// By an MD5 hash over its password and a salt.
         Md5 = "md5",
         /// By SCRAM-SHA-256 (`sasl-authentication.html#SASL-SCRAM-SHA-256`).
         ScramSha256 = "scram-sha-256",
+        /// By its TLS certificate (`auth-cert.html`).
+        Cert = "cert",
+        /// By the system's user behind the Unix socket (`auth-peer.html`).
+        Peer = "peer",
+        /// As a file of rules says (`auth-pg-hba-conf.html`).
+        Hba = "hba",
+        /// By what the server itself takes for a proof.
+        Passthrough = "passthrough",
     }
 }
 

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, lookup_host};
 
+use super::listen_unix::{UnixPlace, UnixSocket};
 use super::stream::{Peer, Stream};
 
 /// How to listen.
@@ -19,17 +20,35 @@ pub struct ListenOptions {
 
 /// A socket that clients connect to.
 #[derive(Debug)]
-pub struct Listener {
-    socket: TcpListener,
-    address: SocketAddr,
-    keepalive: bool,
+pub struct Listener(Socketed);
+
+#[derive(Debug)]
+enum Socketed {
+    Tcp {
+        socket: TcpListener,
+        address: SocketAddr,
+        keepalive: bool,
+    },
+    Unix(UnixSocket),
+}
+
+impl std::fmt::Display for Listener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.0 {
+            Socketed::Tcp { address, .. } => address.fmt(f),
+            Socketed::Unix(socket) => write!(f, "unix:{}", socket.path.display()),
+        }
+    }
 }
 
 impl Listener {
-    /// The address, with the port that the system chose where 0 was asked.
+    /// The port, which the system chose where 0 was asked; none for a Unix socket.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    pub fn port(&self) -> Option<u16> {
+        match &self.0 {
+            Socketed::Tcp { address, .. } => Some(address.port()),
+            Socketed::Unix(_) => None,
+        }
     }
 
     /// The next client.
@@ -41,13 +60,32 @@ impl Listener {
     /// # Cancel safety
     /// Dropping it loses no client.
     pub async fn accept(&self) -> io::Result<(Stream, Peer)> {
-        let (stream, address) = self.socket.accept().await?;
-        // Elsewhere an accepted socket does not take the listener's options on.
-        if !cfg!(target_os = "linux") {
-            super::dial::tune(&stream, self.keepalive);
+        match &self.0 {
+            Socketed::Tcp {
+                socket, keepalive, ..
+            } => {
+                let (stream, address) = socket.accept().await?;
+                // Elsewhere an accepted socket does not take the listener's options on.
+                if !cfg!(target_os = "linux") {
+                    super::dial::tune(&stream, *keepalive);
+                }
+                Ok((Stream::Tcp(stream), Peer::Tcp(address)))
+            }
+            Socketed::Unix(socket) => {
+                let (stream, _) = socket.listener.accept().await?;
+                Ok((Stream::Unix(stream), Peer::Unix))
+            }
         }
-        Ok((Stream::Tcp(stream), Peer::Tcp(address)))
     }
+}
+
+/// Listens on a Unix socket.
+///
+/// # Errors
+/// When somebody listens there already, the directory is not there or not ours
+/// to write to, or there is no such group.
+pub fn listen_unix(place: &UnixPlace, backlog: i32) -> io::Result<Listener> {
+    UnixSocket::bind(place, backlog).map(|socket| Listener(Socketed::Unix(socket)))
 }
 
 /// Listens on every address that `host` stands for (`*` is all of them).
@@ -91,9 +129,9 @@ fn bind(address: SocketAddr, options: ListenOptions) -> io::Result<Listener> {
     socket.listen(options.backlog)?;
     let socket = TcpListener::from_std(socket.into())?;
     let address = socket.local_addr()?;
-    Ok(Listener {
+    Ok(Listener(Socketed::Tcp {
         socket,
         address,
         keepalive: options.keepalive,
-    })
+    }))
 }

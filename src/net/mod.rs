@@ -4,10 +4,12 @@
 
 mod dial;
 mod listen;
+mod listen_unix;
 pub mod scratch;
 mod stream;
 pub mod tls;
 
 pub use dial::{DialError, Target, dial};
-pub use listen::{ListenOptions, Listener, listen};
+pub use listen::{ListenOptions, Listener, listen, listen_unix};
+pub use listen_unix::UnixPlace;
 pub use stream::{Outbox, Peer, Stream};

@@ -2,7 +2,7 @@
 //! take yet.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -31,6 +31,17 @@ pub enum Peer {
     Tcp(SocketAddr),
     /// A process on this machine.
     Unix,
+}
+
+impl Peer {
+    /// Its address; none for a process on this machine.
+    #[must_use]
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Peer::Tcp(address) => Some(address.ip()),
+            Peer::Unix => None,
+        }
+    }
 }
 
 impl std::fmt::Display for Peer {
@@ -148,6 +159,15 @@ impl Stream {
         match self {
             Stream::Tls(stream) => stream.peer_certificate(),
             Stream::Tcp(_) | Stream::Unix(_) | Stream::Closed => None,
+        }
+    }
+
+    /// The number of the system's user at the other end of a Unix socket.
+    #[must_use]
+    pub fn peer_uid(&self) -> Option<u32> {
+        match self {
+            Stream::Unix(stream) => stream.peer_cred().ok().map(|peer| peer.uid()),
+            Stream::Tcp(_) | Stream::Tls(_) | Stream::Closed => None,
         }
     }
 

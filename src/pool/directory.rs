@@ -9,11 +9,14 @@ use parking_lot::Mutex;
 
 use super::budget::Budget;
 use super::generation::Generation;
-use super::server_pool::{Budgets, ServerPool};
-use crate::auth::KeyCache;
+use super::server_pool::{Budgets, ServerPool, login_spec};
+use super::shelf::StartupClass;
+use crate::auth::{Credential, KeyCache};
 use crate::config::{Config, PoolSettings};
 use crate::net::tls::Tls;
+use crate::server::LoginSpec;
 use crate::session::statements::Catalog;
+use crate::wire::PgError;
 
 /// Server keys (one for each role and server secret) that are remembered.
 const CACHED_KEYS: usize = 1024;
@@ -89,6 +92,20 @@ impl Directory {
             ServerPool::new(settings.clone(), budgets, catalog, generation, keys, tls)
         });
         Some((Arc::clone(pool), settings))
+    }
+
+    /// What it takes to log in to the server of these settings, for a connection
+    /// that belongs to no pool.
+    ///
+    /// # Errors
+    /// When the files for TLS to the server cannot be used (08001).
+    pub fn login(
+        &self,
+        settings: &PoolSettings,
+        credential: Credential,
+        startup: StartupClass,
+    ) -> Result<LoginSpec, PgError> {
+        login_spec(settings, credential, startup, &self.keys, &self.tls)
     }
 
     /// The catalog of a database, by whatever names clients ask for it.

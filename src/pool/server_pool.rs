@@ -68,7 +68,8 @@ pub struct ServerPool {
     budgets: Budgets,
     trouble: Trouble,
     target: Target,
-    credential: Credential,
+    /// What to log in with, as last learned.
+    credential: Mutex<Credential>,
     keys: KeyCache,
     tls: Arc<Tls>,
 }
@@ -106,7 +107,7 @@ impl ServerPool {
             shelves: Mutex::default(),
             trouble: Trouble::new(settings.server_login_retry),
             target: Target::new(&settings.host, settings.port),
-            credential: secret.as_ref().map_or(Credential::None, Credential::of),
+            credential: Mutex::new(secret.as_ref().map_or(Credential::None, Credential::of)),
             settings,
             budgets,
             keys,
@@ -222,19 +223,20 @@ impl ServerPool {
         Ok([in_pool, in_database, in_user])
     }
 
-    fn login(&self, settings: StartupClass) -> Result<LoginSpec, PgError> {
-        let tls = self.tls.connector(&self.settings.server_tls);
-        Ok(LoginSpec {
-            target: self.target.clone(),
-            tls: tls.map_err(|mistakes| unusable(&mistakes))?,
-            user: self.settings.server_user.clone(),
-            database: self.settings.dbname.clone(),
-            credential: self.credential.clone(),
-            settings,
-            keys: self.keys.clone(),
-            keepalive: self.settings.tcp_keepalive,
-            within: self.settings.server_connect_timeout,
-        })
+    fn login(&self, startup: StartupClass) -> Result<LoginSpec, PgError> {
+        let credential = self.credential.lock().clone();
+        login_spec(&self.settings, credential, startup, &self.keys, &self.tls)
+    }
+
+    /// From now on it logs in with this: a client has shown it.
+    pub fn learn(&self, credential: &Credential) {
+        let mut known = self.credential.lock();
+        if !known.same_as(credential) {
+            known.clone_from(credential);
+            drop(known);
+            // What kept it out may be over.
+            self.trouble.over();
+        }
     }
 
     /// Opens the connection that listens for all, beside the pool's own.
@@ -510,6 +512,29 @@ impl Drop for InQueue<'_> {
             self.pool.gate.leave();
         }
     }
+}
+
+/// All that it takes to log in to the server of these settings.
+pub(super) fn login_spec(
+    settings: &PoolSettings,
+    credential: Credential,
+    startup: StartupClass,
+    keys: &KeyCache,
+    tls: &Tls,
+) -> Result<LoginSpec, PgError> {
+    let tls = tls.connector(&settings.server_tls);
+    Ok(LoginSpec {
+        target: Target::new(&settings.host, settings.port),
+        tls: tls.map_err(|mistakes| unusable(&mistakes))?,
+        user: settings.server_user.clone(),
+        database: settings.dbname.clone(),
+        credential,
+        must_be_asked: false,
+        settings: startup,
+        keys: keys.clone(),
+        keepalive: settings.tcp_keepalive,
+        within: settings.server_connect_timeout,
+    })
 }
 
 /// A connection that is not fit as soon as it is open, or that others take

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::RwLock;
 
+use super::access::Access;
 use crate::auth::Verifiers;
 use crate::config::Config;
 use crate::net::tls::Tls;
@@ -20,6 +21,8 @@ pub struct House {
     pub directory: Directory,
     /// All clients that have logged in.
     pub clients: Arc<Clients>,
+    /// Who may log in.
+    pub access: Access,
     /// What judges the clients' secrets.
     pub verifiers: Verifiers,
     connected: AtomicU32,
@@ -32,7 +35,7 @@ pub struct Connected(Arc<House>);
 impl House {
     /// A house for this configuration; `secret` is random.
     #[must_use]
-    pub fn new(config: Config, tls: Tls, secret: [u8; 32]) -> Arc<Self> {
+    pub fn new(config: Config, tls: Tls, access: Access, secret: [u8; 32]) -> Arc<Self> {
         let (start, _) = secret.split_first_chunk::<8>().unwrap_or((&[0; 8], &[]));
         crate::session::statements::number_from(u64::from_be_bytes(*start));
         let verifiers = Verifiers::new(secret, config.general.scram_iterations);
@@ -42,6 +45,7 @@ impl House {
             directory: Directory::new(Arc::clone(&tls)),
             tls,
             clients: Arc::default(),
+            access,
             verifiers,
             connected: AtomicU32::new(0),
         })

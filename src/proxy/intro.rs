@@ -9,8 +9,8 @@ use tokio::io::AsyncReadExt;
 use super::house::House;
 use super::login::NoSession;
 use crate::auth::Binding;
-use crate::net::Stream;
 use crate::net::tls::Acceptor;
+use crate::net::{Peer, Stream};
 use crate::wire::startup::{FirstPacket, MAX_STARTUP, Startup, first_packet};
 use crate::wire::{PgError, sqlstate};
 
@@ -21,6 +21,7 @@ const TLS_HANDSHAKE: u8 = 0x16;
 /// Reads what comes before a session: few system calls, bounded memory.
 pub(super) struct Intro<'a> {
     pub stream: &'a mut Stream,
+    pub peer: Peer,
     /// What has been read and not been taken yet.
     pub read: Vec<u8>,
     /// What SCRAM can be bound to, inside of TLS.
@@ -76,7 +77,9 @@ pub(super) async fn first_words(
         match intro.packet().await? {
             FirstPacket::Ssl if !asked_tls => {
                 asked_tls = true;
-                if let Some(acceptor) = &acceptor {
+                if let Some(acceptor) = &acceptor
+                    && intro.peer != Peer::Unix
+                {
                     encrypt(intro, acceptor, Begun::AfterSslRequest).await?;
                     asked_gss = true;
                     continue;
@@ -95,7 +98,8 @@ pub(super) async fn first_words(
             }
             FirstPacket::Startup(startup) => {
                 let is_required = acceptor.is_some_and(|acceptor| acceptor.is_required());
-                if is_required && !intro.stream.is_tls() {
+                // Nobody reads along on this machine.
+                if is_required && !intro.stream.is_tls() && intro.peer != Peer::Unix {
                     return Err(tls_required().into());
                 }
                 return Ok(startup);

@@ -4,6 +4,7 @@
 //! joins the machines of the lower floors; what frames mean is `session`'s
 //! knowledge, who gets which connection is `pool`'s.
 
+mod access;
 mod client;
 mod deadlines;
 mod downstream;
@@ -16,5 +17,6 @@ mod unleased;
 mod upstream;
 mod wrap_up;
 
+pub use access::{Access, mistakes as login_mistakes};
 pub use house::House;
 pub use login::serve;

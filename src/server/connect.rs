@@ -29,6 +29,8 @@ pub struct LoginSpec {
     pub database: String,
     /// How to prove to be that role.
     pub credential: Credential,
+    /// Refused is a server that asks for no proof.
+    pub must_be_asked: bool,
     /// Startup parameters besides user and database, `application_name` too.
     pub settings: Vec<(String, String)>,
     /// Keys derived so far.

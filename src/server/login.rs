@@ -68,8 +68,9 @@ impl Login {
             .map_err(|_| PgError::fatal(sqlstate::INTERNAL_ERROR, "no random bytes"))?;
         let mut exchange = ServerLogin::new(&spec.user, spec.credential.clone(), &spec.keys, nonce)
             .bound_to(self.stream.peer_certificate().and_then(end_point));
+        let mut was_asked = false;
         loop {
-            let (tag, body) = self.message().await?;
+            let (tag, body) = message(&mut self.stream).await?;
             let mut reply = match tag {
                 b'R' => exchange.on_authentication(&body)?,
                 b'N' => continue,
@@ -81,8 +82,14 @@ impl Login {
                 reply = exchange.resume()?;
             }
             match reply {
-                Reply::Send(bytes) => self.send(&bytes).await?,
+                Reply::Send(bytes) => {
+                    was_asked = true;
+                    self.send(&bytes).await?;
+                }
                 Reply::Wait | Reply::Derive(_) => {}
+                Reply::Done if spec.must_be_asked && !was_asked => {
+                    return Err(asks_nothing(&spec.user).into());
+                }
                 Reply::Done => return Ok(()),
             }
         }
@@ -90,7 +97,7 @@ impl Login {
 
     async fn read_until_ready(&mut self) -> Result<(), Failed> {
         loop {
-            let (tag, body) = self.message().await?;
+            let (tag, body) = message(&mut self.stream).await?;
             match tag {
                 b'S' if self.parameters.len() < MAX_PARAMETERS => {
                     let (name, value) =
@@ -110,36 +117,46 @@ impl Login {
         }
     }
 
-    /// The next message; an ErrorResponse is an error.
-    async fn message(&mut self) -> Result<(u8, Vec<u8>), Failed> {
-        let mut head = [0; frame::HEADER];
-        self.stream
-            .read_exact(&mut head)
-            .await
-            .map_err(|error| lost(&error))?;
-        let header = frame::header(&head, MAX_MESSAGE)
-            .ok()
-            .flatten()
-            .ok_or_else(|| {
-                PgError::fatal(
-                    sqlstate::PROTOCOL_VIOLATION,
-                    "the server sent a malformed message",
-                )
-            })?;
-        let mut body = vec![0; header.total - frame::HEADER];
-        self.stream
-            .read_exact(&mut body)
-            .await
-            .map_err(|error| lost(&error))?;
-        match header.tag {
-            b'E' => Err(Failed::Refused(PgError::from_body(&body))),
-            tag => Ok((tag, body)),
-        }
-    }
-
     async fn send(&mut self, bytes: &[u8]) -> Result<(), PgError> {
         self.stream.send(bytes).await.map_err(|error| lost(&error))
     }
+}
+
+/// The next message; an ErrorResponse is an error.
+pub(super) async fn message(stream: &mut Stream) -> Result<(u8, Vec<u8>), Failed> {
+    let mut head = [0; frame::HEADER];
+    stream
+        .read_exact(&mut head)
+        .await
+        .map_err(|error| lost(&error))?;
+    let header = frame::header(&head, MAX_MESSAGE)
+        .ok()
+        .flatten()
+        .ok_or_else(|| {
+            PgError::fatal(
+                sqlstate::PROTOCOL_VIOLATION,
+                "the server sent a malformed message",
+            )
+        })?;
+    let mut body = vec![0; header.total - frame::HEADER];
+    stream
+        .read_exact(&mut body)
+        .await
+        .map_err(|error| lost(&error))?;
+    match header.tag {
+        b'E' => Err(Failed::Refused(PgError::from_body(&body))),
+        tag => Ok((tag, body)),
+    }
+}
+
+fn asks_nothing(user: &str) -> PgError {
+    PgError::fatal(
+        sqlstate::INVALID_AUTHORIZATION,
+        format!("the server asks pgweave for no password of user \"{user}\", so it cannot tell whether a client is that user"),
+    )
+    .with_hint(
+        "Have the server ask for passwords (scram-sha-256 in its pg_hba.conf), or choose another auth_type.",
+    )
 }
 
 fn out_of_turn(tag: u8) -> PgError {

@@ -9,6 +9,7 @@ mod digest;
 mod encrypt;
 mod identity;
 mod login;
+mod lookup;
 mod session_state;
 mod settle;
 mod wording;
@@ -20,6 +21,7 @@ pub use cancel::cancel;
 pub use connect::{LoginSpec, connect};
 pub use digest::{Digest, Reader};
 pub use identity::Identity;
+pub use lookup::Row;
 pub use session_state::{Answers, EnvQuestion, Named, Questions};
 pub use settle::Unsettled;
 

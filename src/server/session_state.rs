@@ -12,6 +12,7 @@ use crate::session::own::{
 use crate::session::settings::{APPLICATION_NAME, Change, IDENTITY, IDLE_SESSION_TIMEOUT, Profile};
 use crate::session::statements::{Op, ServerName, Statement, UNNAMED_NONE};
 use crate::session::{About, Kind, Pay};
+use crate::wire::backend;
 use crate::wire::frontend::{query, sync};
 
 /// What is asked about a session.
@@ -324,7 +325,7 @@ impl Server {
         let Some(answers) = self.answers.as_deref_mut() else {
             return;
         };
-        let mut columns = columns(body);
+        let mut columns = backend::columns(body);
         let first = columns.next().flatten();
         match about {
             About::GET => answers.values.push(first.map(Into::into)),
@@ -362,7 +363,7 @@ impl Server {
         let Some(question) = self.env_questions.front_mut() else {
             return;
         };
-        let mut columns = columns(body);
+        let mut columns = backend::columns(body);
         let first = columns.next().flatten();
         match about {
             About::ENV => question.values.push(first.map(Into::into)),
@@ -439,32 +440,4 @@ fn arrays(settings: &[(&str, &[u8])]) -> [Vec<u8>; 2] {
     let names = settings.iter().map(|(name, _)| name.as_bytes());
     let values = settings.iter().map(|(_, value)| *value);
     [array(names), array(values)]
-}
-
-/// The columns of a DataRow; `None` is NULL.
-fn columns(body: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
-    let mut rest = body.get(2..).unwrap_or_default();
-    std::iter::from_fn(move || {
-        let (length, after) = rest.split_first_chunk::<4>()?;
-        let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else {
-            rest = after;
-            return Some(None);
-        };
-        let value = after.get(..length)?;
-        rest = after.get(length..)?;
-        Some(Some(value))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn columns_are_cut_at_their_lengths() {
-        let row = b"\0\x03\0\0\0\x02ab\xff\xff\xff\xff\0\0\0\0";
-        let found: Vec<_> = columns(row).collect();
-        assert_eq!(found, [Some(&b"ab"[..]), None, Some(b"")]);
-        assert_eq!(columns(b"\0\x01\0\0\0\x09ab").count(), 0);
-    }
 }

@@ -148,6 +148,21 @@ fn column(columns: &[u8]) -> Option<(&[u8], &[u8; 10], &[u8])> {
     Some((name, of_type, after))
 }
 
+/// The columns of a DataRow; `None` is NULL. Ends early where the body is malformed.
+pub fn columns(body: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
+    let mut rest = body.get(2..).unwrap_or_default();
+    std::iter::from_fn(move || {
+        let (length, after) = rest.split_first_chunk::<4>()?;
+        let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else {
+            rest = after;
+            return Some(None);
+        };
+        let value = after.get(..length)?;
+        rest = after.get(length..)?;
+        Some(Some(value))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use pgwire::messages::extendedquery::{CloseComplete, ParseComplete};
@@ -209,5 +224,13 @@ mod tests {
         assert!(!is_fatal(b"SERROR\0VERROR\0C42601\0"));
         assert!(!is_fatal(b""));
         assert!(is_fatal(b"SFATAL\0"));
+    }
+
+    #[test]
+    fn columns_are_cut_at_their_lengths() {
+        let row = b"\0\x03\0\0\0\x02ab\xff\xff\xff\xff\0\0\0\0";
+        let found: Vec<_> = columns(row).collect();
+        assert_eq!(found, [Some(&b"ab"[..]), None, Some(b"")]);
+        assert_eq!(columns(b"\0\x01\0\0\0\x09ab").count(), 0);
     }
 }

@@ -42,6 +42,9 @@ static WHERE: &[Setting<Database>] = &[
     setting!(password, ANY,
         "The password for the server. Unset, it is that of `[users.NAME]` for the user that logs \
          in. A SCRAM verifier proves a password but cannot stand for it, so it is of no use here."; secret),
+    setting!(auth_user, ANY, "Instead of `auth_user` of `[pgweave]`."),
+    setting!(auth_query, ANY, "Instead of `auth_query` of `[pgweave]`."),
+    setting!(auth_dbname, ANY, "Instead of `auth_dbname` of `[pgweave]`."),
 ];
 
 static POOLS: &[Setting<Database>] = &[

@@ -55,6 +55,16 @@ static LISTENING: &[Setting<General>] = &[
         between(0, 65_535),
         "The TCP port to listen on. 0 lets the operating system choose one; the log tells which."
     ),
+    setting!(unix_socket_dir, ANY,
+        "The directory of a Unix socket to listen on as well; its name is `.s.PGSQL.` and the port. \
+         Unset, there is none.",
+        differs "There the default is `/tmp`."),
+    setting!(unix_socket_mode, ANY, "The permissions of that socket."),
+    setting!(
+        unix_socket_group,
+        ANY,
+        "The group that the socket belongs to: a name, or a number."
+    ),
     setting!(listen_backlog, between(1, 65_535),
         "How many connections may wait to be accepted. The operating system may cap it. Too few, \
          and a burst of clients is delayed by repeated SYNs.",
@@ -79,10 +89,60 @@ static LISTENING: &[Setting<General>] = &[
 
 static LOGINS: &[Setting<General>] = &[
     setting!(auth_type, ANY,
-        "How clients prove who they are. `trust` asks for no proof; `plain` asks for the password \
-         in clear text; `md5` is for old drivers; `scram-sha-256` never sends the password, and inside of TLS it can be \
-         bound to the certificate (SCRAM-SHA-256-PLUS).",
-        differs "There the default is `md5`, and there are further methods."),
+        "How clients prove who they are. `trust` asks for no proof, nor does `any`, for which the \
+         user's name does not matter either: each database names its `user`. `plain` asks for the \
+         password in clear text; `md5` is for old drivers; `scram-sha-256` never sends the \
+         password, and inside of TLS it can be bound to the certificate (SCRAM-SHA-256-PLUS). \
+         `cert` takes the name in the client's TLS certificate, `peer` that of the system's user \
+         behind the Unix socket. `hba` does as `auth_hba_file` says. `passthrough` needs no list \
+         of users: the server is asked whether it lets the client in.",
+        differs "There the default is `md5`, `peer` is possible in a file of rules alone, and there \
+         is no `passthrough`. `trust` and `any` ask no list of users whether there is such a user."),
+    setting!(auth_file, ANY,
+        "A file of users and their secrets, `\"user\" \"secret\"` a line, in addition to the \
+         sections `[users.NAME]`, whose `password` goes first. A secret may be a password, an md5 \
+         hash or a SCRAM verifier. Read again on SIGHUP.",
+        differs "A line that cannot be read is a mistake there and here; there the users before it count."),
+    setting!(
+        auth_hba_file,
+        ANY,
+        "The rules for `auth_type = \"hba\"`, as in PostgreSQL's pg_hba.conf: who may come from \
+         where, and how they prove who they are. Read again on SIGHUP."
+    ),
+    setting!(
+        auth_ident_file,
+        ANY,
+        "Which names of the system or in certificates stand for which users, as in PostgreSQL's \
+         pg_ident.conf, for rules with `map=`. Read again on SIGHUP."
+    ),
+    setting!(
+        auth_user,
+        ANY,
+        "The server's user that asks the server for the secret of a user who is not listed here, \
+         by `auth_query`. Unset, nobody is asked for."
+    ),
+    setting!(auth_query, ANY,
+        "The query that tells a user's secret. `$1` stands for the name; the answer is a row of \
+         the name and the secret, where NULL lets nobody log in, or no row. It runs on a connection \
+         that is used for nothing else, with `search_path` `pg_catalog`: other schemas must be \
+         named.",
+        differs "There the `search_path` is whatever `auth_user` has."),
+    setting!(
+        auth_dbname,
+        ANY,
+        "The database in which `auth_query` runs. Unset, it is the one that the client asked for."
+    ),
+    setting!(auth_cache_ttl, OR_ZERO,
+        "How long the answer to `auth_query` is used again, and, with `passthrough`, for how long a \
+         password that the server has taken is believed. A failed login ends it early. 0 asks each \
+         time.",
+        differs "It has no such key, and asks each time."),
+    setting!(auth_failures_per_minute, between(0, 1_000_000),
+        "How many logins of one user from one address may fail in a minute; from one address, \
+         whoever the user, ten times as many. Then they are refused without being looked at, until \
+         time has passed. A login that succeeds makes up for those that failed. 0 means without \
+         limit. Unix sockets have none.",
+        differs "It has no such key."),
     setting!(
         scram_iterations,
         between(1, 1_000_000),

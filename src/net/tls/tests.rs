@@ -75,6 +75,7 @@ impl Authority {
 
 fn toward_clients(mode: SslMode, files: TlsFiles) -> ClientTls {
     ClientTls {
+        asks_certificates: false,
         mode,
         files,
         protocols: TlsProtocols::ALL,

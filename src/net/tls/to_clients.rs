@@ -37,7 +37,9 @@ impl Acceptor {
         let mut mistakes = Vec::new();
         let identity = files::identity(&tls.files, &mut mistakes);
         let authorities = match &tls.files.ca {
-            Some(path) if tls.mode.verifies() => files::authorities(path, &mut mistakes).map(Some),
+            Some(path) if tls.mode.verifies() || tls.asks_certificates => {
+                files::authorities(path, &mut mistakes).map(Some)
+            }
             Some(_) | None => Some(None),
         };
         let (Some(identity), Some(authorities), true) =
@@ -48,7 +50,7 @@ impl Acceptor {
             }
             return Err(mistakes);
         };
-        let wants_certificate = authorities.is_some();
+        let wants_certificate = tls.mode.verifies();
         let binding = identity.chain.first().and_then(|own| Binding::to(own));
         match config(tls, identity, authorities, &mut mistakes) {
             Some(config) => Ok(Self {

@@ -5,16 +5,22 @@ use std::sync::Arc;
 
 use tokio::time::timeout;
 
+mod demand;
+mod names;
+mod passthrough;
+mod prove;
+
+use self::prove::{Trial, prove};
 use super::client::Client;
 use super::house::House;
 use super::intro::{Intro, first_words};
-use crate::auth::{Exchange, MAX_ANSWER_BYTES, Method, Step, StoredSecret};
-use crate::config::{AuthType, PoolSettings};
+use crate::auth::{Credential, StoredSecret};
+use crate::config::{Config, PoolSettings};
 use crate::net::{Peer, Stream};
 use crate::pool::{Registered, Shelf, StartupClass, Welcome};
 use crate::session::Rest;
 use crate::wire::startup::Startup;
-use crate::wire::{PgError, Severity, backend, frame, sqlstate};
+use crate::wire::{PgError, Severity, backend, sqlstate};
 
 /// Why a login ended without a session.
 pub(super) enum NoSession {
@@ -55,7 +61,7 @@ pub async fn serve(house: Arc<House>, stream: Stream, peer: Peer) {
 async fn admit(house: Arc<House>, mut stream: Stream, peer: Peer) -> Option<Client> {
     let (connected, number) = house.connect();
     let within = house.config().general.client_login_timeout;
-    match timeout(within, log_in(&house, &mut stream, number)).await {
+    match timeout(within, log_in(&house, &mut stream, peer, number)).await {
         Ok(Ok(logged_in)) => Some(Client::new(stream, peer, connected, &house, logged_in)),
         Ok(Err(NoSession::Silence)) => None,
         Ok(Err(NoSession::Refused(error))) => refuse(&mut stream, peer, Vec::new(), &error).await,
@@ -99,10 +105,12 @@ pub(super) struct LoggedIn {
 async fn log_in(
     house: &Arc<House>,
     stream: &mut Stream,
+    peer: Peer,
     number: u32,
 ) -> Result<LoggedIn, NoSession> {
     let mut intro = Intro {
         stream,
+        peer,
         read: Vec::new(),
         binding: None,
     };
@@ -124,12 +132,19 @@ async fn log_in(
             ))
             .await?;
     }
-    let accepted = authenticate(house, &mut intro, &startup).await?;
-    let mut logged_in = match enter(house, &startup).await {
+    let config = house.config();
+    let proven = prove(Trial {
+        house,
+        config: &config,
+        intro: &mut intro,
+        startup: &startup,
+    });
+    let proven = proven.await?;
+    let mut logged_in = match enter(house, &config, &startup, proven.learned).await {
         Ok(entered) => entered,
-        Err(error) => return Err(NoSession::RefusedLater(accepted, error)),
+        Err(error) => return Err(NoSession::RefusedLater(proven.accepted, error)),
     };
-    let mut reply = accepted;
+    let mut reply = proven.accepted;
     for (name, value) in logged_in.greeting.iter() {
         let value = if name == "application_name" {
             &*logged_in.application_name
@@ -149,7 +164,12 @@ async fn log_in(
 }
 
 /// Finds the pool of a client that has proven who it is.
-async fn enter(house: &Arc<House>, startup: &Startup) -> Result<LoggedIn, PgError> {
+async fn enter(
+    house: &Arc<House>,
+    config: &Config,
+    startup: &Startup,
+    learned: Option<Credential>,
+) -> Result<LoggedIn, PgError> {
     if startup
         .replication
         .as_deref()
@@ -161,14 +181,25 @@ async fn enter(house: &Arc<House>, startup: &Startup) -> Result<LoggedIn, PgErro
         )
         .with_hint("Connect to PostgreSQL directly for replication."));
     }
-    let Some((pool, settings)) =
-        house
-            .directory
-            .pool(&house.config(), &startup.database, &startup.user)
+    let Some((pool, settings)) = house
+        .directory
+        .pool(config, &startup.database, &startup.user)
     else {
         let what = format!("database \"{}\" does not exist", startup.database);
         return Err(PgError::fatal(sqlstate::INVALID_CATALOG_NAME, what));
     };
+    if settings.server_password.is_none() {
+        // As the user of its own name it logs in with what the client has shown;
+        // as another with what is known of that one.
+        let own = learned.filter(|_| settings.server_user == startup.user);
+        let listed = || {
+            let secret = house.access.listed(config, &settings.server_user)?;
+            Some(Credential::of(&StoredSecret::parse(secret.expose())))
+        };
+        if let Some(credential) = own.or_else(listed) {
+            pool.learn(&credential);
+        }
+    }
     let (class, application_name) = startup_class(startup);
     let shelf = pool.shelf(class);
     let welcome = welcome(&shelf).await?;
@@ -186,68 +217,6 @@ async fn enter(house: &Arc<House>, startup: &Startup) -> Result<LoggedIn, PgErro
         greeting: welcome,
         ahead: Vec::new(),
     })
-}
-
-/// Proves who the client is; returns the frames that say so.
-async fn authenticate(
-    house: &House,
-    intro: &mut Intro<'_>,
-    startup: &Startup,
-) -> Result<Vec<u8>, NoSession> {
-    let config = house.config();
-    let method = match config.general.auth_type {
-        AuthType::Trust => Method::Trust,
-        AuthType::Plain => Method::Plain,
-        AuthType::Md5 => Method::Md5,
-        AuthType::ScramSha256 => Method::ScramSha256,
-    };
-    let secret = config
-        .users
-        .get(&startup.user)
-        .and_then(|user| user.password.as_ref());
-    let secret = secret.map(|secret| StoredSecret::parse(secret.expose()));
-    let mut random = [0; 32];
-    if method != Method::Trust {
-        getrandom::fill(&mut random)
-            .map_err(|_| PgError::fatal(sqlstate::INTERNAL_ERROR, "no random bytes"))?;
-    }
-    let (mut exchange, mut step) = Exchange::begin(
-        method,
-        &startup.user,
-        secret.as_ref(),
-        &house.verifiers,
-        random,
-        intro.binding.as_ref(),
-    );
-    loop {
-        step = match step {
-            Step::Send(frames) => {
-                intro.stream.send(&frames).await?;
-                exchange.answer(&password_message(intro).await?)
-            }
-            Step::Derive(derivation) => {
-                // 0.7 ms of CPU: not on a thread that serves queries.
-                let _ = tokio::task::spawn_blocking(move || derivation.run()).await;
-                exchange.resume()
-            }
-            Step::Accepted(frames) => return Ok(frames),
-            Step::Refused(error) => return Err(error.into()),
-        };
-    }
-}
-
-async fn password_message(intro: &mut Intro<'_>) -> Result<Vec<u8>, NoSession> {
-    let head: [u8; frame::HEADER] = intro.take_array().await?;
-    let header = frame::header(&head, MAX_ANSWER_BYTES)
-        .ok()
-        .flatten()
-        .filter(|header| header.tag == b'p');
-    let Some(header) = header else {
-        return Err(
-            PgError::fatal(sqlstate::PROTOCOL_VIOLATION, "expected a password response").into(),
-        );
-    };
-    Ok(intro.take(header.total - frame::HEADER).await?)
 }
 
 /// What the server connections of this client are opened with, and its
@@ -293,6 +262,12 @@ fn reported(welcome: &Welcome, name: &str) -> Arc<str> {
         .find(|(reported, _)| reported == name)
         .map_or("", |(_, value)| value.as_str())
         .into()
+}
+
+/// Does it ask for all that the server writes, of no database?
+fn is_physical(startup: &Startup) -> bool {
+    let asked = startup.replication.as_deref();
+    asked.is_some_and(|value| value != "database" && asks_for_replication(value))
 }
 
 /// PostgreSQL takes `replication` as a boolean, or `database`.

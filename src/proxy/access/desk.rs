@@ -1,0 +1,280 @@
+//! Asking one server for users' secrets, by `auth_query`.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::auth::userlist::MAX_NAME_BYTES;
+use crate::config::Secret;
+use crate::server::{LoginSpec, Row, Server, connect};
+use crate::wire::{PgError, sqlstate};
+
+/// Most answers that are remembered.
+const MAX_ANSWERS: usize = 10_000;
+
+/// A server that could not be asked is not asked again for so long.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A connection that asks, and what it was told.
+#[derive(Debug)]
+pub(super) struct Desk {
+    query: String,
+    /// One asks at a time; the others find its answer, or ask next.
+    line: tokio::sync::Mutex<Line>,
+    answers: Mutex<HashMap<String, Answer>>,
+}
+
+#[derive(Debug, Default)]
+struct Line {
+    server: Option<Server>,
+    last_used: Option<Instant>,
+    trouble: Option<(Instant, PgError)>,
+}
+
+/// No secret: there is no such user, or it is not to log in.
+#[derive(Debug, Clone)]
+struct Answer {
+    secret: Option<Secret>,
+    at: Instant,
+}
+
+impl Desk {
+    pub fn new(query: &str) -> Self {
+        Self {
+            query: query.to_owned(),
+            line: tokio::sync::Mutex::default(),
+            answers: Mutex::default(),
+        }
+    }
+
+    /// A user's secret; an answer that is younger than `ttl` is used again.
+    ///
+    /// # Errors
+    /// When the server cannot be asked: in words for whoever may be anybody.
+    ///
+    /// # Cancel safety
+    /// Dropped before its end, the connection is closed.
+    pub async fn find(
+        &self,
+        user: &str,
+        ttl: Duration,
+        login: impl FnOnce() -> Result<LoginSpec, PgError>,
+    ) -> Result<Option<Secret>, PgError> {
+        // No role has such a name.
+        if user.len() > MAX_NAME_BYTES {
+            return Ok(None);
+        }
+        let asked = Instant::now();
+        if let Some(known) = self.known(user, asked, ttl) {
+            return Ok(known);
+        }
+        let mut line = self.line.lock().await;
+        // Whoever was before may have asked for the same.
+        if let Some(known) = self.known(user, asked, ttl) {
+            return Ok(known);
+        }
+        let secret = line.ask(&self.query, user, login).await?;
+        self.remember(user, secret.clone(), ttl);
+        Ok(secret)
+    }
+
+    /// What is known for a login that began to ask then.
+    fn known(&self, user: &str, asked: Instant, ttl: Duration) -> Option<Option<Secret>> {
+        let answers = self.answers.lock();
+        let answer = answers.get(user)?;
+        let is_fresh = answer.at >= asked || asked.duration_since(answer.at) < ttl;
+        is_fresh.then(|| answer.secret.clone())
+    }
+
+    fn remember(&self, user: &str, secret: Option<Secret>, ttl: Duration) {
+        let at = Instant::now();
+        let mut answers = self.answers.lock();
+        if answers.len() >= MAX_ANSWERS {
+            answers.retain(|_, answer| at.saturating_duration_since(answer.at) < ttl);
+        }
+        if answers.len() >= MAX_ANSWERS {
+            answers.clear();
+        }
+        answers.insert(user.to_owned(), Answer { secret, at });
+    }
+
+    /// The answer about a user may be old.
+    pub fn doubt(&self, user: &str) {
+        self.answers.lock().remove(user);
+    }
+
+    /// All answers may be old, and the connection may be another's.
+    pub fn forget(&self) {
+        self.answers.lock().clear();
+        if let Ok(mut line) = self.line.try_lock() {
+            *line = Line::default();
+        }
+    }
+
+    /// Closes the connection if it has not been used for so long; zero: never.
+    pub fn keep(&self, now: Instant, idle_timeout: Duration) {
+        let Ok(mut line) = self.line.try_lock() else {
+            return;
+        };
+        let idle = line
+            .last_used
+            .map(|used| now.saturating_duration_since(used));
+        if !idle_timeout.is_zero() && idle.is_some_and(|idle| idle > idle_timeout) {
+            *line = Line::default();
+        }
+    }
+}
+
+impl Line {
+    async fn ask(
+        &mut self,
+        query: &str,
+        user: &str,
+        login: impl FnOnce() -> Result<LoginSpec, PgError>,
+    ) -> Result<Option<Secret>, PgError> {
+        if let Some((until, error)) = &self.trouble
+            && Instant::now() < *until
+        {
+            return Err(error.clone());
+        }
+        let found = self.try_to_ask(query, user, login).await;
+        let told = found.map_err(|error| {
+            tracing::warn!(sqlstate = %error.code, "auth_query failed: {}", error.message);
+            for_anybody(&error)
+        });
+        let failed = told.as_ref().err();
+        self.trouble = failed.map(|error| (Instant::now() + PAUSE, error.clone()));
+        told
+    }
+
+    async fn try_to_ask(
+        &mut self,
+        query: &str,
+        user: &str,
+        login: impl FnOnce() -> Result<LoginSpec, PgError>,
+    ) -> Result<Option<Secret>, PgError> {
+        let spec = login()?;
+        // Taken out: dropped half-way, it is closed.
+        if let Some(mut server) = self.server.take()
+            && !server.is_spent()
+        {
+            let rows = server.look_up(query, user, spec.within).await;
+            if !server.is_spent() {
+                self.keep(server);
+                return secret_in(&rows?, user);
+            }
+            // It had broken since it was used last.
+        }
+        let mut server = connect(&spec).await?;
+        let rows = server.look_up(query, user, spec.within).await;
+        if !server.is_spent() {
+            self.keep(server);
+        }
+        secret_in(&rows?, user)
+    }
+
+    fn keep(&mut self, server: Server) {
+        self.server = Some(server);
+        self.last_used = Some(Instant::now());
+    }
+}
+
+/// The secret in the answer.
+fn secret_in(rows: &[Row], user: &str) -> Result<Option<Secret>, PgError> {
+    let wrong = |what: &str| Err(PgError::fatal(sqlstate::INTERNAL_ERROR, what));
+    let row = match rows {
+        [] => return Ok(None),
+        [row] => row,
+        _ => return wrong("it gave more than one row"),
+    };
+    let [name, secret] = row.as_slice() else {
+        return wrong("it must give two columns, the name and the secret");
+    };
+    // Somebody else's secret must let nobody in.
+    match name {
+        Some(name) if name.as_slice() == user.as_bytes() => {}
+        Some(_) => return wrong("it gave a row about another user"),
+        // A function without a row to give.
+        None => return Ok(None),
+    }
+    let Some(secret) = secret else {
+        return Ok(None);
+    };
+    let Ok(secret) = str::from_utf8(secret) else {
+        return wrong("it gave a secret that is no text");
+    };
+    let secret = Secret::new(secret);
+    match secret.is_whole() {
+        true => Ok(Some(secret)),
+        false => wrong("it gave a SCRAM verifier that is not whole"),
+    }
+}
+
+/// Nothing of what stands behind: the client is not known yet.
+fn for_anybody(error: &PgError) -> PgError {
+    let is_about_the_connection = ["08", "53", "57"]
+        .iter()
+        .any(|class| error.code.starts_with(class));
+    let code = match is_about_the_connection {
+        true => error.code.as_str(),
+        false => sqlstate::INTERNAL_ERROR,
+    };
+    PgError::fatal(code, "the server could not be asked about the user")
+        .with_hint("The log of pgweave tells why.")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use zeroize::Zeroizing;
+
+    use super::*;
+
+    fn row(columns: &[Option<&str>]) -> Row {
+        let value = |text: &str| Zeroizing::new(text.as_bytes().to_vec());
+        columns.iter().map(|column| column.map(value)).collect()
+    }
+
+    #[test]
+    fn a_row_of_name_and_secret_is_an_answer() {
+        let found = secret_in(&[row(&[Some("alice"), Some("md5x")])], "alice").unwrap();
+        assert_eq!(found, Some(Secret::new("md5x")));
+        for nobody in [
+            vec![],
+            vec![row(&[Some("alice"), None])],
+            vec![row(&[None, None])],
+        ] {
+            assert_eq!(secret_in(&nobody, "alice").unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn an_answer_of_another_shape_lets_nobody_in() {
+        let alice = row(&[Some("alice"), Some("x")]);
+        for wrong in [
+            vec![alice.clone(), alice],
+            vec![row(&[Some("x")])],
+            vec![row(&[Some("alice"), Some("x"), None])],
+            vec![row(&[Some("bob"), Some("x")])],
+            vec![row(&[Some("Alice"), Some("x")])],
+            vec![row(&[Some("alice"), Some("SCRAM-SHA-256$x")])],
+        ] {
+            assert!(secret_in(&wrong, "alice").is_err());
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_server_is_not_told_to_anybody() {
+        let error = PgError::fatal("08001", "could not connect to 10.0.0.1").with_detail("x");
+        let told = for_anybody(&error);
+        assert_eq!(
+            (told.code.as_str(), told.message.contains("10.")),
+            ("08001", false)
+        );
+        assert_eq!(
+            for_anybody(&PgError::fatal("42501", "denied")).code,
+            "XX000"
+        );
+    }
+}

@@ -1,0 +1,132 @@
+//! The files that say who may log in, and how: `auth_file`, `auth_hba_file`,
+//! `auth_ident_file`.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use crate::auth::hba::{CanAsk, Files, Rules, Unreadable};
+use crate::auth::ident::Maps;
+use crate::auth::userlist;
+use crate::config::{AuthType, General, Mistake, Secret};
+
+/// Largest file that is read, in bytes.
+const MAX_FILE: u64 = 64 << 20;
+
+/// What rules may ask: pgweave knows neither roles nor names of hosts.
+const CAN_ASK: CanAsk = CanAsk {
+    membership: false,
+    interfaces: false,
+    host_names: false,
+};
+
+/// What the files hold.
+#[derive(Debug, Default)]
+pub(super) struct Lists {
+    /// Users and their secrets.
+    pub users: HashMap<String, Secret>,
+    /// None unless `auth_type` is `hba`.
+    pub rules: Option<Rules>,
+    /// Which other names stand for users.
+    pub maps: Maps,
+}
+
+impl Lists {
+    /// Reads the files that the configuration names.
+    pub fn read(general: &General) -> Result<Self, Vec<Mistake>> {
+        let mut lists = Self::default();
+        let mut mistakes = Vec::new();
+        if let Some(path) = &general.auth_file {
+            match users(path) {
+                Ok(users) => lists.users = users,
+                Err(found) => mistakes.extend(found),
+            }
+        }
+        if let Some(path) = &general.auth_ident_file {
+            match Maps::read(path, &OnDisk, CAN_ASK.membership) {
+                Ok(maps) => lists.maps = maps,
+                Err(found) => mistakes.extend(found),
+            }
+        }
+        if let (AuthType::Hba, Some(path)) = (general.auth_type, &general.auth_hba_file) {
+            match Rules::read(path, &OnDisk, CAN_ASK) {
+                Ok(rules) => lists.rules = Some(rules),
+                Err(found) => mistakes.extend(found),
+            }
+        }
+        if mistakes.is_empty() {
+            mistakes.extend(lists.maps_that_are_not_there());
+        }
+        match mistakes.is_empty() {
+            true => Ok(lists),
+            false => Err(mistakes),
+        }
+    }
+
+    /// A rule with such a map would let nobody in, and nobody would know why.
+    fn maps_that_are_not_there(&self) -> Vec<Mistake> {
+        let rules = self.rules.iter().flat_map(Rules::iter);
+        let named = rules.filter_map(|rule| Some((rule, rule.options.map.as_ref()?)));
+        named
+            .filter(|(_, map)| !self.maps.has(map))
+            .map(|(rule, map)| Mistake {
+                file: rule.place.file.to_string(),
+                line: Some(rule.place.line),
+                key: "map".to_owned(),
+                what: format!("there is no map {map:?} in auth_ident_file"),
+                suggestion: None,
+            })
+            .collect()
+    }
+}
+
+fn users(path: &Path) -> Result<HashMap<String, Secret>, Vec<Mistake>> {
+    let file = path.display().to_string();
+    match text(path) {
+        Ok(text) => userlist::parse(&file, &text),
+        Err(error) => Err(vec![Mistake {
+            file,
+            line: None,
+            key: "auth_file".to_owned(),
+            what: format!("cannot read it: {error}"),
+            suggestion: None,
+        }]),
+    }
+}
+
+/// The system's files.
+struct OnDisk;
+
+impl Files for OnDisk {
+    fn text(&self, path: &Path) -> Result<String, Unreadable> {
+        text(path).map_err(unreadable)
+    }
+
+    fn names_in(&self, folder: &Path) -> Result<Vec<String>, Unreadable> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(folder).map_err(unreadable)? {
+            let entry = entry.map_err(unreadable)?;
+            names.extend(entry.file_name().into_string().ok());
+        }
+        Ok(names)
+    }
+}
+
+fn text(path: &Path) -> io::Result<String> {
+    let about = fs::metadata(path)?;
+    if !about.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    if about.len() > MAX_FILE {
+        return Err(io::Error::other("it is too large"));
+    }
+    fs::read_to_string(path)
+}
+
+fn unreadable(error: io::Error) -> Unreadable {
+    match error.kind() {
+        io::ErrorKind::NotFound => Unreadable::Missing,
+        _ => Unreadable::Because(error.to_string()),
+    }
+}

@@ -1,0 +1,139 @@
+//! Who may log in: what files and servers say of users, and who has failed too
+//! often.
+
+mod desk;
+mod desks;
+mod files;
+mod throttle;
+mod verified;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::auth::hba::Rules;
+use crate::auth::ident::Maps;
+use crate::config::{Config, General, Mistake, Secret};
+use crate::pool::Directory;
+use crate::wire::PgError;
+use desks::Desks;
+use files::Lists;
+use throttle::Throttle;
+use verified::Verified;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Access {
+    lists: RwLock<Arc<Lists>>,
+    throttle: Mutex<Throttle>,
+    desks: Desks,
+    /// Whom servers have let in.
+    pub(super) verified: Verified,
+}
+
+/// What is wrong in the files that say who may log in.
+#[must_use]
+pub fn mistakes(general: &General) -> Vec<Mistake> {
+    Lists::read(general).err().unwrap_or_default()
+}
+
+impl Access {
+    /// Reads all files that the configuration names.
+    ///
+    /// # Errors
+    /// What is wrong with them, all at once.
+    pub fn load(config: &Config) -> Result<Self, Vec<Mistake>> {
+        Ok(Self {
+            lists: RwLock::new(Arc::new(Lists::read(&config.general)?)),
+            ..Self::default()
+        })
+    }
+
+    /// Reads all files again, and forgets what servers have said.
+    ///
+    /// # Errors
+    /// What is wrong with them; then all stays as it was.
+    pub fn reload(&self, config: &Config) -> Result<(), Vec<Mistake>> {
+        let lists = Arc::new(Lists::read(&config.general)?);
+        *self.lists.write() = lists;
+        self.desks.forget();
+        self.verified.forget();
+        Ok(())
+    }
+
+    /// About once a second: closes connections that nobody asks by, and forgets
+    /// answers of long ago.
+    pub fn keep(&self, config: &Config) {
+        let now = Instant::now();
+        self.desks.keep(now, config.general.server_idle_timeout);
+        self.verified.keep(now);
+    }
+
+    /// A user's secret, if it is listed.
+    #[must_use]
+    pub(super) fn listed(&self, config: &Config, user: &str) -> Option<Secret> {
+        let in_section = config
+            .users
+            .get(user)
+            .and_then(|user| user.password.clone());
+        in_section.or_else(|| self.lists.read().users.get(user).cloned())
+    }
+
+    /// A user's secret, wherever it stands: the server is asked for those who
+    /// are not listed.
+    ///
+    /// # Errors
+    /// When the server cannot be asked.
+    pub(super) async fn secret(
+        &self,
+        config: &Config,
+        directory: &Directory,
+        database: &str,
+        user: &str,
+    ) -> Result<Option<Secret>, PgError> {
+        if let Some(secret) = self.listed(config, user) {
+            return Ok(Some(secret));
+        }
+        let password_of = |name: &str| self.listed(config, name);
+        self.desks
+            .find(config, directory, &password_of, database, user)
+            .await
+    }
+
+    /// What was learned of a user's secret is in doubt: a login has failed.
+    pub(super) fn doubt(&self, user: &str) {
+        self.desks.doubt(user);
+    }
+
+    /// What the rules are, if there are any, and the maps.
+    pub(super) fn rules<R>(&self, look: impl FnOnce(Option<&Rules>, &Maps) -> R) -> R {
+        let lists = Arc::clone(&self.lists.read());
+        look(lists.rules.as_ref(), &lists.maps)
+    }
+
+    /// May this user try to log in from there? From a Unix socket always.
+    #[must_use]
+    pub(super) fn admits(&self, config: &Config, from: Option<IpAddr>, user: &str) -> bool {
+        let per_minute = config.general.auth_failures_per_minute;
+        let admits = |from| {
+            let throttle = self.throttle.lock();
+            throttle.admits(from, user, per_minute, Instant::now())
+        };
+        from.is_none_or(admits)
+    }
+
+    /// A login has come to its end.
+    pub(super) fn judged(&self, config: &Config, from: Option<IpAddr>, user: &str, right: bool) {
+        let Some(from) = from else { return };
+        let mut throttle = self.throttle.lock();
+        match right {
+            true => throttle.succeeded(from, user),
+            false => {
+                let per_minute = config.general.auth_failures_per_minute;
+                throttle.failed(from, user, per_minute, Instant::now());
+            }
+        }
+    }
+}
