@@ -234,6 +234,40 @@ fn a_key_outside_of_a_section_or_a_value_for_a_section_is_told() {
 }
 
 #[test]
+fn a_way_to_log_in_that_lacks_something_says_what() {
+    let missing = |settings: &str| {
+        let mistakes = told(&format!("[pgweave]\n{settings}\n[databases.app]\n"));
+        assert_eq!(mistakes.len(), 1, "{mistakes:#?}");
+        mistakes[0].split(": ").nth(1).unwrap().to_owned()
+    };
+    assert_eq!(missing("auth_type = 'hba'"), "pgweave.auth_hba_file");
+    assert_eq!(missing("auth_type = 'peer'"), "pgweave.unix_socket_dir");
+    assert_eq!(missing("auth_type = 'cert'"), "pgweave.client_tls_ca_file");
+    assert_eq!(missing("auth_type = 'any'"), "databases.app.user");
+    let alone = "auth_type = 'trust'\n[databases.b]\nauth_query = 'SELECT 1'";
+    assert_eq!(missing(alone), "databases.b.auth_query");
+    assert_eq!(
+        missing("auth_type = 'trust'\nunix_socket_mode = '778'"),
+        "pgweave.unix_socket_mode"
+    );
+}
+
+#[test]
+fn users_may_stand_elsewhere() {
+    for elsewhere in [
+        "auth_file = '/u'",
+        "auth_user = 'asker'",
+        "auth_type = 'passthrough'",
+        "auth_type = 'hba'\nauth_hba_file = '/h'",
+    ] {
+        let text = format!("[pgweave]\n{elsewhere}\n[databases.app]\n");
+        assert_eq!(read(&text).err(), None);
+    }
+    let own = "[databases.app]\nauth_user = 'asker'\n";
+    assert!(read(own).is_ok());
+}
+
+#[test]
 fn an_empty_file_pools_nothing_and_says_so() {
     assert_eq!(
         told(""),

@@ -12,6 +12,7 @@
     clippy::print_stderr
 )]
 
+mod auth;
 mod cancel;
 mod client_gone;
 mod flow;

@@ -59,6 +59,17 @@ impl Authority {
         }
     }
 
+    /// A certificate for somebody of this common name, and no host.
+    pub fn issue_to(&self, name: &str) -> Issued {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate().unwrap();
+        Issued {
+            cert: params.signed_by(&key, &self.issuer).unwrap().pem(),
+            key: key.serialize_pem(),
+        }
+    }
+
     /// A client that trusts it and offers PostgreSQL's protocol.
     pub fn client(&self) -> Arc<ClientConfig> {
         with_alpn(self.trusting().with_no_client_auth())

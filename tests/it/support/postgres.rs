@@ -66,6 +66,9 @@ SET password_encryption = 'scram-sha-256';
 CREATE ROLE login_scram LOGIN PASSWORD 'scram secret';
 CREATE ROLE login_plain LOGIN PASSWORD 'plain secret';
 CREATE ROLE guest LOGIN;
+CREATE ROLE certified LOGIN;
+CREATE ROLE twofold LOGIN;
+CREATE ROLE hashed LOGIN;
 ";
 
 /// One cluster and the shell that watches over it.
