@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Callable
 
 from lab import pgbench
 from lab.procfs import CpuClock, anonymous_bytes
+from lab.poolers import ROOT
 from lab.wire import Client
-from rig import YARDSTICK, Rig
+from rig import PASSWORD, PROVING, YARDSTICK, Rig
 
 ROWS_SCRIPT = "select payload from wide;\n"
 # A setting of its own for each client, once; then what `pgbench -S` does.
@@ -74,7 +78,7 @@ def crowd_case(clients: int) -> Callable:
             return None
         window = SteadyWindow(rig.pid(variant))
         report = pgbench.run(rig.lab, rig.pg, rig.port(variant), rig.user, ["-S", "-c", clients, "-j", 2],
-                             max(chosen.seconds, 5), sampling=0.2, each_second=window.second_ended)
+                             max(chosen.seconds, 5), sampling=0.2, each_second=window.second_ended, env=rig.env)
         return of_report(report, window.microseconds())
     return turn
 
@@ -98,7 +102,7 @@ def pgbench_case(args: list, script: str | None = None, sampling: float = 0.2, d
         warm_up(rig, variant, extra, name)
         clock = CpuClock(rig.pid(variant)) if rig.pid(variant) else None
         report = pgbench.run(rig.lab, rig.pg, rig.port(variant), rig.user, extra, chosen.seconds,
-                             database=name, sampling=sampling)
+                             database=name, sampling=sampling, env=rig.env)
         cpu = clock.seconds() * 1e6 / max(report.transactions, 1) if clock else None
         return of_report(report, cpu, note)
     return turn
@@ -112,7 +116,7 @@ def warm_up(rig: Rig, variant: str, args: list, database: str | None) -> None:
     key = (variant, tuple(str(arg) for arg in args))
     if key not in warmed:
         warmed.add(key)
-        pgbench.run(rig.lab, rig.pg, rig.port(variant), rig.user, args, 1, database=database)
+        pgbench.run(rig.lab, rig.pg, rig.port(variant), rig.user, args, 1, database=database, env=rig.env)
 
 
 def where_statements_last(rig: Rig, variant: str) -> tuple:
@@ -145,7 +149,8 @@ def copy_turn(direction: str) -> Callable:
         clock = CpuClock(rig.pid(variant)) if rig.pid(variant) else None
         began = time.monotonic()
         with open(source, "rb") as data:
-            done = subprocess.run(psql, stdin=data, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=120)
+            done = subprocess.run(psql, stdin=data, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=120,
+                                  env={**os.environ, **rig.env})
         took = time.monotonic() - began
         cpu = clock.seconds() if clock else None
         if done.returncode:
@@ -163,7 +168,7 @@ def idle_turn(rig: Rig, variant: str, chosen) -> Turn | None:
     try:
         def come(count: int) -> None:
             for _ in range(count):
-                client = Client(pooler.port, rig.user, rig.pg.database)
+                client = Client(pooler.port, rig.user, rig.pg.database, tls=bool(rig.tls))
                 clients.append(client)
                 client.query("select 1")
 
@@ -211,6 +216,50 @@ def syscalls_turn(rig: Rig, variant: str, chosen) -> Turn | None:
     return Turn({"syscalls": int(total.group(1) or total.group(2)) / report.transactions})
 
 
+def storm_turn(rig: Rig, variant: str, chosen) -> Turn | None:
+    """The tail of a steady load, alone and while clients log in by SCRAM, query once and leave."""
+    storm = storm_binary()
+    if variant not in rig.poolers or storm is None:
+        return None
+    pooler = rig.proving(variant)
+    load = ["-S", "-c", 20, "-j", 1, "-R", 4000]
+    seconds = max(chosen.seconds, 5)
+
+    def measured() -> pgbench.Report:
+        return pgbench.run(rig.lab, rig.pg, pooler.port, PROVING, load, seconds, env={"PGPASSWORD": PASSWORD})
+
+    try:
+        measured()
+        alone = measured()
+        argv = [storm, f"127.0.0.1:{pooler.port}", PROVING, rig.pg.database, PASSWORD, STORM, int(seconds) + 1]
+        clock = CpuClock(pooler.child.pid)
+        with ThreadPoolExecutor(1) as beside:
+            logins = beside.submit(rig.lab.run, argv, seconds + 60)
+            stormy = measured()
+            told = logins.result()
+        found = re.search(r"logins=(\d+) failed=(\d+) per_second=(\d+) p50_us=(\d+) p99_us=(\d+)", told.stdout)
+        if not found or not alone.ok or not stormy.ok:
+            return Turn(note=f"failed: {told.stderr.strip()[:100]} {alone.errors[:1]} {stormy.errors[:1]}")
+        count, failed, rate, p50, p99 = map(int, found.groups())
+        note = f"{variant}: {count} logins, {failed} failed, p50 {p50} us, p99 {p99} us"
+        calm, rough = alone.percentile(0.99), stormy.percentile(0.99)
+        return Turn({"logins": rate, "p99": calm, "p99_storm": rough, "storm": rough / calm if calm else None,
+                     "login_cpu": clock.seconds() * 1e6 / max(count, 1)}, note)
+    finally:
+        pooler.stop()
+
+
+# Logins a second.
+STORM = 2000
+
+
+def storm_binary() -> Path | None:
+    """Built with the release binary by `benches/run`."""
+    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    path = target / "release" / "examples" / "login_storm"
+    return path if path.exists() else None
+
+
 QUERY = ("tps", "p50", "p99", "tail", "cpu")
 
 CASES = {
@@ -236,9 +285,11 @@ CASES = {
     "copy-out": Case("COPY out, psql", copy_turn("out"), ("mbps", "cpu_gb"), "CPU <= 0.33"),
     "copy-in": Case("COPY in, psql", copy_turn("in"), ("mbps", "cpu_gb"), "CPU <= 0.33"),
     "idle": Case("idle clients after one query each", idle_turn, ("idle",), "<= 1,400 bytes a client", once=True),
+    "storm": Case(f"4,000 queries a second while {STORM} clients a second log in by SCRAM", storm_turn,
+                  ("logins", "p99", "p99_storm", "storm", "login_cpu"), "p99 with the storm <= 2 times that without"),
     "syscalls": Case("system calls for each transaction, pgbench -S, 20 clients over 20", syscalls_turn,
                      ("syscalls",), "<= 4.3", once=True),
 }
 
-USUAL = [name for name in CASES if name not in ("simple5000",)]
+USUAL = [name for name in CASES if name not in ("simple5000", "storm")]
 QUICK = ["simple", "extended", "prepared", "simple500", "rows", "connect", "idle"]

@@ -19,6 +19,10 @@ FIGURES = {
     "mbps": ("MB/s", "{:.0f}", True),
     "cpu_gb": ("CPU ms/GB", "{:.0f}", True),
     "idle": ("bytes/client", "{:.0f}", True),
+    "logins": ("logins/s", "{:.0f}", False),
+    "p99_storm": ("p99 us in it", "{:.0f}", False),
+    "storm": ("in it / without", "{:.2f}", False),
+    "login_cpu": ("CPU us/login, queries too", "{:.0f}", True),
     "syscalls": ("syscalls/tx", "{:.2f}", True),
 }
 
@@ -27,7 +31,7 @@ def heading(rig, chosen) -> str:
     model = next((line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
                   if line.startswith("model name")), platform.machine())
     lines = [f"{os.cpu_count()} cores ({model}), Linux {platform.release()}, PostgreSQL {rig.pg.version},"
-             f" pool {POOL}, loopback, trust, no TLS; {chosen.rounds} rounds of {chosen.seconds:g} s"]
+             f" pool {POOL}, loopback, trust, {'TLS toward clients' if chosen.tls else 'no TLS'}; {chosen.rounds} rounds of {chosen.seconds:g} s"]
     yardstick = rig.poolers.get(YARDSTICK)
     if yardstick:
         lines.append(f"ratios (x) are to PgBouncer {'.'.join(map(str, yardstick.version))} in the same round: median"

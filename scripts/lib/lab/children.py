@@ -91,8 +91,8 @@ class Lab:
         return child
 
     def run(self, argv: list, timeout: float, unprivileged: bool = False,
-            each_line=None) -> subprocess.CompletedProcess:
-        """Runs a child to its end; it is killed after `timeout` seconds.
+            each_line=None, env: dict | None = None) -> subprocess.CompletedProcess:
+        """Runs a child to its end; it is killed after `timeout` seconds. `env` adds to the environment.
 
         `each_line` is called with each line that the child writes to stderr, as it comes; what the
         child writes to stdout must then fit into a pipe.
@@ -100,6 +100,7 @@ class Lab:
         child = subprocess.Popen(
             [str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             text=True, errors="replace", cwd=self.dir, start_new_session=True, **self.identity(unprivileged),
+            env={**os.environ, **env} if env else None,
         )
         with self.lock:
             self.children.append(child)

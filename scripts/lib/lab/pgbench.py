@@ -29,8 +29,8 @@ class Report:
 
 
 def run(lab: Lab, pg: Postgres, port: int, user: str, args: list, seconds: float,
-        database: str | None = None, sampling: float = 1.0, each_second=None) -> Report:
-    """Runs for `seconds`, and is killed when it overruns by a minute.
+        database: str | None = None, sampling: float = 1.0, each_second=None, env: dict | None = None) -> Report:
+    """Runs for `seconds`, and is killed when it overruns by a minute. `env` adds to the environment.
 
     `each_second` is called with the tps of each second as it ends; the first starts when all
     clients are connected.
@@ -44,7 +44,7 @@ def run(lab: Lab, pg: Postgres, port: int, user: str, args: list, seconds: float
     if each_second:
         argv += ["-P", 1]
     argv.append(database or pg.database)
-    done = lab.run(argv, seconds + 60, each_line=progress_reader(each_second) if each_second else None)
+    done = lab.run(argv, seconds + 60, each_line=progress_reader(each_second) if each_second else None, env=env)
     report = read_output(done.stdout, done.stderr)
     report.ok = done.returncode == 0 and report.failed == 0 and not report.errors
     report.latencies = read_latencies(logs)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .children import Lab, fail, tail
 from .postgres import Postgres, free_port
-from .wire import ConnectionLost, ServerError, wait_until_served
+from .wire import ConnectionLost, ServerError, wait_until_listening, wait_until_served
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -41,8 +41,11 @@ class Pooler:
     name = "pooler"
     unprivileged = False
 
-    def __init__(self, lab: Lab, pg: Postgres, user: str, pool_size: int, port: int | None = None, tag: str = ""):
+    def __init__(self, lab: Lab, pg: Postgres, user: str, pool_size: int, port: int | None = None, tag: str = "",
+                 tls: tuple | None = None, password: str | None = None):
+        """`tls`: the files of a certificate and its key, offered to clients; `password`: asked for by SCRAM."""
         self.lab, self.pg, self.user, self.pool_size = lab, pg, user, pool_size
+        self.tls, self.password = tls, password
         self.port = port or free_port()
         self.label = f"{self.name}{tag}"
         self.log = lab.dir / f"{self.label}-{self.port}.log"
@@ -54,7 +57,10 @@ class Pooler:
     def start(self) -> "Pooler":
         self.child = self.lab.start(self.argv(), self.log, self.unprivileged)
         try:
-            wait_until_served(self.port, self.user, self.pg.database, 15, self.alive)
+            if self.password:
+                wait_until_listening(self.port, 15, self.alive)
+            else:
+                wait_until_served(self.port, self.user, self.pg.database, 15, self.alive)
         except (ServerError, ConnectionLost) as cause:
             fail(f"{self.label} did not start ({cause}):\n{tail(self.log)}")
         return self
@@ -84,13 +90,18 @@ class PgWeave(Pooler):
 
     def argv(self) -> list:
         workers = "" if self.workers is None else f"workers = {self.workers}\n"
+        if self.tls:
+            cert, key = self.tls
+            workers += ('client_tls_sslmode = "prefer"\n'
+                        f'client_tls_cert_file = "{cert}"\nclient_tls_key_file = "{key}"\n')
+        auth_type = "scram-sha-256" if self.password else "trust"
         config = self.write(".toml", f"""[pgweave]
 listen_addr = "127.0.0.1"
 listen_port = {self.port}
 pool_mode = "transaction"
 default_pool_size = {self.pool_size}
 max_client_conn = 20000
-auth_type = "trust"
+auth_type = "{auth_type}"
 pin_process = 0
 {workers}
 [databases.{self.pg.database}]
@@ -104,7 +115,7 @@ dbname = "{self.pg.database}"
 pool_mode = "session"
 
 [users.{self.user}]
-password = "not-asked-for"
+password = "{self.password or 'not-asked-for'}"
 """)
         return [self.binary, "-q", config]
 
@@ -131,8 +142,12 @@ class PgBouncer(Pooler):
         return self.version >= (1, 21)
 
     def argv(self) -> list:
-        users = self.write(".users", f'"{self.user}" ""\n')
+        users = self.write(".users", f'"{self.user}" "{self.password or ""}"\n')
         prepared = "max_prepared_statements = 200\n" if self.prepares else ""
+        if self.tls:
+            cert, key = self.tls
+            prepared += f"client_tls_sslmode = prefer\nclient_tls_cert_file = {cert}\nclient_tls_key_file = {key}\n"
+        auth_type = "scram-sha-256" if self.password else "trust"
         config = self.write(".ini", f"""[databases]
 {self.pg.database} = host=127.0.0.1 port={self.pg.port}
 {self.pg.database}_session = host=127.0.0.1 port={self.pg.port} dbname={self.pg.database} pool_mode=session
@@ -140,7 +155,7 @@ class PgBouncer(Pooler):
 listen_addr = 127.0.0.1
 listen_port = {self.port}
 unix_socket_dir =
-auth_type = trust
+auth_type = {auth_type}
 auth_file = {users}
 pool_mode = transaction
 default_pool_size = {self.pool_size}

@@ -7,6 +7,7 @@ at any byte. See protocol-message-formats.html.
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 import time
 
@@ -78,7 +79,8 @@ class Client:
     """One blocking connection. Every wait is bounded by `timeout` seconds."""
 
     def __init__(self, port: int, user: str, database: str, host: str = "127.0.0.1",
-                 timeout: float = 30.0, application_name: str = ""):
+                 timeout: float = 30.0, application_name: str = "", tls: bool = False):
+        """`tls`: encrypted, whoever the other side is."""
         self.buffer = b""
         self.notices: list = []
         try:
@@ -87,11 +89,24 @@ class Client:
             raise ConnectionLost(f"connect: {cause}") from cause
         try:
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if tls:
+                self.encrypt(host)
             self.send(startup_frame(user, database, application_name))
             self.read_to_ready()
         except BaseException:
             self.sock.close()
             raise
+
+    def encrypt(self, host: str) -> None:
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        try:
+            self.sock.sendall(struct.pack("!II", 8, 80877103))
+            if self.sock.recv(1) != b"S":
+                raise ConnectionLost("the other side has no TLS")
+            self.sock = context.wrap_socket(self.sock, server_hostname=host)
+        except OSError as cause:
+            raise ConnectionLost(f"TLS: {cause}") from cause
 
     def send(self, data: bytes) -> None:
         try:
@@ -173,6 +188,19 @@ class Client:
         if reset:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.sock.close()
+
+
+def wait_until_listening(port: int, seconds: float, alive=lambda: True) -> None:
+    """Returns when somebody accepts a connection; raises the last failure after `seconds`."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError as cause:
+            if time.monotonic() > end or not alive():
+                raise ConnectionLost(f"connect: {cause}") from cause
+            time.sleep(0.05)
 
 
 def wait_until_served(port: int, user: str, database: str, seconds: float, alive=lambda: True) -> None:

@@ -1,6 +1,6 @@
 //! The servers that are asked for users' secrets.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,14 @@ const SETTINGS: [(&str, &str); 2] = [
     ("search_path", "pg_catalog"),
     ("application_name", "pgweave asks for a user"),
 ];
+
+/// All roles that a user is a member of, itself too, as hexadecimal digits: names may hold anything.
+/// A superuser is a member of what it was made a member of (`auth-pg-hba-conf.html`).
+const ROLES: &str = "WITH RECURSIVE member_of AS (\
+    SELECT oid FROM pg_roles WHERE rolname = $1 \
+    UNION SELECT m.roleid FROM pg_auth_members m JOIN member_of ON m.member = member_of.oid) \
+    SELECT $1::text, string_agg(encode(convert_to(rolname, 'UTF8'), 'hex'), ',') \
+    FROM member_of JOIN pg_roles USING (oid)";
 
 /// Servers that are asked apart: host, port, database, user and query.
 type Key = (String, u16, String, String, String);
@@ -39,15 +47,44 @@ impl Desks {
         let Some((settings, query)) = errand(config, password_of, database) else {
             return Ok(None);
         };
+        self.ask(config, directory, &settings, query, user).await
+    }
+
+    /// What roles a user is a member of; none where nobody is to be asked.
+    pub async fn roles(
+        &self,
+        config: &Config,
+        directory: &Directory,
+        password_of: &(dyn Fn(&str) -> Option<Secret> + Sync),
+        database: &str,
+        user: &str,
+    ) -> Result<Option<HashSet<String>>, PgError> {
+        let Some((settings, _)) = errand(config, password_of, database) else {
+            return Ok(None);
+        };
+        let told = self.ask(config, directory, &settings, ROLES, user).await?;
+        Ok(Some(
+            told.map_or_else(HashSet::new, |told| names(told.expose())),
+        ))
+    }
+
+    async fn ask(
+        &self,
+        config: &Config,
+        directory: &Directory,
+        settings: &PoolSettings,
+        query: &str,
+        user: &str,
+    ) -> Result<Option<Secret>, PgError> {
         let login = || {
             let secret = settings.server_password.as_ref();
             let stored = secret.map(|secret| StoredSecret::parse(secret.expose()));
             let credential = stored.as_ref().map_or(Credential::None, Credential::of);
             let startup = SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned()));
-            directory.login(&settings, credential, startup.to_vec())
+            directory.login(settings, credential, startup.to_vec())
         };
         let ttl = config.general.auth_cache_ttl;
-        self.desk(&settings, query).find(user, ttl, login).await
+        self.desk(settings, query).find(user, ttl, login).await
     }
 
     fn desk(&self, settings: &PoolSettings, query: &str) -> Arc<Desk> {
@@ -83,6 +120,16 @@ impl Desks {
             .iter()
             .for_each(|desk| desk.keep(now, idle_timeout));
     }
+}
+
+/// The names in an answer to [`ROLES`].
+fn names(told: &str) -> HashSet<String> {
+    let name = |digits: &str| {
+        let digits = digits.as_bytes().chunks(2);
+        let bytes = digits.map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok());
+        String::from_utf8(bytes.collect::<Option<_>>()?).ok()
+    };
+    told.split(',').filter_map(name).collect()
 }
 
 /// Where to ask, as whom, and what. For a database that is not there the first
@@ -170,6 +217,12 @@ mod tests {
         assert_eq!(asked(&config, "app").unwrap().0, "real");
         config.databases.get_mut("app").unwrap().auth_dbname = Some("own".to_owned());
         assert_eq!(asked(&config, "app").unwrap().0, "own");
+    }
+
+    #[test]
+    fn roles_may_have_any_name() {
+        let found = names("61,2c62,c3a4");
+        assert_eq!(found, ["a", ",b", "ä"].map(str::to_owned).into());
     }
 
     #[test]

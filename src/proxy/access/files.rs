@@ -14,12 +14,14 @@ use crate::config::{AuthType, General, Mistake, Secret};
 /// Largest file that is read, in bytes.
 const MAX_FILE: u64 = 64 << 20;
 
-/// What rules may ask: pgweave knows neither roles nor names of hosts.
-const CAN_ASK: CanAsk = CanAsk {
-    membership: false,
-    interfaces: false,
-    host_names: false,
-};
+/// What rules may ask: about roles the server, where somebody may.
+fn can_ask(general: &General) -> CanAsk {
+    CanAsk {
+        membership: general.auth_user.is_some(),
+        interfaces: false,
+        host_names: false,
+    }
+}
 
 /// What the files hold.
 #[derive(Debug, Default)]
@@ -36,6 +38,7 @@ impl Lists {
     /// Reads the files that the configuration names.
     pub fn read(general: &General) -> Result<Self, Vec<Mistake>> {
         let mut lists = Self::default();
+        let can_ask = can_ask(general);
         let mut mistakes = Vec::new();
         if let Some(path) = &general.auth_file {
             match users(path) {
@@ -44,13 +47,13 @@ impl Lists {
             }
         }
         if let Some(path) = &general.auth_ident_file {
-            match Maps::read(path, &OnDisk, CAN_ASK.membership) {
+            match Maps::read(path, &OnDisk, can_ask.membership) {
                 Ok(maps) => lists.maps = maps,
                 Err(found) => mistakes.extend(found),
             }
         }
         if let (AuthType::Hba, Some(path)) = (general.auth_type, &general.auth_hba_file) {
-            match Rules::read(path, &OnDisk, CAN_ASK) {
+            match Rules::read(path, &OnDisk, can_ask) {
                 Ok(rules) => lists.rules = Some(rules),
                 Err(found) => mistakes.extend(found),
             }

@@ -7,6 +7,7 @@ mod files;
 mod throttle;
 mod verified;
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -99,6 +100,23 @@ impl Access {
         let password_of = |name: &str| self.listed(config, name);
         self.desks
             .find(config, directory, &password_of, database, user)
+            .await
+    }
+
+    /// What roles a user is a member of; none where the server is not to be asked.
+    ///
+    /// # Errors
+    /// When the server cannot be asked.
+    pub(super) async fn roles(
+        &self,
+        config: &Config,
+        directory: &Directory,
+        database: &str,
+        user: &str,
+    ) -> Result<Option<HashSet<String>>, PgError> {
+        let password_of = |name: &str| self.listed(config, name);
+        self.desks
+            .roles(config, directory, &password_of, database, user)
             .await
     }
 

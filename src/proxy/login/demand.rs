@@ -3,8 +3,9 @@
 
 use std::net::IpAddr;
 
+use super::roles::Roles;
 use crate::auth::Method;
-use crate::auth::hba::{self, ClientCert, ClientName, Connection, Login, NoAnswers, Rules};
+use crate::auth::hba::{self, ClientCert, ClientName, Connection, Login, Rules};
 use crate::config::AuthType;
 use crate::wire::startup::Startup;
 use crate::wire::{PgError, sqlstate};
@@ -68,6 +69,7 @@ impl Demand {
         startup: &Startup,
         from: Option<IpAddr>,
         is_tls: bool,
+        roles: &Roles,
     ) -> Result<Self, PgError> {
         let connection = match from {
             Some(address) => Connection::Host { address, is_tls },
@@ -79,7 +81,7 @@ impl Demand {
             user: &startup.user,
             is_replication: super::is_physical(startup),
         };
-        let rule = rules.find(&login, &NoAnswers);
+        let rule = rules.find(&login, roles);
         let Some((rule, proof)) = rule.and_then(|rule| Some((rule, proof(rule.method)?))) else {
             return Err(rejected(startup, from, is_tls));
         };

@@ -9,6 +9,7 @@ mod demand;
 mod names;
 mod passthrough;
 mod prove;
+mod roles;
 
 use self::prove::{Trial, prove};
 use super::client::Client;
@@ -138,6 +139,7 @@ async fn log_in(
         config: &config,
         intro: &mut intro,
         startup: &startup,
+        roles: Default::default(),
     });
     let proven = proven.await?;
     let mut logged_in = match enter(house, &config, &startup, proven.learned).await {

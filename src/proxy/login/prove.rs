@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 
 use super::demand::{Demand, Proof};
+use super::roles::Roles;
 use super::{NoSession, passthrough};
-use crate::auth::hba::{ClientCert, ClientName, NoAnswers};
+use crate::auth::hba::{ClientCert, ClientName};
 use crate::auth::{Credential, Exchange, MAX_ANSWER_BYTES, Method, Step, StoredSecret};
 use crate::config::Config;
 use crate::proxy::house::House;
@@ -27,6 +28,8 @@ pub(super) struct Trial<'t, 'i> {
     pub config: &'t Config,
     pub intro: &'t mut Intro<'i>,
     pub startup: &'t Startup,
+    /// The user's, where rules or maps ask about them.
+    pub roles: Roles,
 }
 
 /// Lets the client prove who it is.
@@ -68,15 +71,16 @@ impl Trial<'_, '_> {
     }
 
     async fn judge(&mut self) -> Result<Proven, NoSession> {
-        let demand = self.demand()?;
+        let demand = self.demand().await?;
         if let Some(wanted) = demand.certificate {
-            self.check_certificate(wanted, &demand)?;
+            self.check_certificate(wanted, &demand).await?;
         }
         match demand.proof {
             Proof::Secret(method) => self.by_secret(method).await,
             // Checked above where rules demand it.
             Proof::Certificate => {
-                self.check_certificate(ClientCert::VerifyFull, &demand)?;
+                self.check_certificate(ClientCert::VerifyFull, &demand)
+                    .await?;
                 Ok(accepted())
             }
             Proof::Peer => self.by_peer(&demand).await,
@@ -84,13 +88,30 @@ impl Trial<'_, '_> {
         }
     }
 
-    fn demand(&self) -> Result<Demand, PgError> {
+    async fn demand(&mut self) -> Result<Demand, PgError> {
         if let Some(demand) = Demand::of_all(self.config.general.auth_type) {
             return Ok(demand);
         }
+        let demand = self.by_rules();
+        if !self.roles.are_wanted() {
+            return demand;
+        }
+        self.look_up_roles().await?;
+        self.by_rules()
+    }
+
+    async fn look_up_roles(&mut self) -> Result<(), PgError> {
+        let (access, directory) = (&self.house.access, &self.house.directory);
+        let Startup { database, user, .. } = self.startup;
+        let found = access.roles(self.config, directory, database, user).await?;
+        self.roles = Roles::known(found.unwrap_or_default());
+        Ok(())
+    }
+
+    fn by_rules(&self) -> Result<Demand, PgError> {
         let is_tls = self.intro.stream.is_tls();
         self.house.access.rules(|rules, _| match rules {
-            Some(rules) => Demand::by_rules(rules, self.startup, self.from(), is_tls),
+            Some(rules) => Demand::by_rules(rules, self.startup, self.from(), is_tls, &self.roles),
             // Read at start, or there is no start.
             None => Err(PgError::fatal(
                 sqlstate::INTERNAL_ERROR,
@@ -101,7 +122,11 @@ impl Trial<'_, '_> {
 
     /// Its certificate is one that an authority vouches for, or the handshake
     /// would have failed.
-    fn check_certificate(&self, wanted: ClientCert, demand: &Demand) -> Result<(), PgError> {
+    async fn check_certificate(
+        &mut self,
+        wanted: ClientCert,
+        demand: &Demand,
+    ) -> Result<(), PgError> {
         let Some(certificate) = self.intro.stream.peer_certificate() else {
             return Err(PgError::fatal(
                 sqlstate::INVALID_AUTHORIZATION,
@@ -112,31 +137,44 @@ impl Trial<'_, '_> {
             ClientCert::VerifyCa => Ok(()),
             ClientCert::VerifyFull => {
                 let name = names::in_certificate(certificate, demand.name);
-                self.stands_for(name, demand, "certificate")
+                self.stands_for(name, demand, "certificate").await
             }
         }
     }
 
-    async fn by_peer(&self, demand: &Demand) -> Result<Proven, NoSession> {
+    async fn by_peer(&mut self, demand: &Demand) -> Result<Proven, NoSession> {
         let name = match self.intro.stream.peer_uid() {
             Some(uid) => tokio::task::spawn_blocking(move || names::of_system_user(uid))
                 .await
                 .unwrap_or_default(),
             None => None,
         };
-        self.stands_for(name, demand, "peer")?;
+        self.stands_for(name, demand, "peer").await?;
         Ok(accepted())
     }
 
     /// Does this name stand for the user?
-    fn stands_for(&self, name: Option<String>, demand: &Demand, by: &str) -> Result<(), PgError> {
+    async fn stands_for(
+        &mut self,
+        name: Option<String>,
+        demand: &Demand,
+        by: &str,
+    ) -> Result<(), PgError> {
         let user = &self.startup.user;
-        let stands = |name: &String| {
+        let stands = |roles: &Roles| {
             let map = demand.map.as_deref();
-            let access = &self.house.access;
-            access.rules(|_, maps| maps.allows(map, name, user, &NoAnswers))
+            let allows = |name: &String| {
+                let access = &self.house.access;
+                access.rules(|_, maps| maps.allows(map, name, user, roles))
+            };
+            name.as_ref().is_some_and(allows)
         };
-        if name.as_ref().is_some_and(stands) {
+        let mut it_does = stands(&self.roles);
+        if !it_does && self.roles.are_wanted() {
+            self.look_up_roles().await?;
+            it_does = stands(&self.roles);
+        }
+        if it_does {
             return Ok(());
         }
         let which = match demand.name {

@@ -146,6 +146,51 @@ fn rules_are_read_again_on_sighup_all_of_them_or_none() {
 }
 
 #[test]
+fn rules_may_be_about_roles_where_the_server_can_be_asked() {
+    let database = Cluster::shared().database();
+    let mut admin = Cluster::shared().admin();
+    for name in [
+        "rule_readers",
+        "rule_all",
+        "rule_member",
+        "rule_other",
+        "rule,odd",
+    ] {
+        admin.rows(&format!("DROP ROLE IF EXISTS \"{name}\""));
+    }
+    admin.rows("CREATE ROLE rule_all");
+    admin.rows("CREATE ROLE rule_readers IN ROLE rule_all");
+    admin.rows("CREATE ROLE rule_member LOGIN IN ROLE rule_readers");
+    admin.rows("CREATE ROLE rule_other LOGIN");
+    admin.rows("CREATE ROLE \"rule,odd\" LOGIN IN ROLE rule_all");
+    let folder = Folder::new();
+    let rules = "host all +rule_readers all trust\nhost all \"rule,odd\" all reject\n\
+                 host all +rule_all all trust\nhost samerole all all trust\n";
+    let path = folder.put("hba.conf", rules);
+    let plan = || {
+        Plan::before(&database)
+            .setting("auth_type", "\"hba\"")
+            .setting("auth_hba_file", &format!("{path:?}"))
+    };
+    let pooler = plan().setting("auth_user", "\"postgres\"").start();
+    for (user, expected) in [
+        ("rule_member", "ok"),
+        ("rule_other", "28000"),
+        ("rule,odd", "28000"),
+        ("nobody_at_all", "28000"),
+        // A superuser is no member of what it was not granted.
+        ("postgres", "28000"),
+    ] {
+        assert_eq!(outcome(&pooler, user, ""), expected, "{user}");
+    }
+    admin.rows("REVOKE rule_readers FROM rule_member");
+    pooler.signal(1);
+    wait::until(wait::SOON, "the roles to be asked for again", || {
+        outcome(&pooler, "rule_member", "") == "28000"
+    });
+}
+
+#[test]
 fn with_cert_the_name_in_the_certificate_is_the_user() {
     let database = Cluster::shared().database();
     let (folder, authority) = (Folder::new(), Authority::new());
