@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::keys::Key;
@@ -21,6 +22,12 @@ impl Secret {
     #[must_use]
     pub fn new(bytes: impl AsRef<[u8]>) -> Self {
         Self(Zeroizing::new(bytes.as_ref().to_vec()))
+    }
+
+    /// Is it this? Constant time for those of one length.
+    #[must_use]
+    pub fn is(&self, bytes: &[u8]) -> bool {
+        self.0.as_slice().ct_eq(bytes).into()
     }
 
     pub(super) fn bytes(&self) -> &[u8] {

@@ -17,7 +17,7 @@ impl Field for u32 {
         let number = match given {
             Given::Whole(number) => Some(*number),
             Given::Text(text) => text.trim().parse().ok(),
-            Given::Fraction(_) | Given::Flag(_) | Given::List(_) => None,
+            Given::Fraction(_) | Given::Flag(_) | Given::InFile(..) | Given::List(_) => None,
         };
         let number = number.ok_or_else(|| Self::wrong(given, bounds))?;
         u32::try_from(number)
@@ -72,7 +72,7 @@ impl Field for bool {
                 "false" | "off" | "no" | "0" => Ok(false),
                 _ => Err(Self::wrong(given, bounds)),
             },
-            Given::Whole(_) | Given::Fraction(_) | Given::List(_) => {
+            Given::Whole(_) | Given::Fraction(_) | Given::InFile(..) | Given::List(_) => {
                 Err(Self::wrong(given, bounds))
             }
         }
@@ -93,7 +93,9 @@ impl Field for Duration {
             Given::Whole(seconds) => duration::parse(&seconds.to_string())?,
             Given::Fraction(seconds) => duration::parse(&seconds.to_string())?,
             Given::Text(text) => duration::parse(text)?,
-            Given::Flag(_) | Given::List(_) => return Err(Self::wrong(given, bounds)),
+            Given::Flag(_) | Given::InFile(..) | Given::List(_) => {
+                return Err(Self::wrong(given, bounds));
+            }
         };
         if bounds.least > 0 && time.is_zero() {
             return Err(Refusal::new(
@@ -125,7 +127,7 @@ impl Field for String {
             Given::Whole(_) | Given::Fraction(_) | Given::Flag(_) => {
                 Err(Self::wrong(given, bounds).suggesting("put it in quotes"))
             }
-            Given::List(_) => Err(Self::wrong(given, bounds)),
+            Given::InFile(..) | Given::List(_) => Err(Self::wrong(given, bounds)),
         }
     }
 
@@ -154,7 +156,12 @@ impl Field for PathBuf {
 
 impl Field for Secret {
     fn read(given: &Given, bounds: Bounds) -> Result<Self, Refusal> {
-        let secret = Secret::new(String::read(given, bounds)?);
+        let secret = match given {
+            Given::InFile(text, path) => {
+                Secret::new(String::read(&Given::Text(text.clone()), bounds)?).read_from(path)
+            }
+            given => Secret::new(String::read(given, bounds)?),
+        };
         if secret.is_whole() {
             return Ok(secret);
         }
@@ -182,7 +189,7 @@ impl Field for Vec<String> {
                 .iter()
                 .map(|item| String::read(item, bounds))
                 .collect::<Result<_, _>>()?,
-            Given::Whole(_) | Given::Fraction(_) | Given::Flag(_) => {
+            Given::Whole(_) | Given::Fraction(_) | Given::Flag(_) | Given::InFile(..) => {
                 return Err(Self::wrong(given, bounds));
             }
         };

@@ -1,6 +1,7 @@
 //! A value as it was written, and what a setting asks of it.
 
 use std::fmt;
+use std::path::PathBuf;
 
 /// A value as written. A variable's value, and any value with `${...}` in it,
 /// is text; so text that reads as a number is taken for one.
@@ -10,6 +11,8 @@ pub(super) enum Given {
     Fraction(f64),
     Flag(bool),
     Text(String),
+    /// What stands in a file.
+    InFile(String, PathBuf),
     List(Vec<Given>),
 }
 
@@ -20,7 +23,7 @@ impl Given {
             Given::Whole(_) => "a whole number",
             Given::Fraction(_) => "a fraction",
             Given::Flag(_) => "true or false",
-            Given::Text(_) => "text",
+            Given::Text(_) | Given::InFile(..) => "text",
             Given::List(_) => "a list",
         }
     }
@@ -33,6 +36,7 @@ impl fmt::Display for Given {
             Given::Fraction(number) => write!(f, "{number}"),
             Given::Flag(flag) => write!(f, "{flag}"),
             Given::Text(text) => write!(f, "{text:?}"),
+            Given::InFile(_, path) => write!(f, "what stands in {:?}", path.display()),
             Given::List(_) => f.write_str("a list"),
         }
     }

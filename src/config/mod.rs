@@ -14,6 +14,7 @@
 mod checks;
 mod checks_logins;
 mod checks_tls;
+mod command;
 mod duration;
 mod environment;
 mod fields;
@@ -38,6 +39,7 @@ mod tls_protocols;
 mod words;
 mod written;
 
+pub use command::Command;
 pub use environment::from_environment;
 pub use file::from_toml;
 pub use file_mode::FileMode;

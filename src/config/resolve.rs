@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::{AssignPolicy, Config, Listen, PoolMode, Secret, ServerTls, SessionState, Verify};
+use super::{
+    AssignPolicy, Command, Config, Database, Listen, PoolMode, Secret, ServerTls, SessionState,
+    User, Verify,
+};
 
 /// The settings of one (database, user) pool. See `keys` for the meanings.
 ///
@@ -19,6 +22,9 @@ pub struct PoolSettings {
     /// Whom pgweave logs in as on the server.
     pub server_user: String,
     pub server_password: Option<Secret>,
+    /// Never beside a password.
+    pub password_command: Option<Vec<String>>,
+    pub password_command_ttl: Duration,
     pub server_tls: ServerTls,
     pub pool_mode: PoolMode,
     pub session_state: SessionState,
@@ -68,15 +74,15 @@ impl Config {
             .and_then(|u| u.pool_size)
             .or(db.pool_size)
             .unwrap_or(general.default_pool_size);
+        let (server_password, password_command) = server_password(db, owner);
         Some(PoolSettings {
             host: db.host.clone(),
             port: db.port,
             dbname: db.dbname.clone().unwrap_or_else(|| database.to_owned()),
             server_user: server_user.to_owned(),
-            server_password: db
-                .password
-                .clone()
-                .or_else(|| owner.and_then(|u| u.password.clone())),
+            server_password,
+            password_command,
+            password_command_ttl: general.password_command_ttl,
             server_tls: general.server_tls(db),
             pool_mode: client
                 .and_then(|u| u.pool_mode)
@@ -144,6 +150,18 @@ impl Config {
 
 fn count(setting: u32) -> usize {
     usize::try_from(setting).unwrap_or(usize::MAX)
+}
+
+/// What to log in with: what the database says goes first.
+fn server_password(db: &Database, owner: Option<&User>) -> (Option<Secret>, Option<Vec<String>>) {
+    let given = |password: &Option<Secret>, command: &Option<Command>| {
+        let command = command.as_ref().map(|command| command.0.clone());
+        let password = password.clone().filter(|_| command.is_none());
+        (password.is_some() || command.is_some()).then_some((password, command))
+    };
+    given(&db.password, &db.password_command)
+        .or_else(|| owner.and_then(|user| given(&user.password, &user.password_command)))
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Passwords and what is derived from them, kept out of logs and freed memory.
 
 use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
 
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -9,7 +11,10 @@ use zeroize::Zeroizing;
 /// memory is overwritten when dropped, comparison takes the same time for all
 /// secrets of one length.
 #[derive(Clone)]
-pub struct Secret(Zeroizing<String>);
+pub struct Secret {
+    text: Zeroizing<String>,
+    file: Option<Arc<Path>>,
+}
 
 /// In which of PostgreSQL's forms a secret is written
 /// (`catalog-pg-authid.html`, column `rolpassword`).
@@ -29,12 +34,28 @@ const SCRAM_MARK: &str = "SCRAM-SHA-256$";
 impl Secret {
     /// Takes a secret over.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(Zeroizing::new(text.into()))
+        Self {
+            text: Zeroizing::new(text.into()),
+            file: None,
+        }
+    }
+
+    /// It was read from there, where another may stand later.
+    #[must_use]
+    pub fn read_from(mut self, file: &Path) -> Self {
+        self.file = Some(file.into());
+        self
+    }
+
+    /// Where it was read from, if it was not written in the configuration.
+    #[must_use]
+    pub fn file(&self) -> Option<&Arc<Path>> {
+        self.file.as_ref()
     }
 
     /// The secret itself: for authentication only.
     pub fn expose(&self) -> &str {
-        &self.0
+        &self.text
     }
 
     /// Which of PostgreSQL's forms this is, told as PostgreSQL tells it: a

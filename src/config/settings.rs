@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    AssignPolicy, AuthType, FileMode, Listen, LogFormat, LogLevel, PoolMode, Secret, SessionState,
-    SslMode, TlsNegotiation, TlsProtocols, Verify,
+    AssignPolicy, AuthType, Command, FileMode, Listen, LogFormat, LogLevel, PoolMode, Secret,
+    SessionState, SslMode, TlsNegotiation, TlsProtocols, Verify,
 };
 
 /// Names a user and its secret; who is not to log in any more has none.
@@ -81,6 +81,7 @@ pub struct General {
     pub query_wait_timeout: Duration,
     pub server_connect_timeout: Duration,
     pub server_login_retry: Duration,
+    pub password_command_ttl: Duration,
     /// Zero: a server connection is used once.
     pub server_lifetime: Duration,
     pub server_idle_timeout: Duration,
@@ -158,6 +159,7 @@ impl Default for General {
             query_wait_timeout: Duration::from_secs(120),
             server_connect_timeout: Duration::from_secs(15),
             server_login_retry: Duration::from_secs(15),
+            password_command_ttl: Duration::from_secs(600),
             server_lifetime: Duration::from_secs(3600),
             server_idle_timeout: Duration::from_secs(600),
             server_check_delay: Duration::from_secs(30),
@@ -208,6 +210,7 @@ pub struct Database {
     /// `None`: the client's own user name.
     pub user: Option<String>,
     pub password: Option<Secret>,
+    pub password_command: Option<Command>,
     pub auth_user: Option<String>,
     pub auth_query: Option<String>,
     pub auth_dbname: Option<String>,
@@ -237,6 +240,7 @@ impl Database {
             dbname: None,
             user: None,
             password: None,
+            password_command: None,
             auth_user: None,
             auth_query: None,
             auth_dbname: None,
@@ -265,6 +269,7 @@ pub struct User {
     /// The name that clients log in with.
     pub name: String,
     pub password: Option<Secret>,
+    pub password_command: Option<Command>,
     pub pool_mode: Option<PoolMode>,
     pub session_state: Option<SessionState>,
     pub pool_size: Option<u32>,

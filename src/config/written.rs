@@ -39,6 +39,6 @@ pub(super) fn read_secret_file(path: &Given, sources: &Sources<'_>) -> Result<Gi
         .map_err(|error| Refusal::new(format!("cannot read {path:?}: {error}")))?;
     match text.trim_end_matches(['\r', '\n']) {
         "" => Err(Refusal::new(format!("the file {path:?} is empty"))),
-        secret => Ok(Given::Text(secret.to_owned())),
+        secret => Ok(Given::InFile(secret.to_owned(), path.into())),
     }
 }

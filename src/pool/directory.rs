@@ -8,8 +8,10 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use super::budget::Budget;
+use super::credentials::{Ways, credential_of, login_spec};
 use super::generation::Generation;
-use super::server_pool::{Budgets, ServerPool, login_spec};
+use super::passwords::Passwords;
+use super::server_pool::{Budgets, ServerPool};
 use super::shelf::StartupClass;
 use crate::auth::{Credential, KeyCache};
 use crate::config::{Config, PoolSettings};
@@ -36,6 +38,7 @@ pub struct Directory {
     catalogs: Mutex<HashMap<(String, u16, String), Arc<Catalog>>>,
     generations: Mutex<HashMap<(String, u16), Generation>>,
     keys: KeyCache,
+    passwords: Passwords,
     tls: Arc<Tls>,
     /// How often [`Directory::keep`] was called.
     rounds: AtomicU32,
@@ -52,6 +55,7 @@ impl Directory {
             catalogs: Mutex::default(),
             generations: Mutex::default(),
             keys: KeyCache::new(CACHED_KEYS),
+            passwords: Passwords::default(),
             tls,
             rounds: AtomicU32::new(0),
         }
@@ -88,23 +92,34 @@ impl Directory {
                 ),
             };
             let (catalog, generation) = (self.catalog(&settings), self.generation(&settings));
-            let (keys, tls) = (self.keys.clone(), Arc::clone(&self.tls));
-            ServerPool::new(settings.clone(), budgets, catalog, generation, keys, tls)
+            let ways = Ways {
+                keys: self.keys.clone(),
+                passwords: self.passwords.clone(),
+                tls: Arc::clone(&self.tls),
+            };
+            ServerPool::new(settings.clone(), budgets, catalog, generation, ways)
         });
         Some((Arc::clone(pool), settings))
     }
 
     /// What it takes to log in to the server of these settings, for a connection
-    /// that belongs to no pool.
+    /// that belongs to no pool; `credential` stands for what they say of passwords.
     ///
     /// # Errors
-    /// When the files for TLS to the server cannot be used (08001).
-    pub fn login(
+    /// When the files for TLS to the server cannot be used, or there is no
+    /// password to be had (08001).
+    pub async fn login(
         &self,
         settings: &PoolSettings,
-        credential: Credential,
+        credential: Option<Credential>,
         startup: StartupClass,
     ) -> Result<LoginSpec, PgError> {
+        let credential = match credential {
+            Some(credential) => credential,
+            None => credential_of(settings, &self.passwords)
+                .await?
+                .unwrap_or(Credential::None),
+        };
         login_spec(settings, credential, startup, &self.keys, &self.tls)
     }
 
@@ -136,6 +151,7 @@ impl Directory {
         let round = self.rounds.fetch_add(1, Ordering::Relaxed);
         let sweeps = round.is_multiple_of(SWEEP_EVERY);
         let is_old = round.is_multiple_of(LEARN_EVERY);
+        self.passwords.keep(now);
         for pool in self.pools() {
             pool.cool_down(now);
             if is_old {

@@ -8,11 +8,13 @@
 mod budget;
 mod clients;
 mod connection;
+mod credentials;
 mod directory;
 mod gate;
 mod generation;
 mod lease;
 mod listener;
+mod passwords;
 mod server_pool;
 mod shelf;
 mod trouble;

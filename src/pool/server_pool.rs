@@ -10,16 +10,16 @@ use tokio::time::{Instant as TokioInstant, sleep_until, timeout_at};
 
 use super::budget::{Budget, Place};
 use super::connection::Connection;
+use super::credentials::{Ways, credential_of, login_spec};
 use super::gate::{Gate, Handed, Turn};
 use super::generation::Generation;
 use super::lease::{Lease, Permit};
 use super::listener::Listener;
 use super::shelf::{Seeker, Shelf, StartupClass, Taken};
 use super::trouble::Trouble;
-use crate::auth::{Credential, KeyCache, StoredSecret};
-use crate::config::{PoolSettings, TlsMistake};
+use crate::auth::Credential;
+use crate::config::PoolSettings;
 use crate::net::Target;
-use crate::net::tls::Tls;
 use crate::server::{LoginSpec, Server, connect};
 use crate::session::settings::Profile;
 use crate::session::statements::Catalog;
@@ -68,10 +68,9 @@ pub struct ServerPool {
     budgets: Budgets,
     trouble: Trouble,
     target: Target,
-    /// What to log in with, as last learned.
-    credential: Mutex<Credential>,
-    keys: KeyCache,
-    tls: Arc<Tls>,
+    /// What to log in with where the settings name no password.
+    learned: Mutex<Credential>,
+    ways: Ways,
 }
 
 /// The budgets that each connection of a pool counts against.
@@ -91,13 +90,8 @@ impl ServerPool {
         budgets: Budgets,
         catalog: Arc<Catalog>,
         generation: Generation,
-        keys: KeyCache,
-        tls: Arc<Tls>,
+        ways: Ways,
     ) -> Arc<Self> {
-        let secret = settings
-            .server_password
-            .as_ref()
-            .map(|secret| StoredSecret::parse(secret.expose()));
         let pool = Arc::new(Self {
             gate: Gate::new(settings.pool_size),
             stats: PoolStats::default(),
@@ -107,11 +101,10 @@ impl ServerPool {
             shelves: Mutex::default(),
             trouble: Trouble::new(settings.server_login_retry),
             target: Target::new(&settings.host, settings.port),
-            credential: Mutex::new(secret.as_ref().map_or(Credential::None, Credential::of)),
+            learned: Mutex::new(Credential::None),
             settings,
             budgets,
-            keys,
-            tls,
+            ways,
         });
         for budget in [
             &pool.budgets.pool,
@@ -223,14 +216,35 @@ impl ServerPool {
         Ok([in_pool, in_database, in_user])
     }
 
-    fn login(&self, startup: StartupClass) -> Result<LoginSpec, PgError> {
-        let credential = self.credential.lock().clone();
-        login_spec(&self.settings, credential, startup, &self.keys, &self.tls)
+    async fn login(&self, startup: StartupClass) -> Result<LoginSpec, PgError> {
+        let Ways {
+            keys,
+            passwords,
+            tls,
+        } = &self.ways;
+        let named = credential_of(&self.settings, passwords).await?;
+        let credential = named.unwrap_or_else(|| self.learned.lock().clone());
+        login_spec(&self.settings, credential, startup, keys, tls)
+    }
+
+    /// Logs in to the server; once more where it refuses a password of which
+    /// there is a newer one.
+    async fn connect(&self, startup: StartupClass) -> Result<Server, PgError> {
+        let spec = self.login(startup.clone()).await?;
+        match connect(&spec).await {
+            Err(error)
+                if error.code == sqlstate::INVALID_PASSWORD
+                    && self.ways.passwords.doubt(&self.settings) =>
+            {
+                connect(&self.login(startup).await?).await
+            }
+            connected => connected,
+        }
     }
 
     /// From now on it logs in with this: a client has shown it.
     pub fn learn(&self, credential: &Credential) {
-        let mut known = self.credential.lock();
+        let mut known = self.learned.lock();
         if !known.same_as(credential) {
             known.clone_from(credential);
             drop(known);
@@ -242,7 +256,7 @@ impl ServerPool {
     /// Opens the connection that listens for all, beside the pool's own.
     pub(super) async fn connect_to_listen(&self) -> Result<Server, PgError> {
         let name = ("application_name".to_owned(), "pgweave listens".to_owned());
-        let server = connect(&self.login(vec![name])?).await?;
+        let server = self.connect(vec![name]).await?;
         tracing::info!(server = %self.target, pid = server.identity.pid, tls = server.stream.is_tls(), database = %self.settings.dbname,
             user = %self.settings.server_user, "new connection to server, to listen for all clients");
         Ok(server)
@@ -251,7 +265,7 @@ impl ServerPool {
     /// Opens a connection and puts it on the shelf.
     async fn open_onto(&self, shelf: &Shelf, places: [Place; 3]) -> Result<(), PgError> {
         let born = self.generation.born();
-        let server = connect(&self.login(shelf.class.clone())?).await?;
+        let server = self.connect(shelf.class.clone()).await?;
         tracing::info!(server = %self.target, pid = server.identity.pid, tls = server.stream.is_tls(), database = %self.settings.dbname,
             user = %self.settings.server_user, "new connection to server");
         self.stats.opened.fetch_add(1, Ordering::Relaxed);
@@ -514,29 +528,6 @@ impl Drop for InQueue<'_> {
     }
 }
 
-/// All that it takes to log in to the server of these settings.
-pub(super) fn login_spec(
-    settings: &PoolSettings,
-    credential: Credential,
-    startup: StartupClass,
-    keys: &KeyCache,
-    tls: &Tls,
-) -> Result<LoginSpec, PgError> {
-    let tls = tls.connector(&settings.server_tls);
-    Ok(LoginSpec {
-        target: Target::new(&settings.host, settings.port),
-        tls: tls.map_err(|mistakes| unusable(&mistakes))?,
-        user: settings.server_user.clone(),
-        database: settings.dbname.clone(),
-        credential,
-        must_be_asked: false,
-        settings: startup,
-        keys: keys.clone(),
-        keepalive: settings.tcp_keepalive,
-        within: settings.server_connect_timeout,
-    })
-}
-
 /// A connection that is not fit as soon as it is open, or that others take
 /// each time, must not become a storm of logins.
 fn once_more(opened: &mut u32) -> Result<(), PgError> {
@@ -548,14 +539,6 @@ fn once_more(opened: &mut u32) -> Result<(), PgError> {
             "server connections break as soon as they are open",
         )),
     }
-}
-
-fn unusable(mistakes: &[TlsMistake]) -> PgError {
-    let told: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
-    PgError::fatal(
-        sqlstate::CANNOT_CONNECT,
-        format!("TLS to the server cannot be used: {}", told.join("; ")),
-    )
 }
 
 fn waited_too_long() -> PgError {

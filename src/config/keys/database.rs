@@ -42,6 +42,14 @@ static WHERE: &[Setting<Database>] = &[
     setting!(password, ANY,
         "The password for the server. Unset, it is that of `[users.NAME]` for the user that logs \
          in. A SCRAM verifier proves a password but cannot stand for it, so it is of no use here."; secret),
+    setting!(password_command, ANY,
+        "A command that prints the password for the server on its first line: for tokens that end, of \
+         a cloud or a vault. A text is run by `/bin/sh -c`, a list is a program and its arguments. It \
+         finds `PGWEAVE_HOST`, `PGWEAVE_PORT`, `PGWEAVE_DATABASE` and `PGWEAVE_USER` in its \
+         environment, must end with status 0 within 30 s, and runs when a password is first needed, \
+         before `password_command_ttl` is over, and when the server refuses what it printed last. It \
+         goes before `password`.",
+        differs "It has no such key."),
     setting!(auth_user, ANY, "Instead of `auth_user` of `[pgweave]`."),
     setting!(auth_query, ANY, "Instead of `auth_query` of `[pgweave]`."),
     setting!(auth_dbname, ANY, "Instead of `auth_dbname` of `[pgweave]`."),

@@ -285,6 +285,10 @@ static SERVERS: &[Setting<General>] = &[
         "How long to wait after a failed attempt before the next one. Meanwhile clients get the \
          server's own error at once."
     ),
+    setting!(password_command_ttl, POSITIVE,
+        "How long a password that a `password_command` has printed is used: less than it is valid. \
+         After four fifths of that time the command is run again.",
+        differs "It has no such key."),
     setting!(
         server_lifetime,
         OR_ZERO,

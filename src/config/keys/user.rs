@@ -18,13 +18,19 @@ pub(in crate::config) static USER: &[Group<User>] = &[
     },
 ];
 
-static WHO: &[Setting<User>] = &[setting!(password, ANY,
+static WHO: &[Setting<User>] = &[
+    setting!(password, ANY,
     "What the client must prove, and, unless the database names a `user` or `password` of its \
      own, what pgweave logs in to the server with. As in PostgreSQL it is a password, an md5 hash \
      (`md5...`) or a SCRAM verifier (`SCRAM-SHA-256$...`). With an md5 hash pgweave can log in \
      only to a server that asks for md5, and with a verifier only to one that has the same, by what \
      clients prove.",
-    differs "There it stands in `auth_file` alone."; secret)];
+    differs "There it stands in `auth_file` alone."; secret),
+    setting!(password_command, ANY,
+        "A command that prints the password that pgweave logs in to the server with as this user; see \
+         there. What the client must prove is `password` all the same.",
+        differs "It has no such key."),
+];
 
 static POOLS: &[Setting<User>] = &[
     setting!(

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::errand::Errand;
 use crate::auth::userlist::MAX_NAME_BYTES;
 use crate::config::Secret;
-use crate::server::{LoginSpec, Row, Server, connect};
+use crate::server::{Row, Server, connect};
 use crate::wire::{PgError, sqlstate};
 
 /// Most answers that are remembered.
@@ -59,7 +60,7 @@ impl Desk {
         &self,
         user: &str,
         ttl: Duration,
-        login: impl FnOnce() -> Result<LoginSpec, PgError>,
+        errand: &Errand<'_>,
     ) -> Result<Option<Secret>, PgError> {
         // No role has such a name.
         if user.len() > MAX_NAME_BYTES {
@@ -74,7 +75,7 @@ impl Desk {
         if let Some(known) = self.known(user, asked, ttl) {
             return Ok(known);
         }
-        let secret = line.ask(&self.query, user, login).await?;
+        let secret = line.ask(&self.query, user, errand).await?;
         self.remember(user, secret.clone(), ttl);
         Ok(secret)
     }
@@ -131,14 +132,14 @@ impl Line {
         &mut self,
         query: &str,
         user: &str,
-        login: impl FnOnce() -> Result<LoginSpec, PgError>,
+        errand: &Errand<'_>,
     ) -> Result<Option<Secret>, PgError> {
         if let Some((until, error)) = &self.trouble
             && Instant::now() < *until
         {
             return Err(error.clone());
         }
-        let found = self.try_to_ask(query, user, login).await;
+        let found = self.try_to_ask(query, user, errand).await;
         let told = found.map_err(|error| {
             tracing::warn!(sqlstate = %error.code, "auth_query failed: {}", error.message);
             for_anybody(&error)
@@ -152,22 +153,22 @@ impl Line {
         &mut self,
         query: &str,
         user: &str,
-        login: impl FnOnce() -> Result<LoginSpec, PgError>,
+        errand: &Errand<'_>,
     ) -> Result<Option<Secret>, PgError> {
-        let spec = login()?;
+        let within = errand.settings.server_connect_timeout;
         // Taken out: dropped half-way, it is closed.
         if let Some(mut server) = self.server.take()
             && !server.is_spent()
         {
-            let rows = server.look_up(query, user, spec.within).await;
+            let rows = server.look_up(query, user, within).await;
             if !server.is_spent() {
                 self.keep(server);
                 return secret_in(&rows?, user);
             }
             // It had broken since it was used last.
         }
-        let mut server = connect(&spec).await?;
-        let rows = server.look_up(query, user, spec.within).await;
+        let mut server = connect(&errand.login().await?).await?;
+        let rows = server.look_up(query, user, within).await;
         if !server.is_spent() {
             self.keep(server);
         }

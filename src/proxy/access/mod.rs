@@ -3,6 +3,7 @@
 
 mod desk;
 mod desks;
+mod errand;
 mod files;
 mod throttle;
 mod verified;

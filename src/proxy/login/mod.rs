@@ -190,7 +190,7 @@ async fn enter(
         let what = format!("database \"{}\" does not exist", startup.database);
         return Err(PgError::fatal(sqlstate::INVALID_CATALOG_NAME, what));
     };
-    if settings.server_password.is_none() {
+    if settings.server_password.is_none() && settings.password_command.is_none() {
         // As the user of its own name it logs in with what the client has shown;
         // as another with what is known of that one.
         let own = learned.filter(|_| settings.server_user == startup.user);

@@ -89,7 +89,8 @@ async fn ask_server(trial: &Trial<'_, '_>, password: &Secret) -> Result<(), PgEr
     let mut spec = trial
         .house
         .directory
-        .login(&settings, credential, vec![name])?;
+        .login(&settings, Some(credential), vec![name])
+        .await?;
     spec.must_be_asked = true;
     connect(&spec).await.map(drop).inspect_err(|error| {
         tracing::info!(user, server = %spec.target, sqlstate = %error.code, "the server does not let the user in: {}", error.message);

@@ -2,6 +2,7 @@
 
 mod matrix;
 mod passthrough;
+mod passwords;
 mod query;
 mod rules;
 mod sockets;

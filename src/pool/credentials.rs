@@ -1,0 +1,92 @@
+//! What it takes to log in to a server, and where the password comes from.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use super::passwords::Passwords;
+use super::shelf::StartupClass;
+use crate::auth::{Credential, KeyCache, StoredSecret};
+use crate::config::{PoolSettings, TlsMistake};
+use crate::net::Target;
+use crate::net::tls::Tls;
+use crate::server::LoginSpec;
+use crate::wire::{PgError, sqlstate};
+
+/// What all pools log in with the help of.
+#[derive(Debug)]
+pub(super) struct Ways {
+    pub keys: KeyCache,
+    pub passwords: Passwords,
+    pub tls: Arc<Tls>,
+}
+
+/// The password that the settings name: printed by a command, in a file, which
+/// is read each time since others write it anew, or written there. None where
+/// they name none.
+pub(super) async fn credential_of(
+    settings: &PoolSettings,
+    passwords: &Passwords,
+) -> Result<Option<Credential>, PgError> {
+    if let Some(password) = passwords.get(settings).await {
+        return password.map(|password| Some(Credential::Plain(password)));
+    }
+    let Some(secret) = &settings.server_password else {
+        return Ok(None);
+    };
+    let of = |text: &str| Some(Credential::of(&StoredSecret::parse(text)));
+    if let Some(file) = secret.file().cloned() {
+        let read = tokio::task::spawn_blocking(move || first_read(&file)).await;
+        if let Ok(Some(text)) = read {
+            return Ok(of(&text));
+        }
+    }
+    Ok(of(secret.expose()))
+}
+
+/// What stands in the file, where there is something.
+fn first_read(file: &Path) -> Option<Zeroizing<String>> {
+    match std::fs::read_to_string(file) {
+        Ok(text) => {
+            let text = Zeroizing::new(text);
+            let line = text.trim_end_matches(['\r', '\n']);
+            (!line.is_empty()).then(|| Zeroizing::new(line.to_owned()))
+        }
+        Err(error) => {
+            tracing::warn!(file = %file.display(), "cannot read the password again: {error}");
+            None
+        }
+    }
+}
+
+/// All that it takes to log in to the server of these settings.
+pub(super) fn login_spec(
+    settings: &PoolSettings,
+    credential: Credential,
+    startup: StartupClass,
+    keys: &KeyCache,
+    tls: &Tls,
+) -> Result<LoginSpec, PgError> {
+    let tls = tls.connector(&settings.server_tls);
+    Ok(LoginSpec {
+        target: Target::new(&settings.host, settings.port),
+        tls: tls.map_err(|mistakes| unusable(&mistakes))?,
+        user: settings.server_user.clone(),
+        database: settings.dbname.clone(),
+        credential,
+        must_be_asked: false,
+        settings: startup,
+        keys: keys.clone(),
+        keepalive: settings.tcp_keepalive,
+        within: settings.server_connect_timeout,
+    })
+}
+
+fn unusable(mistakes: &[TlsMistake]) -> PgError {
+    let told: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+    PgError::fatal(
+        sqlstate::CANNOT_CONNECT,
+        format!("TLS to the server cannot be used: {}", told.join("; ")),
+    )
+}
