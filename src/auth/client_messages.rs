@@ -34,12 +34,7 @@ pub(super) fn initial_response(
     body: &[u8],
     offered: bool,
 ) -> Result<(Bound, Option<&[u8]>), PgError> {
-    let malformed = || violation("malformed SASLInitialResponse message");
-    let end = body
-        .iter()
-        .position(|byte| *byte == 0)
-        .ok_or_else(malformed)?;
-    let (mechanism, rest) = body.split_at(end);
+    let (mechanism, data) = mechanism_and_data(body)?;
     let bound = match offered {
         true if mechanism == SCRAM_SHA_256_PLUS.as_bytes() => Bound::Yes,
         true if mechanism == SCRAM_SHA_256.as_bytes() => Bound::Declined,
@@ -50,13 +45,24 @@ pub(super) fn initial_response(
             ));
         }
     };
+    Ok((bound, data))
+}
+
+/// What a SASLInitialResponse names, and its data, if there is any.
+pub(super) fn mechanism_and_data(body: &[u8]) -> Result<(&[u8], Option<&[u8]>), PgError> {
+    let malformed = || violation("malformed SASLInitialResponse message");
+    let end = body
+        .iter()
+        .position(|byte| *byte == 0)
+        .ok_or_else(malformed)?;
+    let (mechanism, rest) = body.split_at(end);
     let (length, data) = rest
         .get(1..)
         .and_then(<[u8]>::split_first_chunk)
         .ok_or_else(malformed)?;
     match i32::from_be_bytes(*length) {
-        -1 if data.is_empty() => Ok((bound, None)),
-        length if usize::try_from(length) == Ok(data.len()) => Ok((bound, Some(data))),
+        -1 if data.is_empty() => Ok((mechanism, None)),
+        length if usize::try_from(length) == Ok(data.len()) => Ok((mechanism, Some(data))),
         _ => Err(malformed()),
     }
 }

@@ -24,6 +24,8 @@ pub mod hba;
 pub mod ident;
 mod keys;
 mod md5_hash;
+#[cfg(feature = "oauth")]
+pub mod oauth;
 mod pattern;
 mod proven;
 mod scram_client;

@@ -30,6 +30,12 @@ impl Secret {
         self.0.as_slice().ct_eq(bytes).into()
     }
 
+    /// As text, where it is some.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        str::from_utf8(&self.0).ok()
+    }
+
     pub(super) fn bytes(&self) -> &[u8] {
         &self.0
     }

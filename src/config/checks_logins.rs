@@ -35,15 +35,48 @@ pub(super) fn logins(config: &Config, found: &mut Vec<Finding>) {
                 "needs TLS, and an authority for certificates of clients",
             );
         }
+        AuthType::Oauth if general.auth_oauth_issuer.is_none() => {
+            missing("auth_oauth_issuer", "trusts somebody's tokens");
+        }
+        AuthType::Oauth if general.auth_oauth_audience.is_none() => {
+            missing(
+                "auth_oauth_audience",
+                "takes tokens that are meant for it alone",
+            );
+        }
+        AuthType::Oauth if general.auth_oauth_jwks_file.is_none() => {
+            missing("auth_oauth_jwks_file", "needs the issuer's keys");
+        }
+        AuthType::Ldap if general.auth_ldap_options.is_none() => {
+            missing("auth_ldap_options", "must know whom to ask");
+        }
         AuthType::Any => any(config, found),
         AuthType::Plain | AuthType::Md5 | AuthType::ScramSha256 => nobody(config, found),
         AuthType::Trust
         | AuthType::Hba
         | AuthType::Peer
         | AuthType::Cert
+        | AuthType::Oauth
+        | AuthType::Ldap
+        | AuthType::Pam
         | AuthType::Passthrough => {}
     }
+    if !is_built_in(auth_type) {
+        let what =
+            format!("this build of pgweave has no {auth_type}: it was made without that feature");
+        found.push(Finding::new("pgweave.auth_type", &[], Refusal::new(what)));
+    }
     auth_query(config, found);
+}
+
+/// Is it in this build?
+fn is_built_in(auth_type: AuthType) -> bool {
+    match auth_type {
+        AuthType::Oauth => cfg!(feature = "oauth"),
+        AuthType::Ldap => cfg!(feature = "ldap"),
+        AuthType::Pam => cfg!(feature = "pam"),
+        _ => true,
+    }
 }
 
 /// Whoever comes is nobody: the database must say who logs in.

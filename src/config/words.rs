@@ -135,6 +135,12 @@ words! {
         Cert = "cert",
         /// By the system's user behind the Unix socket (`auth-peer.html`).
         Peer = "peer",
+        /// By a token of an issuer that is trusted (`auth-oauth.html`).
+        Oauth = "oauth",
+        /// By a password that an LDAP server is asked about (`auth-ldap.html`).
+        Ldap = "ldap",
+        /// By a password that PAM is asked about (`auth-pam.html`).
+        Pam = "pam",
         /// As a file of rules says (`auth-pg-hba-conf.html`).
         Hba = "hba",
         /// By what the server itself takes for a proof.

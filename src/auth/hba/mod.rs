@@ -14,7 +14,7 @@
 //! The options of ldap and pam are kept as they are written; whether they make
 //! sense together is for whoever uses them.
 //!
-//! Refused: the methods gss, sspi, radius, bsd and oauth, ident over TCP, and,
+//! Refused: the methods gss, sspi, radius and bsd, ident over TCP, and,
 //! where nobody answers ([`CanAsk`]), `+role`, `samerole`, `samehost`, `samenet`
 //! and host names. Stricter than PostgreSQL: a quote that is not closed, an
 //! option that is given twice, an empty name, a host name that the DNS cannot
@@ -39,7 +39,7 @@ use std::path::Path;
 pub use answers::{Answers, CanAsk, HostName, Interface, Membership, NoAnswers};
 pub use files::{Files, MAX_DEPTH, MAX_FILES, Place, Unreadable};
 pub use matching::{Connection, Login};
-pub use options::{ClientCert, ClientName, Options, Setting};
+pub use options::{ClientCert, ClientName, Options, Setting, ldap_options};
 pub use rules::{ConnectionType, Method, Rule};
 
 pub(super) use files::{Line, read};

@@ -2,7 +2,7 @@
 //! (`auth-pg-hba-conf.html`, `auth-ldap.html`, `auth-pam.html`,
 //! `auth-cert.html`).
 
-use super::lexer::Token;
+use super::lexer::{Token, fields};
 use super::rules::{ConnectionType, Method};
 use crate::config::Secret;
 
@@ -47,7 +47,7 @@ pub struct Options {
     pub settings: Vec<Setting>,
 }
 
-const LDAP: [&str; 12] = [
+const LDAP: [&str; 11] = [
     "ldapserver",
     "ldapport",
     "ldapscheme",
@@ -59,11 +59,30 @@ const LDAP: [&str; 12] = [
     "ldapbindpasswd",
     "ldapsearchattribute",
     "ldapsearchfilter",
-    "ldapurl",
 ];
+const OAUTH: [&str; 2] = ["issuer", "scope"];
 const PAM: [&str; 2] = ["pamservice", "pam_use_hostname"];
 
+/// The options of ldap, as they stand behind it in a rule.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn ldap_options(text: &str) -> Result<Vec<(&'static str, Secret)>, String> {
+    let mut options = Options::default();
+    for token in fields(text)?.into_iter().flatten() {
+        options.add(&token, ConnectionType::HostSsl, Method::Ldap)?;
+    }
+    Ok(options.pairs())
+}
+
 impl Options {
+    /// The method's own.
+    #[must_use]
+    pub fn pairs(&self) -> Vec<(&'static str, Secret)> {
+        let pair = |setting: &Setting| (setting.name, setting.value.clone());
+        self.settings.iter().map(pair).collect()
+    }
+
     /// Takes one option in. What is told of a mistake never holds the value:
     /// it may be a password.
     pub(super) fn add(
@@ -84,8 +103,8 @@ impl Options {
     }
 
     fn add_map(&mut self, value: &str, method: Method) -> Result<(), String> {
-        if !matches!(method, Method::Cert | Method::Peer) {
-            return Err("map is an option of cert, peer and ident alone".to_owned());
+        if !matches!(method, Method::Cert | Method::Peer | Method::Oauth) {
+            return Err("map is an option of cert, peer, ident and oauth alone".to_owned());
         }
         if value.is_empty() {
             return Err("map names no map".to_owned());
@@ -128,6 +147,11 @@ impl Options {
             (_, Some(known)) if method == Method::Pam => known,
             (Some(known), _) => return Err(format!("{known} is an option of ldap alone")),
             (_, Some(known)) => return Err(format!("{known} is an option of pam alone")),
+            (None, None) if method == Method::Oauth && OAUTH.contains(&name) => {
+                return Err(format!(
+                    "{name} stands in the configuration, as auth_oauth_{name}"
+                ));
+            }
             (None, None) => return Err(format!("there is no option {name:?}")),
         };
         if self.settings.iter().any(|setting| setting.name == known) {

@@ -49,6 +49,8 @@ pub enum Method {
     Ldap,
     /// By a password that PAM is asked about.
     Pam,
+    /// By a token of an issuer that is trusted.
+    Oauth,
 }
 
 /// A rule: whom it is about, and what they have to prove
@@ -83,7 +85,8 @@ impl Rule {
             | Method::Password
             | Method::Peer
             | Method::Ldap
-            | Method::Pam => self.options.client_cert,
+            | Method::Pam
+            | Method::Oauth => self.options.client_cert,
         }
     }
 
@@ -240,6 +243,7 @@ fn method_of(name: &str, kind: ConnectionType) -> Result<Method, String> {
         "password" => Ok(Method::Password),
         "ldap" => Ok(Method::Ldap),
         "pam" => Ok(Method::Pam),
+        "oauth" => Ok(Method::Oauth),
         "cert" if kind == ConnectionType::HostSsl => Ok(Method::Cert),
         "cert" => Err("cert needs hostssl".to_owned()),
         "peer" | "ident" if is_local => Ok(Method::Peer),
@@ -247,7 +251,7 @@ fn method_of(name: &str, kind: ConnectionType) -> Result<Method, String> {
         "ident" => {
             Err("ident needs local, where it is peer: pgweave asks no ident server".to_owned())
         }
-        "gss" | "sspi" | "radius" | "bsd" | "oauth" => {
+        "gss" | "sspi" | "radius" | "bsd" => {
             Err(format!("pgweave does not support the method {name}"))
         }
         other => Err(format!("there is no method {other:?}")),

@@ -95,7 +95,9 @@ static LOGINS: &[Setting<General>] = &[
          password, and inside of TLS it can be bound to the certificate (SCRAM-SHA-256-PLUS). \
          `cert` takes the name in the client's TLS certificate, `peer` that of the system's user \
          behind the Unix socket. `hba` does as `auth_hba_file` says. `passthrough` needs no list \
-         of users: the server is asked whether it lets the client in.",
+         of users: the server is asked whether it lets the client in. `oauth` takes a token of an \
+         issuer; `ldap` and `pam` ask for the password in clear text and have others judge it; these \
+         three are there in builds with the feature of that name.",
         differs "There the default is `md5`, `peer` is possible in a file of rules alone, and there \
          is no `passthrough`. `trust` and `any` ask no list of users whether there is such a user."),
     setting!(auth_file, ANY,
@@ -143,6 +145,28 @@ static LOGINS: &[Setting<General>] = &[
          time has passed. A login that succeeds makes up for those that failed. 0 means without \
          limit. Unix sockets have none.",
         differs "It has no such key."),
+    setting!(auth_oauth_issuer, ANY,
+        "Whose tokens are taken with `auth_type = \"oauth\"`: `iss`, to the letter.",
+        differs "It has no such key."),
+    setting!(auth_oauth_audience, ANY,
+        "What a token's `aud` must be or hold, so that one that was made for something else does not \
+         open the door here.",
+        differs "It has no such key."),
+    setting!(auth_oauth_scope, ANY,
+        "What a token's `scope` must hold: words, with spaces between them. Unset, nothing.",
+        differs "It has no such key."),
+    setting!(auth_oauth_user_claim, ANY,
+        "The claim that names the user.",
+        differs "It has no such key."),
+    setting!(auth_oauth_jwks_file, ANY,
+        "The issuer's public keys: a JWKS. It is read again when it has changed.",
+        differs "It has no such key."),
+    setting!(auth_ldap_options, ANY,
+        "The options for `auth_type = \"ldap\"`, as they stand behind `ldap` in pg_hba.conf: \
+         `ldapserver=... ldapprefix=...`. It may hold `ldapbindpasswd`: it is not shown."; secret),
+    setting!(auth_pam_service, ANY,
+        "The service that PAM is asked about, a file in /etc/pam.d.",
+        differs "There it is `pgbouncer`."),
     setting!(
         scram_iterations,
         between(1, 1_000_000),

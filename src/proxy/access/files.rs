@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::auth::hba::{CanAsk, Files, Rules, Unreadable};
+use crate::auth::hba::{CanAsk, Files, Method, Rules, Unreadable};
 use crate::auth::ident::Maps;
 use crate::auth::userlist;
 use crate::config::{AuthType, General, Mistake, Secret};
@@ -58,13 +58,49 @@ impl Lists {
                 Err(found) => mistakes.extend(found),
             }
         }
+        #[cfg(feature = "oauth")]
+        if let (AuthType::Oauth | AuthType::Hba, Some(path)) =
+            (general.auth_type, &general.auth_oauth_jwks_file)
+        {
+            let wrong = super::issuer::keys(path).err();
+            mistakes.extend(wrong.map(|what| about(path, "auth_oauth_jwks_file", what)));
+        }
         if mistakes.is_empty() {
             mistakes.extend(lists.maps_that_are_not_there());
+            mistakes.extend(lists.rules_that_nobody_can_judge(general));
         }
         match mistakes.is_empty() {
             true => Ok(lists),
             false => Err(mistakes),
         }
+    }
+
+    /// Rules that ask for what this build has not, or the configuration not.
+    fn rules_that_nobody_can_judge(&self, general: &General) -> Vec<Mistake> {
+        let lacks = |method: Method| match method {
+            Method::Ldap if cfg!(not(feature = "ldap")) => Some("this build has no ldap"),
+            Method::Pam if cfg!(not(feature = "pam")) => Some("this build has no pam"),
+            Method::Oauth if cfg!(not(feature = "oauth")) => Some("this build has no oauth"),
+            Method::Oauth
+                if general.auth_oauth_issuer.is_none()
+                    || general.auth_oauth_audience.is_none()
+                    || general.auth_oauth_jwks_file.is_none() =>
+            {
+                Some("auth_oauth_issuer, auth_oauth_audience and auth_oauth_jwks_file must be set")
+            }
+            _ => None,
+        };
+        let rules = self.rules.iter().flat_map(Rules::iter);
+        let lacking = rules.filter_map(|rule| Some((rule, lacks(rule.method)?)));
+        lacking
+            .map(|(rule, what)| Mistake {
+                file: rule.place.file.to_string(),
+                line: Some(rule.place.line),
+                key: "method".to_owned(),
+                what: what.to_owned(),
+                suggestion: None,
+            })
+            .collect()
     }
 
     /// A rule with such a map would let nobody in, and nobody would know why.
@@ -88,13 +124,20 @@ fn users(path: &Path) -> Result<HashMap<String, Secret>, Vec<Mistake>> {
     let file = path.display().to_string();
     match text(path) {
         Ok(text) => userlist::parse(&file, &text),
-        Err(error) => Err(vec![Mistake {
-            file,
-            line: None,
-            key: "auth_file".to_owned(),
-            what: format!("cannot read it: {error}"),
-            suggestion: None,
-        }]),
+        Err(error) => {
+            let what = format!("cannot read it: {error}");
+            Err(vec![about(path, "auth_file", what)])
+        }
+    }
+}
+
+fn about(path: &Path, key: &str, what: String) -> Mistake {
+    Mistake {
+        file: path.display().to_string(),
+        line: None,
+        key: key.to_owned(),
+        what,
+        suggestion: None,
     }
 }
 
@@ -116,7 +159,7 @@ impl Files for OnDisk {
     }
 }
 
-fn text(path: &Path) -> io::Result<String> {
+pub(super) fn text(path: &Path) -> io::Result<String> {
     let about = fs::metadata(path)?;
     if !about.is_file() {
         return Err(io::Error::other("it is not a file"));

@@ -5,6 +5,8 @@ mod desk;
 mod desks;
 mod errand;
 mod files;
+#[cfg(feature = "oauth")]
+mod issuer;
 mod throttle;
 mod verified;
 
@@ -31,6 +33,8 @@ pub struct Access {
     lists: RwLock<Arc<Lists>>,
     throttle: Mutex<Throttle>,
     desks: Desks,
+    #[cfg(feature = "oauth")]
+    issuer: Arc<issuer::Issuer>,
     /// Whom servers have let in.
     pub(super) verified: Verified,
 }
@@ -61,6 +65,8 @@ impl Access {
         let lists = Arc::new(Lists::read(&config.general)?);
         *self.lists.write() = lists;
         self.desks.forget();
+        #[cfg(feature = "oauth")]
+        self.issuer.forget();
         self.verified.forget();
         Ok(())
     }
@@ -119,6 +125,16 @@ impl Access {
         self.desks
             .roles(config, directory, &password_of, database, user)
             .await
+    }
+
+    /// What finds out which keys are trusted; it blocks for a file.
+    #[cfg(feature = "oauth")]
+    pub(super) fn issuer(
+        &self,
+        general: &General,
+    ) -> impl FnOnce() -> Option<issuer::Trusted> + Send + use<> {
+        let (issuer, general) = (Arc::clone(&self.issuer), general.clone());
+        move || issuer.trusted(&general)
     }
 
     /// What was learned of a user's secret is in doubt: a login has failed.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::roles::Roles;
 use crate::auth::Method;
 use crate::auth::hba::{self, ClientCert, ClientName, Connection, Login, Rules};
-use crate::config::AuthType;
+use crate::config::{AuthType, General, Secret};
 use crate::wire::startup::Startup;
 use crate::wire::{PgError, sqlstate};
 
@@ -20,6 +20,8 @@ pub(super) struct Demand {
     pub name: ClientName,
     /// The map that says for whom a name stands.
     pub map: Option<String>,
+    /// What a judge is told besides.
+    pub settings: Vec<(&'static str, Secret)>,
 }
 
 /// How it has to prove who it is.
@@ -33,6 +35,19 @@ pub(super) enum Proof {
     Peer,
     /// By what the server takes for a proof.
     Server,
+    /// By what somebody else says.
+    Outside(Judge),
+}
+
+/// Who else judges clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Judge {
+    /// Whoever issues tokens.
+    Issuer,
+    /// An LDAP server.
+    Ldap,
+    /// PAM.
+    Pam,
 }
 
 impl Demand {
@@ -42,12 +57,13 @@ impl Demand {
             certificate: None,
             name: ClientName::default(),
             map: None,
+            settings: Vec::new(),
         }
     }
 
     /// By `auth_type`; none where rules decide.
-    pub fn of_all(auth_type: AuthType) -> Option<Self> {
-        let proof = match auth_type {
+    pub fn of_all(general: &General) -> Option<Self> {
+        let proof = match general.auth_type {
             AuthType::Trust | AuthType::Any => Proof::Secret(Method::Trust),
             AuthType::Plain => Proof::Secret(Method::Plain),
             AuthType::Md5 => Proof::Secret(Method::Md5),
@@ -55,9 +71,17 @@ impl Demand {
             AuthType::Cert => Proof::Certificate,
             AuthType::Peer => Proof::Peer,
             AuthType::Passthrough => Proof::Server,
+            AuthType::Oauth => Proof::Outside(Judge::Issuer),
+            AuthType::Ldap => Proof::Outside(Judge::Ldap),
+            AuthType::Pam => Proof::Outside(Judge::Pam),
             AuthType::Hba => return None,
         };
-        Some(Self::of(proof))
+        let mut demand = Self::of(proof);
+        if let (AuthType::Ldap, Some(options)) = (general.auth_type, &general.auth_ldap_options) {
+            // Checked at the start.
+            demand.settings = hba::ldap_options(options.expose()).unwrap_or_default();
+        }
+        Some(demand)
     }
 
     /// By the rule that is about this client.
@@ -90,6 +114,7 @@ impl Demand {
             certificate: rule.client_cert(),
             name: rule.options.client_name.unwrap_or_default(),
             map: rule.options.map.clone(),
+            settings: rule.options.pairs(),
         })
     }
 }
@@ -103,7 +128,10 @@ fn proof(method: hba::Method) -> Option<Proof> {
         hba::Method::Password => Proof::Secret(Method::Plain),
         hba::Method::Cert => Proof::Certificate,
         hba::Method::Peer => Proof::Peer,
-        hba::Method::Reject | hba::Method::Ldap | hba::Method::Pam => return None,
+        hba::Method::Oauth => Proof::Outside(Judge::Issuer),
+        hba::Method::Ldap => Proof::Outside(Judge::Ldap),
+        hba::Method::Pam => Proof::Outside(Judge::Pam),
+        hba::Method::Reject => return None,
     })
 }
 

@@ -7,6 +7,7 @@ use tokio::time::timeout;
 
 mod demand;
 mod names;
+mod outside;
 mod passthrough;
 mod prove;
 mod roles;

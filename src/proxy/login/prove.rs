@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::demand::{Demand, Proof};
 use super::roles::Roles;
-use super::{NoSession, passthrough};
+use super::{NoSession, outside, passthrough};
 use crate::auth::hba::{ClientCert, ClientName};
 use crate::auth::{Credential, Exchange, MAX_ANSWER_BYTES, Method, Step, StoredSecret};
 use crate::config::Config;
@@ -85,11 +85,12 @@ impl Trial<'_, '_> {
             }
             Proof::Peer => self.by_peer(&demand).await,
             Proof::Server => passthrough::by_server(self).await,
+            Proof::Outside(judge) => outside::by_judge(self, &demand, judge).await,
         }
     }
 
     async fn demand(&mut self) -> Result<Demand, PgError> {
-        if let Some(demand) = Demand::of_all(self.config.general.auth_type) {
+        if let Some(demand) = Demand::of_all(&self.config.general) {
             return Ok(demand);
         }
         let demand = self.by_rules();
@@ -154,7 +155,7 @@ impl Trial<'_, '_> {
     }
 
     /// Does this name stand for the user?
-    async fn stands_for(
+    pub async fn stands_for(
         &mut self,
         name: Option<String>,
         demand: &Demand,

@@ -1,6 +1,7 @@
 //! Who may come in, by what, and what that is worth toward the server.
 
 mod matrix;
+mod outside;
 mod passthrough;
 mod passwords;
 mod query;

@@ -163,7 +163,7 @@ const LINES: [Row; 64] = [
     ),
     (
         "host all all all oauth issuer=x",
-        &["method: pgweave does not support the method oauth"],
+        &["options: issuer stands in the configuration, as auth_oauth_issuer"],
     ),
     ("host all all all peer", &["method: peer needs local"]),
     (
@@ -186,7 +186,7 @@ const LINES: [Row; 64] = [
     ),
     (
         "local all all trust map=m",
-        &["options: map is an option of cert, peer and ident alone"],
+        &["options: map is an option of cert, peer, ident and oauth alone"],
     ),
     ("local all all peer map=", &["options: map names no map"]),
     (

@@ -1,0 +1,81 @@
+//! Clients whom somebody else judges: an issuer's keys, an LDAP server, PAM.
+//! Each is there with the cargo feature of its name; a configuration that asks
+//! for one that is not is refused before anybody logs in.
+
+#[cfg(feature = "ldap")]
+mod ldap;
+#[cfg(feature = "pam")]
+mod pam;
+#[cfg(feature = "oauth")]
+mod token;
+
+use super::NoSession;
+use super::demand::{Demand, Judge};
+use super::prove::{Proven, Trial};
+use crate::wire::{PgError, sqlstate};
+
+/// Lets the client prove who it is to somebody else.
+pub(super) async fn by_judge(
+    trial: &mut Trial<'_, '_>,
+    demand: &Demand,
+    judge: Judge,
+) -> Result<Proven, NoSession> {
+    match judge {
+        #[cfg(feature = "oauth")]
+        Judge::Issuer => token::by_token(trial, demand).await,
+        #[cfg(feature = "ldap")]
+        Judge::Ldap => {
+            let options = demand.settings.clone();
+            by_password(trial, "LDAP", async move |user, password| {
+                ldap::accepts(&options, &user, &password).await
+            })
+            .await
+        }
+        #[cfg(feature = "pam")]
+        Judge::Pam => {
+            let service = pam::service(&demand.settings, &trial.config.general.auth_pam_service);
+            by_password(trial, "PAM", async move |user, password| {
+                pam::accepts(service, user, password).await
+            })
+            .await
+        }
+        #[allow(unreachable_patterns)]
+        _ => {
+            let _ = (trial, demand);
+            Err(PgError::fatal(
+                sqlstate::FEATURE_NOT_SUPPORTED,
+                "this build of pgweave cannot judge that",
+            )
+            .into())
+        }
+    }
+}
+
+/// Asks for the password in clear text; `accepts` says whether it is right.
+#[cfg(any(feature = "ldap", feature = "pam"))]
+async fn by_password(
+    trial: &mut Trial<'_, '_>,
+    judge: &str,
+    accepts: impl AsyncFnOnce(String, crate::auth::Secret) -> bool,
+) -> Result<Proven, NoSession> {
+    use super::prove::{accepted, password_message};
+    use crate::auth::{Credential, Secret, ask_for_password, password_of};
+
+    trial.intro.stream.send(&ask_for_password()).await?;
+    let body = password_message(trial.intro).await?;
+    trial.is_to_wait()?;
+    let password = password_of(&body)?;
+    let user = &trial.startup.user;
+    // An LDAP server takes an empty one for nobody, whom it lets in.
+    if !password.is_empty() && accepts(user.clone(), Secret::new(password)).await {
+        return Ok(Proven {
+            learned: Some(Credential::Plain(Secret::new(password))),
+            ..accepted()
+        });
+    }
+    Err(PgError::fatal(
+        sqlstate::INVALID_AUTHORIZATION,
+        format!("{judge} authentication failed for user \"{user}\""),
+    )
+    .into())
+}
