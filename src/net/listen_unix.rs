@@ -2,7 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::UnixStream as StdStream;
 use std::path::{Path, PathBuf};
 
@@ -68,8 +68,11 @@ impl Drop for UnixSocket {
     }
 }
 
-/// Removes a socket that nobody listens on.
+/// Removes a socket that nobody listens on, and nothing else.
 fn remove_abandoned(path: &Path) -> io::Result<()> {
+    if !fs::symlink_metadata(path).is_ok_and(|about| about.file_type().is_socket()) {
+        return Ok(());
+    }
     match StdStream::connect(path) {
         Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
@@ -86,5 +89,33 @@ fn number_of(group: &str) -> io::Result<u32> {
         Ok(Some(group)) => Ok(group.gid.as_raw()),
         Ok(None) => Err(io::Error::other(format!("there is no group {group:?}"))),
         Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_no_socket_stays() {
+        let directory = std::env::temp_dir().join(format!("pgweave-unix-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let place = UnixPlace {
+            directory: directory.clone(),
+            port: 1,
+            mode: 0o600,
+            group: None,
+        };
+        let file = directory.join(".s.PGSQL.1");
+        fs::write(&file, "precious").unwrap();
+        assert!(UnixSocket::bind(&place, 1).is_err());
+        assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
+        fs::remove_file(&file).unwrap();
+        let socket = UnixSocket::bind(&place, 1).unwrap();
+        assert!(UnixSocket::bind(&place, 1).is_err(), "in use");
+        drop(socket);
+        assert!(!file.exists());
+        fs::remove_dir_all(&directory).unwrap();
     }
 }

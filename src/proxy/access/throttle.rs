@@ -9,6 +9,8 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
+use crate::auth::userlist::MAX_NAME_BYTES;
+
 /// Most buckets that are kept. Those that are full again go first.
 const MAX_BUCKETS: usize = 20_000;
 
@@ -96,9 +98,11 @@ impl Throttle {
 
 fn limits(address: IpAddr, user: &str, per_minute: u32) -> [(Who, u32); 2] {
     let address = network(address);
+    // Longer ones are no role's, and would cost memory.
+    let short = |user: &str| user.chars().take(MAX_NAME_BYTES).collect();
     let of = |user: Option<&str>| Who {
         address,
-        user: user.map(str::to_owned),
+        user: user.map(short),
     };
     [
         (of(Some(user)), per_minute),

@@ -7,6 +7,7 @@
 
 use super::NoSession;
 use super::prove::{Proven, Trial, accepted, password_message};
+use crate::auth::userlist::MAX_NAME_BYTES;
 use crate::auth::{Credential, Secret, ask_for_password, password_of};
 use crate::server::connect;
 use crate::wire::{PgError, sqlstate};
@@ -19,6 +20,14 @@ pub(super) async fn by_server(trial: &mut Trial<'_, '_>) -> Result<Proven, NoSes
     let password = Secret::new(password_of(&body)?);
     let database = &trial.startup.database;
     let user = &trial.startup.user;
+    if user.len().max(database.len()) > MAX_NAME_BYTES {
+        // No role has such a name, nor a database.
+        return Err(PgError::fatal(
+            sqlstate::INVALID_PASSWORD,
+            format!("password authentication failed for user \"{user}\""),
+        )
+        .into());
+    }
     if !is_known(trial, &password).await {
         let place = trial.house.access.verified.place(database, user);
         let _one_at_a_time = place.lock().await;
