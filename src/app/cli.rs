@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Parser, Subcommand};
 
-use crate::config::{Config, LogLevel, Mistake, Sources, from_environment, from_toml};
+use crate::config::{
+    Config, FromIni, LogLevel, Mistake, Sources, from_environment, from_ini, from_toml, to_toml,
+};
 use crate::net::tls::mistakes;
 use crate::proxy::login_mistakes;
 
@@ -24,7 +26,7 @@ const USUAL_FILES: [&str; 2] = ["./pgweave.toml", "/etc/pgweave/pgweave.toml"];
     disable_help_subcommand = true
 )]
 pub struct Cli {
-    /// The configuration file (TOML)
+    /// The configuration file: TOML, or PgBouncer's if it ends in .ini
     pub config: Option<PathBuf>,
 
     /// Log warnings and errors only
@@ -34,6 +36,18 @@ pub struct Cli {
     /// Log more
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
+
+    /// PgBouncer's way into the background
+    #[arg(short, long, hide = true)]
+    pub daemon: bool,
+
+    /// PgBouncer's restart without an end
+    #[arg(short = 'R', long, hide = true)]
+    pub reboot: bool,
+
+    /// Run as this user, when started by root
+    #[arg(short, long, value_name = "NAME")]
+    pub user: Option<String>,
 
     /// What to do instead of running the pooler.
     #[command(subcommand)]
@@ -45,12 +59,39 @@ pub struct Cli {
 pub enum Command {
     /// Tell every mistake in a configuration file, with its line
     Check {
-        /// The configuration file (TOML)
+        /// The configuration file: TOML, or PgBouncer's if it ends in .ini
         config: PathBuf,
+    },
+    /// Print PgBouncer's configuration as TOML that means the same, secrets too
+    Convert {
+        /// PgBouncer's configuration file
+        file: PathBuf,
     },
 }
 
 impl Cli {
+    /// What PgBouncer's flags ask for that is done otherwise today.
+    ///
+    /// # Errors
+    /// What to do instead.
+    pub fn refuse_the_past(&self) -> Result<(), String> {
+        if self.daemon {
+            return Err(
+                "pgweave: -d: it stays in the foreground; have systemd or a container \
+                        run it, or a shell with &"
+                    .to_owned(),
+            );
+        }
+        if self.reboot {
+            return Err(
+                "pgweave: -R: it takes over from no other process; start it beside the old \
+                        one, or restart it: SIGTERM lets transactions end first"
+                    .to_owned(),
+            );
+        }
+        Ok(())
+    }
+
     /// The log level: that of the configuration, unless `-q` or `-v` was given.
     pub fn log_level(&self, configured: LogLevel) -> LogLevel {
         match configured {
@@ -96,9 +137,44 @@ pub fn locate(named: Option<&Path>, exists: &dyn Fn(&Path) -> bool) -> Origin {
 /// # Errors
 ///
 /// Every mistake, one a line, ready to be printed.
-pub fn load(cli: &Cli) -> Result<(Config, Origin), String> {
+pub fn load(cli: &Cli) -> Result<(Loaded, Origin), String> {
     let origin = locate(cli.config.as_deref(), &|path| path.is_file());
     Ok((origin.load()?, origin))
+}
+
+/// A configuration, and what of it is not honoured.
+pub type Loaded = FromIni;
+
+/// PgBouncer's configuration as TOML; what is not honoured stands in comments.
+///
+/// # Errors
+///
+/// Every mistake, one a line, ready to be printed.
+pub fn convert(file: &Path) -> Result<String, String> {
+    // What is named may be on another machine.
+    let loaded = load_ini(
+        file,
+        &Sources {
+            try_tls: &|_| Vec::new(),
+            try_logins: &|_| Vec::new(),
+            ..sources()
+        },
+    )?;
+    let toml = to_toml(&loaded.config);
+    Ok(match loaded.warning {
+        Some(warning) => format!("# {warning}\n\n{toml}"),
+        None => toml,
+    })
+}
+
+/// This process's environment and files.
+fn sources() -> Sources<'static> {
+    Sources {
+        env: &|name| std::env::var(name).ok(),
+        read_file: &|path| std::fs::read_to_string(path),
+        try_tls: &mistakes,
+        try_logins: &login_mistakes,
+    }
 }
 
 impl Origin {
@@ -107,20 +183,22 @@ impl Origin {
     /// # Errors
     ///
     /// Every mistake, one a line, ready to be printed.
-    pub fn load(&self) -> Result<Config, String> {
-        self.load_with(&Sources {
-            env: &|name| std::env::var(name).ok(),
-            read_file: &|path| std::fs::read_to_string(path),
-            try_tls: &mistakes,
-            try_logins: &login_mistakes,
-        })
+    pub fn load(&self) -> Result<Loaded, String> {
+        self.load_with(&sources())
     }
 
-    fn load_with(&self, sources: &Sources<'_>) -> Result<Config, String> {
+    fn load_with(&self, sources: &Sources<'_>) -> Result<Loaded, String> {
+        let whole = |config| Loaded {
+            config,
+            warning: None,
+        };
         match self {
-            Origin::File(path) => from_file(path, sources),
+            Origin::File(path) if path.extension() == Some(OsStr::new("ini")) => {
+                load_ini(path, sources)
+            }
+            Origin::File(path) => from_file(path, sources).map(whole),
             Origin::Environment => match from_environment(sources) {
-                Ok(Some(config)) => Ok(config),
+                Ok(Some(config)) => Ok(whole(config)),
                 Ok(None) => Err(nothing_to_read()),
                 Err(mistakes) => Err(one_a_line(&mistakes)),
             },
@@ -128,16 +206,21 @@ impl Origin {
     }
 }
 
+fn text_of(path: &Path, sources: &Sources<'_>) -> Result<String, String> {
+    let name = path.display();
+    (sources.read_file)(path).map_err(|error| format!("{name}: cannot read it: {error}"))
+}
+
 fn from_file(path: &Path, sources: &Sources<'_>) -> Result<Config, String> {
+    let text = text_of(path, sources)?;
     let name = path.display().to_string();
-    if path.extension() == Some(OsStr::new("ini")) {
-        return Err(format!(
-            "{name}: is an .ini file, but the configuration is written in TOML"
-        ));
-    }
-    let text =
-        (sources.read_file)(path).map_err(|error| format!("{name}: cannot read it: {error}"))?;
     from_toml(&name, &text, sources).map_err(|mistakes| one_a_line(&mistakes))
+}
+
+fn load_ini(path: &Path, sources: &Sources<'_>) -> Result<Loaded, String> {
+    let text = text_of(path, sources)?;
+    let name = path.display().to_string();
+    from_ini(&name, &text, sources).map_err(|mistakes| one_a_line(&mistakes))
 }
 
 fn nothing_to_read() -> String {
@@ -173,6 +256,15 @@ mod tests {
         vars: &[(&str, &str)],
         files: &[(&str, &str)],
     ) -> Result<Config, String> {
+        let loaded = loaded_whole(origin, vars, files)?;
+        Ok(loaded.config)
+    }
+
+    fn loaded_whole(
+        origin: &Origin,
+        vars: &[(&str, &str)],
+        files: &[(&str, &str)],
+    ) -> Result<Loaded, String> {
         let find = |of: &[(&str, &str)], name: &str| {
             of.iter()
                 .find(|(n, _)| *n == name)
@@ -220,6 +312,7 @@ mod tests {
             "pgweave a.toml b.toml",
             "pgweave --nope",
             "pgweave -q -v",
+            "pgweave convert",
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }
@@ -230,6 +323,16 @@ mod tests {
             "pgweave --version",
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 0, "{line}");
+        }
+    }
+
+    #[test]
+    fn pgbouncers_flags_are_known_and_what_is_past_is_told() {
+        let cli = parse("pgweave -u pooler -q a.ini").unwrap();
+        assert_eq!(cli.user.as_deref(), Some("pooler"));
+        assert!(cli.refuse_the_past().is_ok());
+        for past in ["pgweave -d a.ini", "pgweave -R a.ini"] {
+            assert!(parse(past).unwrap().refuse_the_past().is_err());
         }
     }
 
@@ -284,11 +387,11 @@ mod tests {
                 .starts_with("a.toml: cannot read it: ")
         );
         let ini = Origin::File("a.ini".into());
-        assert!(
-            loaded(&ini, &[], &[("a.ini", good)])
-                .unwrap_err()
-                .contains("TOML")
-        );
+        let text =
+            "[databases]\na = host=b\n[pgbouncer]\nauth_type = trust\npkt_buf = 1\nsyslog = 1\n";
+        let loaded = loaded_whole(&ini, &[], &[("a.ini", text)]).unwrap();
+        assert!(loaded.config.databases.contains_key("a"));
+        assert!(loaded.warning.unwrap().contains("syslog ("));
     }
 
     #[test]

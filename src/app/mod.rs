@@ -2,6 +2,7 @@
 
 mod accept;
 pub mod cli;
+mod identity;
 mod logging;
 mod run;
 mod signals;

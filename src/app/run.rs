@@ -10,7 +10,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout_at};
 
 use super::accept::accept;
-use super::cli::{Cli, Command, Origin, load, one_a_line};
+use super::cli::{Cli, Command, Origin, convert, load, one_a_line};
+use super::identity::{PidFile, become_user};
 use super::logging;
 use super::signals::{Hangups, Signals, Stop};
 use crate::config::{Config, Mistake};
@@ -32,6 +33,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match &cli.command {
         Some(Command::Check { config }) => check(config),
+        Some(Command::Convert { file }) => print_converted(file),
         None => serve(&cli),
     };
     match outcome {
@@ -48,12 +50,25 @@ fn complain(message: &str) {
     eprintln!("{}", message.trim_end());
 }
 
+#[allow(clippy::print_stderr)] // What is said of a file that is right as a whole.
 fn check(config: &std::path::Path) -> Result<(), String> {
-    Origin::File(config.to_owned()).load().map(|_| ())
+    let loaded = Origin::File(config.to_owned()).load()?;
+    if let Some(warning) = loaded.warning {
+        eprintln!("{}: {warning}", config.display());
+    }
+    Ok(())
+}
+
+#[allow(clippy::print_stdout)] // It is what was asked for.
+fn print_converted(file: &std::path::Path) -> Result<(), String> {
+    print!("{}", convert(file)?);
+    Ok(())
 }
 
 fn serve(cli: &Cli) -> Result<(), String> {
-    let (config, origin) = load(cli)?;
+    cli.refuse_the_past()?;
+    let (loaded, origin) = load(cli)?;
+    let config = loaded.config;
     logging::start(&config.general, cli.log_level(config.general.log_level))
         .map_err(|error| format!("pgweave: cannot open the log file: {error}"))?;
     let runtime = runtime(&config).map_err(|error| format!("pgweave: cannot start: {error}"))?;
@@ -61,7 +76,10 @@ fn serve(cli: &Cli) -> Result<(), String> {
         version = env!("CARGO_PKG_VERSION"),
         "pgweave starts with {origin}"
     );
-    let result = runtime.block_on(run(config));
+    if let Some(warning) = loaded.warning {
+        tracing::warn!("{warning}");
+    }
+    let result = runtime.block_on(run(config, cli.user.as_deref()));
     // Tasks that are still at work would only wrap up for nobody.
     runtime.shutdown_background();
     result
@@ -79,7 +97,7 @@ fn runtime(config: &Config) -> std::io::Result<Runtime> {
     }
 }
 
-async fn run(config: Config) -> Result<(), String> {
+async fn run(config: Config, user: Option<&str>) -> Result<(), String> {
     let mut secret = [0; 32];
     getrandom::fill(&mut secret).map_err(|error| format!("pgweave: no random bytes: {error}"))?;
     let mut signals =
@@ -89,6 +107,13 @@ async fn run(config: Config) -> Result<(), String> {
     let tls = Tls::load(&config).map_err(|mistakes| format!("pgweave: {}", mistakes.join("; ")))?;
     let access = Access::load(&config).map_err(|mistakes| one_a_line(&mistakes))?;
     let listeners = listeners(&config).await?;
+    let _pidfile = match &config.general.pidfile {
+        Some(path) => Some(PidFile::write(path)?),
+        None => None,
+    };
+    if let Some(user) = user {
+        become_user(user)?;
+    }
     let house = House::new(config, tls, access, secret);
     let mut accepting = JoinSet::new();
     for listener in listeners {

@@ -1,7 +1,7 @@
 //! What is wrong only in the view of several settings.
 
 use super::given::Refusal;
-use super::hosts::{not_a_host, not_an_address};
+use super::hosts::{not_an_address, not_hosts};
 use super::places::{Places, section_path};
 use super::{
     AuthType, Config, Database, General, Mistake, SecretForm, Sources, User, checks_logins,
@@ -92,6 +92,13 @@ fn general(general: &General, found: &mut Vec<Finding>) {
                 .suggesting("leave it out, or set reserve_pool_size to 0"),
         ));
     }
+    if general.listen_addr.is_empty() && general.unix_socket_dir.is_none() {
+        found.push(Finding::new(
+            "pgweave.listen_addr",
+            &["pgweave.unix_socket_dir"],
+            Refusal::new("is empty, and there is no unix_socket_dir: nobody could connect"),
+        ));
+    }
     for refusal in general
         .listen_addr
         .iter()
@@ -120,7 +127,7 @@ fn database(path: &str, db: &Database, general: &General, found: &mut Vec<Findin
             .suggesting("name the section otherwise, and give the server's name as dbname");
         found.push(Finding::new(path, &[], refusal));
     }
-    if let Some(refusal) = not_a_host(&db.host, "port") {
+    if let Some(refusal) = not_hosts(&db.host, "port") {
         found.push(Finding::new(at("host"), &[], refusal));
     }
     if db

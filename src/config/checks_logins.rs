@@ -71,12 +71,12 @@ pub(super) fn logins(config: &Config, found: &mut Vec<Finding>) {
 
 /// Is it in this build?
 fn is_built_in(auth_type: AuthType) -> bool {
-    match auth_type {
-        AuthType::Oauth => cfg!(feature = "oauth"),
-        AuthType::Ldap => cfg!(feature = "ldap"),
-        AuthType::Pam => cfg!(feature = "pam"),
-        _ => true,
-    }
+    let lacks = [
+        (AuthType::Oauth, cfg!(not(feature = "oauth"))),
+        (AuthType::Ldap, cfg!(not(feature = "ldap"))),
+        (AuthType::Pam, cfg!(not(feature = "pam"))),
+    ];
+    !lacks.contains(&(auth_type, true))
 }
 
 /// Whoever comes is nobody: the database must say who logs in.

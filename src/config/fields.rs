@@ -8,8 +8,8 @@ use super::given::{Bounds, Field, Given, Refusal};
 use super::suggest::did_you_mean;
 use super::words::Word;
 use super::{
-    AssignPolicy, AuthType, Listen, LogFormat, LogLevel, PoolMode, Secret, SessionState, SslMode,
-    TlsNegotiation, Verify,
+    AssignPolicy, AuthType, Listen, LoadBalance, LogFormat, LogLevel, PoolMode, Secret,
+    SessionState, SslMode, TlsNegotiation, Verify,
 };
 
 impl Field for u32 {
@@ -184,6 +184,7 @@ impl Field for Secret {
 impl Field for Vec<String> {
     fn read(given: &Given, bounds: Bounds) -> Result<Self, Refusal> {
         let items: Vec<String> = match given {
+            Given::Text(text) if text.is_empty() => Vec::new(),
             Given::Text(text) => text.split(',').map(|item| item.trim().to_owned()).collect(),
             Given::List(items) => items
                 .iter()
@@ -193,8 +194,8 @@ impl Field for Vec<String> {
                 return Err(Self::wrong(given, bounds));
             }
         };
-        if items.is_empty() || items.iter().any(String::is_empty) {
-            return Err(Refusal::new("holds an empty entry, or none at all"));
+        if items.iter().any(String::is_empty) {
+            return Err(Refusal::new("holds an empty entry"));
         }
         Ok(items)
     }
@@ -264,6 +265,7 @@ word_field!(
     LogFormat,
     SessionState,
     Listen,
+    LoadBalance,
     Verify,
     AssignPolicy,
     SslMode,

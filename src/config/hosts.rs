@@ -15,14 +15,18 @@ pub(super) fn not_an_address(addr: &str) -> Option<Refusal> {
     }
 }
 
+/// Why one of several hosts, separated by commas, is none.
+pub(super) fn not_hosts(hosts: &str, port_key: &str) -> Option<Refusal> {
+    hosts
+        .split(',')
+        .find_map(|host| not_a_host(host.trim(), port_key))
+}
+
 /// Why `host` is neither a host name, an IP address nor the directory of a
 /// Unix socket, if it is none. `port_key` is where a port belongs.
 pub(super) fn not_a_host(host: &str, port_key: &str) -> Option<Refusal> {
     if host.starts_with('/') || host.parse::<IpAddr>().is_ok() {
         return None;
-    }
-    if host.contains(',') {
-        return Some(Refusal::new("names several hosts").suggesting("a database has one host"));
     }
     let refusal = Refusal::new(format!("{host:?} is neither a host name nor an address"));
     if let Some((name, port)) = host.split_once(':')
@@ -31,7 +35,7 @@ pub(super) fn not_a_host(host: &str, port_key: &str) -> Option<Refusal> {
     {
         return Some(refusal.suggesting(format!("write {name:?}, and {port} as {port_key}")));
     }
-    let odd = |c: char| c.is_whitespace() || c.is_control() || ":/@[]".contains(c);
+    let odd = |c: char| c.is_whitespace() || c.is_control() || ":/@[],".contains(c);
     (host.is_empty() || host.contains(odd)).then_some(refusal)
 }
 
@@ -64,6 +68,14 @@ mod tests {
             refusal.suggestion.as_deref(),
             Some("write \"db\", and 5433 as port")
         );
+    }
+
+    #[test]
+    fn several_hosts_are_separated_by_commas() {
+        assert_eq!(not_hosts("a, b,/run,::1", "port"), None);
+        for hosts in ["a,", ",a", "a,b:5", "a,,b"] {
+            assert!(not_hosts(hosts, "port").is_some(), "{hosts}");
+        }
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod file;
 mod file_mode;
 mod given;
 mod hosts;
+mod ini;
 mod keys;
 mod mistake;
 mod places;
@@ -43,6 +44,7 @@ pub use command::Command;
 pub use environment::from_environment;
 pub use file::from_toml;
 pub use file_mode::FileMode;
+pub use ini::{FromIni, from_ini, to_toml};
 pub use mistake::Mistake;
 pub use resolve::PoolSettings;
 pub use secret::{Secret, SecretForm};
@@ -51,6 +53,6 @@ pub use sources::Sources;
 pub use tls::{ClientTls, ServerTls, Tls, TlsFile, TlsFiles, TlsMistake};
 pub use tls_protocols::TlsProtocols;
 pub use words::{
-    AssignPolicy, AuthType, Listen, LogFormat, LogLevel, PoolMode, SessionState, SslMode,
-    TlsNegotiation, Verify, Word,
+    AssignPolicy, AuthType, Listen, LoadBalance, LogFormat, LogLevel, PoolMode, SessionState,
+    SslMode, TlsNegotiation, Verify, Word,
 };

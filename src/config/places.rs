@@ -39,6 +39,16 @@ impl Places {
         self.by_path.insert(path.to_owned(), place);
     }
 
+    /// Notes where a path was written, in whichever file, and under which key.
+    pub fn note(&mut self, path: &str, file: &str, line: usize, key: &str) {
+        let place = Place {
+            file: file.to_owned(),
+            line: Some(line),
+            key: key.to_owned(),
+        };
+        self.by_path.insert(path.to_owned(), place);
+    }
+
     /// Notes that a path was given by an environment variable, whatever the file says.
     pub fn note_variable(&mut self, path: &str, variable: &str) {
         let place = Place {

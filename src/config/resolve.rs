@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    AssignPolicy, Command, Config, Database, Listen, PoolMode, Secret, ServerTls, SessionState,
-    User, Verify,
+    AssignPolicy, Command, Config, Database, Listen, LoadBalance, PoolMode, Secret, ServerTls,
+    SessionState, User, Verify,
 };
 
 /// The settings of one (database, user) pool. See `keys` for the meanings.
@@ -18,6 +18,7 @@ use super::{
 pub struct PoolSettings {
     pub host: String,
     pub port: u16,
+    pub load_balance_hosts: LoadBalance,
     pub dbname: String,
     /// Whom pgweave logs in as on the server.
     pub server_user: String,
@@ -78,6 +79,7 @@ impl Config {
         Some(PoolSettings {
             host: db.host.clone(),
             port: db.port,
+            load_balance_hosts: db.load_balance_hosts,
             dbname: db.dbname.clone().unwrap_or_else(|| database.to_owned()),
             server_user: server_user.to_owned(),
             server_password,

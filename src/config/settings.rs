@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    AssignPolicy, AuthType, Command, FileMode, Listen, LogFormat, LogLevel, PoolMode, Secret,
-    SessionState, SslMode, TlsNegotiation, TlsProtocols, Verify,
+    AssignPolicy, AuthType, Command, FileMode, Listen, LoadBalance, LogFormat, LogLevel, PoolMode,
+    Secret, SessionState, SslMode, TlsNegotiation, TlsProtocols, Verify,
 };
 
 /// Names a user and its secret; who is not to log in any more has none.
@@ -39,6 +39,8 @@ pub struct General {
     pub max_client_conn: u32,
     pub tcp_keepalive: bool,
     pub max_packet_size: u32,
+    pub ignore_startup_parameters: Option<Vec<String>>,
+    pub pidfile: Option<PathBuf>,
     pub workers: usize,
     pub auth_type: AuthType,
     pub auth_file: Option<PathBuf>,
@@ -126,6 +128,8 @@ impl Default for General {
             max_client_conn: 10_000,
             tcp_keepalive: true,
             max_packet_size: i32::MAX.unsigned_abs(),
+            ignore_startup_parameters: None,
+            pidfile: None,
             workers: 0,
             auth_type: AuthType::ScramSha256,
             auth_file: None,
@@ -216,9 +220,10 @@ impl General {
 pub struct Database {
     /// The name that clients ask for; `*` for the fallback.
     pub name: String,
-    /// A host name, an address, or the directory of a Unix socket (starts with `/`).
+    /// Host names, addresses, or directories of Unix sockets (starting with `/`), separated by commas.
     pub host: String,
     pub port: u16,
+    pub load_balance_hosts: LoadBalance,
     /// `None`: the name that the client asked for.
     pub dbname: Option<String>,
     /// `None`: the client's own user name.
@@ -251,6 +256,7 @@ impl Database {
             name: name.into(),
             host: "127.0.0.1".to_owned(),
             port: 5432,
+            load_balance_hosts: LoadBalance::RoundRobin,
             dbname: None,
             user: None,
             password: None,

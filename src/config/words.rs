@@ -149,6 +149,16 @@ words! {
 }
 
 words! {
+    /// Which of several hosts is connected to.
+    LoadBalance {
+        /// They take turns.
+        RoundRobin = "round-robin",
+        /// The first that can be reached, for as long as it can.
+        Disable = "disable",
+    }
+}
+
+words! {
     /// The least severe log line that is still written.
     LogLevel {
         /// Failures only.

@@ -9,9 +9,8 @@ use super::passwords::Passwords;
 use super::shelf::StartupClass;
 use crate::auth::{Credential, KeyCache, StoredSecret};
 use crate::config::{PoolSettings, TlsMistake};
-use crate::net::Target;
 use crate::net::tls::Tls;
-use crate::server::LoginSpec;
+use crate::server::{Hosts, LoginSpec};
 use crate::wire::{PgError, sqlstate};
 
 /// What all pools log in with the help of.
@@ -63,6 +62,7 @@ fn first_read(file: &Path) -> Option<Zeroizing<String>> {
 /// All that it takes to log in to the server of these settings.
 pub(super) fn login_spec(
     settings: &PoolSettings,
+    hosts: &Arc<Hosts>,
     credential: Credential,
     startup: StartupClass,
     keys: &KeyCache,
@@ -70,7 +70,7 @@ pub(super) fn login_spec(
 ) -> Result<LoginSpec, PgError> {
     let tls = tls.connector(&settings.server_tls);
     Ok(LoginSpec {
-        target: Target::new(&settings.host, settings.port),
+        hosts: Arc::clone(hosts),
         tls: tls.map_err(|mistakes| unusable(&mistakes))?,
         user: settings.server_user.clone(),
         database: settings.dbname.clone(),

@@ -14,9 +14,9 @@ use super::passwords::Passwords;
 use super::server_pool::{Budgets, ServerPool};
 use super::shelf::StartupClass;
 use crate::auth::{Credential, KeyCache};
-use crate::config::{Config, PoolSettings};
+use crate::config::{Config, LoadBalance, PoolSettings};
 use crate::net::tls::Tls;
-use crate::server::LoginSpec;
+use crate::server::{Hosts, LoginSpec};
 use crate::session::statements::Catalog;
 use crate::wire::PgError;
 
@@ -37,6 +37,7 @@ pub struct Directory {
     users: Mutex<HashMap<String, Arc<Budget>>>,
     catalogs: Mutex<HashMap<(String, u16, String), Arc<Catalog>>>,
     generations: Mutex<HashMap<(String, u16), Generation>>,
+    hosts: Mutex<HashMap<(String, u16, bool), Arc<Hosts>>>,
     keys: KeyCache,
     passwords: Passwords,
     tls: Arc<Tls>,
@@ -54,6 +55,7 @@ impl Directory {
             users: Mutex::default(),
             catalogs: Mutex::default(),
             generations: Mutex::default(),
+            hosts: Mutex::default(),
             keys: KeyCache::new(CACHED_KEYS),
             passwords: Passwords::default(),
             tls,
@@ -97,7 +99,8 @@ impl Directory {
                 passwords: self.passwords.clone(),
                 tls: Arc::clone(&self.tls),
             };
-            ServerPool::new(settings.clone(), budgets, catalog, generation, ways)
+            let hosts = self.hosts(&settings);
+            ServerPool::new(settings.clone(), budgets, catalog, generation, hosts, ways)
         });
         Some((Arc::clone(pool), settings))
     }
@@ -120,7 +123,8 @@ impl Directory {
                 .await?
                 .unwrap_or(Credential::None),
         };
-        login_spec(settings, credential, startup, &self.keys, &self.tls)
+        let hosts = self.hosts(settings);
+        login_spec(settings, &hosts, credential, startup, &self.keys, &self.tls)
     }
 
     /// The catalog of a database, by whatever names clients ask for it.
@@ -131,6 +135,19 @@ impl Directory {
             settings.dbname.clone(),
         );
         Arc::clone(self.catalogs.lock().entry(key).or_default())
+    }
+
+    /// The hosts of a database, with what is known of them.
+    fn hosts(&self, settings: &PoolSettings) -> Arc<Hosts> {
+        let take_turns = settings.load_balance_hosts == LoadBalance::RoundRobin;
+        let key = (settings.host.clone(), settings.port, take_turns);
+        let mut hosts = self.hosts.lock();
+        let known = hosts.entry(key).or_insert_with(|| {
+            let shunned_for = settings.server_login_retry;
+            let hosts = Hosts::new(&settings.host, settings.port, take_turns, shunned_for);
+            Arc::new(hosts)
+        });
+        Arc::clone(known)
     }
 
     /// What sessions of a server begin with.

@@ -19,8 +19,7 @@ use super::shelf::{Seeker, Shelf, StartupClass, Taken};
 use super::trouble::Trouble;
 use crate::auth::Credential;
 use crate::config::PoolSettings;
-use crate::net::Target;
-use crate::server::{LoginSpec, Server, connect};
+use crate::server::{Hosts, LoginSpec, Server, connect};
 use crate::session::settings::Profile;
 use crate::session::statements::Catalog;
 use crate::wire::{PgError, Severity, sqlstate};
@@ -67,7 +66,7 @@ pub struct ServerPool {
     shelves: Mutex<HashMap<StartupClass, Arc<Shelf>>>,
     budgets: Budgets,
     trouble: Trouble,
-    target: Target,
+    hosts: Arc<Hosts>,
     /// What to log in with where the settings name no password.
     learned: Mutex<Credential>,
     ways: Ways,
@@ -90,6 +89,7 @@ impl ServerPool {
         budgets: Budgets,
         catalog: Arc<Catalog>,
         generation: Generation,
+        hosts: Arc<Hosts>,
         ways: Ways,
     ) -> Arc<Self> {
         let pool = Arc::new(Self {
@@ -100,7 +100,7 @@ impl ServerPool {
             listener: Arc::default(),
             shelves: Mutex::default(),
             trouble: Trouble::new(settings.server_login_retry),
-            target: Target::new(&settings.host, settings.port),
+            hosts,
             learned: Mutex::new(Credential::None),
             settings,
             budgets,
@@ -224,7 +224,7 @@ impl ServerPool {
         } = &self.ways;
         let named = credential_of(&self.settings, passwords).await?;
         let credential = named.unwrap_or_else(|| self.learned.lock().clone());
-        login_spec(&self.settings, credential, startup, keys, tls)
+        login_spec(&self.settings, &self.hosts, credential, startup, keys, tls)
     }
 
     /// Logs in to the server; once more where it refuses a password of which
@@ -257,7 +257,7 @@ impl ServerPool {
     pub(super) async fn connect_to_listen(&self) -> Result<Server, PgError> {
         let name = ("application_name".to_owned(), "pgweave listens".to_owned());
         let server = self.connect(vec![name]).await?;
-        tracing::info!(server = %self.target, pid = server.identity.pid, tls = server.stream.is_tls(), database = %self.settings.dbname,
+        tracing::info!(server = %server.identity.target, pid = server.identity.pid, tls = server.stream.is_tls(), database = %self.settings.dbname,
             user = %self.settings.server_user, "new connection to server, to listen for all clients");
         Ok(server)
     }
@@ -266,7 +266,7 @@ impl ServerPool {
     async fn open_onto(&self, shelf: &Shelf, places: [Place; 3]) -> Result<(), PgError> {
         let born = self.generation.born();
         let server = self.connect(shelf.class.clone()).await?;
-        tracing::info!(server = %self.target, pid = server.identity.pid, tls = server.stream.is_tls(), database = %self.settings.dbname,
+        tracing::info!(server = %server.identity.target, pid = server.identity.pid, tls = server.stream.is_tls(), database = %self.settings.dbname,
             user = %self.settings.server_user, "new connection to server");
         self.stats.opened.fetch_add(1, Ordering::Relaxed);
         self.trouble.over();
@@ -421,7 +421,7 @@ impl Shelf {
     /// An error about the server is remembered for all; one about what this
     /// client asked for in its startup message is its own.
     fn could_not_open(&self, error: PgError) -> Result<(), PgError> {
-        tracing::warn!(server = %self.pool.target, sqlstate = %error.code, "server login failed: {}", error.message);
+        tracing::warn!(server = %self.pool.hosts, sqlstate = %error.code, "server login failed: {}", error.message);
         let about_the_server = ["08", "28", "3D", "53", "57", "58", "XX"]
             .iter()
             .any(|class| error.code.starts_with(class));

@@ -1,13 +1,13 @@
 //! Opening a server connection, up to its first ReadyForQuery.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
 use super::encrypt::{NotEncrypted, encrypt};
 use super::login::{Failed, Login};
-use super::{Identity, Server};
+use super::{Hosts, Identity, Server};
 use crate::auth::{Credential, KeyCache};
 use crate::config::SslMode;
 use crate::net::tls::Connector;
@@ -20,7 +20,7 @@ use crate::wire::{PgError, sqlstate};
 #[derive(Debug)]
 pub struct LoginSpec {
     /// Where it listens.
-    pub target: Target,
+    pub hosts: Arc<Hosts>,
     /// What takes the connection into TLS; none leaves it in clear text.
     pub tls: Option<Connector>,
     /// The role.
@@ -37,7 +37,7 @@ pub struct LoginSpec {
     pub keys: KeyCache,
     /// `tcp_keepalive`.
     pub keepalive: bool,
-    /// Connecting and logging in may take this long.
+    /// Connecting and logging in may take this long, at each host.
     pub within: Duration,
 }
 
@@ -50,15 +50,35 @@ pub struct LoginSpec {
 /// # Cancel safety
 /// Dropped before its end, the half-open connection is closed.
 pub async fn connect(spec: &LoginSpec) -> Result<Server, PgError> {
-    match timeout(spec.within, open(spec)).await {
-        Ok(result) => result,
-        Err(_) => Err(unreachable(&spec.target, "timed out")),
+    let mut last = PgError::fatal(sqlstate::CANNOT_CONNECT, "there is no host");
+    for target in spec.hosts.in_order(Instant::now()) {
+        let outcome = match timeout(spec.within, open(spec, &target)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(unreachable(&target, "timed out")),
+        };
+        let is_down = outcome.as_ref().is_err_and(is_about_the_host);
+        spec.hosts.tried(&target, !is_down, Instant::now());
+        match outcome {
+            Err(error) if is_down => last = error,
+            outcome => return outcome,
+        }
     }
+    Err(last)
 }
 
-async fn open(spec: &LoginSpec) -> Result<Server, PgError> {
-    let Some(connector) = &spec.tls else {
-        return attempt(spec, None).await.map_err(Failure::told);
+/// Might another host do better?
+fn is_about_the_host(error: &PgError) -> bool {
+    error.code == sqlstate::CANNOT_CONNECT || error.code == sqlstate::CANNOT_CONNECT_NOW
+}
+
+async fn open(spec: &LoginSpec, target: &Target) -> Result<Server, PgError> {
+    // Nobody reads along on this machine.
+    let tls = spec
+        .tls
+        .as_ref()
+        .filter(|_| matches!(target, Target::Tcp(..)));
+    let Some(connector) = tls else {
+        return attempt(spec, target, None).await.map_err(Failure::told);
     };
     let (first, second) = match connector.mode() {
         SslMode::Disable => (None, None),
@@ -66,9 +86,9 @@ async fn open(spec: &LoginSpec) -> Result<Server, PgError> {
         SslMode::Prefer => (Some(connector), Some(None)),
         SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => (Some(connector), None),
     };
-    match (attempt(spec, first).await, second) {
+    match (attempt(spec, target, first).await, second) {
         (Err(Failure::AboutTls(_)), Some(second)) => {
-            attempt(spec, second).await.map_err(Failure::told)
+            attempt(spec, target, second).await.map_err(Failure::told)
         }
         (result, _) => result.map_err(Failure::told),
     }
@@ -91,24 +111,28 @@ impl Failure {
 }
 
 /// One connection, one login.
-async fn attempt(spec: &LoginSpec, tls: Option<&Connector>) -> Result<Server, Failure> {
-    let (mut stream, _) = dial(&spec.target, spec.keepalive, spec.within)
+async fn attempt(
+    spec: &LoginSpec,
+    target: &Target,
+    tls: Option<&Connector>,
+) -> Result<Server, Failure> {
+    let (mut stream, _) = dial(target, spec.keepalive, spec.within)
         .await
-        .map_err(|error: DialError| unreachable(&spec.target, &error.to_string()))
+        .map_err(|error: DialError| unreachable(target, &error.to_string()))
         .map_err(Failure::Other)?;
     if let Some(connector) = tls {
-        match encrypt(&mut stream, &spec.target, connector).await {
+        match encrypt(&mut stream, target, connector).await {
             Ok(()) => {}
             Err(NotEncrypted::Declined) if !connector.mode().is_required() => {}
             Err(failed @ NotEncrypted::Handshake(_)) => {
-                return Err(Failure::AboutTls(failed.told(&spec.target)));
+                return Err(Failure::AboutTls(failed.told(target)));
             }
-            Err(failed) => return Err(Failure::Other(failed.told(&spec.target))),
+            Err(failed) => return Err(Failure::Other(failed.told(target))),
         }
     }
     let as_asked = stream.is_tls() == tls.is_some();
     match Login::run(stream, spec).await {
-        Ok(login) => Ok(logged_in(login, spec, tls)),
+        Ok(login) => Ok(logged_in(login, target, tls)),
         // PostgreSQL says so where pg_hba.conf lets nobody in by this way.
         Err(Failed::Refused(error))
             if as_asked && error.code == sqlstate::INVALID_AUTHORIZATION =>
@@ -119,14 +143,14 @@ async fn attempt(spec: &LoginSpec, tls: Option<&Connector>) -> Result<Server, Fa
     }
 }
 
-fn logged_in(login: Login, spec: &LoginSpec, tls: Option<&Connector>) -> Server {
+fn logged_in(login: Login, target: &Target, tls: Option<&Connector>) -> Server {
     let reported = login
         .parameters
         .iter()
         .find(|(name, _)| name == "application_name");
     let application_name: Arc<str> = reported.map_or("", |(_, value)| value.as_str()).into();
     let stream: Stream = login.stream;
-    let mut identity = Identity::new(login.pid, login.secret, spec.target.clone());
+    let mut identity = Identity::new(login.pid, login.secret, target.clone());
     identity.tls = tls.filter(|_| stream.is_tls()).cloned();
     Server {
         stream,

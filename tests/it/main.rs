@@ -17,6 +17,7 @@ mod cancel;
 mod client_gone;
 mod flow;
 mod hostile_server;
+mod ini;
 mod limits;
 mod listening;
 mod login;

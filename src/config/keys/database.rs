@@ -21,12 +21,19 @@ pub(in crate::config) static DATABASE: &[Group<Database>] = &[
 static WHERE: &[Setting<Database>] = &[
     setting!(host, ANY,
         "The server: a host name, an IP address, or the directory of a Unix socket if it starts \
-         with `/`.",
-        differs "There the default is a Unix socket, and a list of hosts is possible."),
+         with `/`. Several that are as good as each other are separated by commas; a host that \
+         cannot be reached is tried last for `server_login_retry`.",
+        differs "There the default is a Unix socket, and a host that cannot be reached is tried each time."),
     setting!(
         port,
         between(1, 65_535),
         "The server's port; for a Unix socket, the number in its name."
+    ),
+    setting!(
+        load_balance_hosts,
+        ANY,
+        "Whether several hosts take turns (`round-robin`), or the first that can be reached is used \
+         for as long as it can be (`disable`)."
     ),
     setting!(
         dbname,

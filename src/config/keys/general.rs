@@ -173,6 +173,10 @@ static LOGINS: &[Setting<General>] = &[
         "Iterations for the SCRAM verifiers that are made of passwords written in plain text. \
          More make a stolen verifier costlier to break, and the first login of a user slower."
     ),
+    setting!(ignore_startup_parameters, ANY,
+        "Parameters of a client's startup message that are left out: names. Few need it, since all \
+         others are passed to the server, which knows them.",
+        differs "There every parameter but a few is refused unless it stands here."),
     setting!(client_login_timeout, POSITIVE,
         "How long a client may take to log in.",
         differs "There 0 means without limit; here it is refused."),
@@ -379,6 +383,12 @@ static PROCESS: &[Setting<General>] = &[
         "Threads that carry the clients. 0 chooses half of the cores, at least 1 and at most 4. \
          Pooling is mostly the kernel's work: more threads than that cost more than they carry.",
         differs "It has one thread and no such key."),
+    setting!(
+        pidfile,
+        ANY,
+        "A file for the process's number, which is removed at the end. pgweave does not start where \
+         the file names a process that lives."
+    ),
     setting!(shutdown_timeout, OR_ZERO,
         "How long running transactions may take to end when pgweave is asked to stop. 0 means \
          that nothing is waited for.",

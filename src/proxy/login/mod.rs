@@ -203,7 +203,8 @@ async fn enter(
             pool.learn(&credential);
         }
     }
-    let (class, application_name) = startup_class(startup);
+    let ignored = config.general.ignore_startup_parameters.as_deref();
+    let (class, application_name) = startup_class(startup, ignored.unwrap_or_default());
     let shelf = pool.shelf(class);
     let welcome = welcome(&shelf).await?;
     let handle = house
@@ -227,10 +228,16 @@ async fn enter(
 ///
 /// PostgreSQL changes a name that is not plain ASCII in ways of its own, so
 /// such a one is left to it.
-fn startup_class(startup: &Startup) -> (StartupClass, Option<Arc<str>>) {
+fn startup_class(startup: &Startup, ignored: &[String]) -> (StartupClass, Option<Arc<str>>) {
     let mut name = None;
     let mut class: StartupClass = Vec::with_capacity(startup.settings.len());
     for (key, value) in &startup.settings {
+        if ignored
+            .iter()
+            .any(|ignored| ignored.eq_ignore_ascii_case(key))
+        {
+            continue;
+        }
         let is_plain = value.bytes().all(|byte| (b' '..=b'~').contains(&byte)) && value.len() < 64;
         if key.eq_ignore_ascii_case("application_name") && is_plain {
             name = Some(value.as_str().into());
@@ -300,10 +307,13 @@ mod tests {
             ],
             ..Startup::default()
         };
-        let (class, name) = startup_class(&startup("psql"));
+        let (class, name) = startup_class(&startup("psql"), &[]);
         assert_eq!((class.len(), name.as_deref()), (1, Some("psql")));
-        let (class, name) = startup_class(&startup("ps\u{e9}l"));
+        let (class, name) = startup_class(&startup("ps\u{e9}l"), &[]);
         assert_eq!((class.len(), name), (2, None));
+        let ignored = ["datestyle".to_owned(), "APPLICATION_NAME".to_owned()];
+        let (class, name) = startup_class(&startup("psql"), &ignored);
+        assert_eq!((class.len(), name), (0, None));
     }
 
     #[test]

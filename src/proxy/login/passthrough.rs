@@ -102,7 +102,7 @@ async fn ask_server(trial: &Trial<'_, '_>, password: &Secret) -> Result<(), PgEr
         .await?;
     spec.must_be_asked = true;
     connect(&spec).await.map(drop).inspect_err(|error| {
-        tracing::info!(user, server = %spec.target, sqlstate = %error.code, "the server does not let the user in: {}", error.message);
+        tracing::info!(user, server = %spec.hosts, sqlstate = %error.code, "the server does not let the user in: {}", error.message);
     })
 }
 

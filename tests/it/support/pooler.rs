@@ -105,37 +105,13 @@ impl Plan {
 
     /// Starts pgweave and waits until it listens.
     pub fn start(self) -> Pooler {
-        let directory = scratch_directory("pgweave");
-        let file = directory.join("pgweave.toml");
         let text = format!(
             "[pgweave]\n{}\n{}\n{}",
             self.settings.join("\n"),
             self.databases,
             self.users
         );
-        fs::write(&file, &text).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pgweave"));
-        command
-            .arg(&file)
-            .env_clear()
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        janitor::started(&child, &directory);
-        let log = collect_log(&mut child);
-        let address = ([127, 0, 0, 1], 0).into();
-        let mut pooler = Pooler {
-            child,
-            log,
-            directory,
-            killed: false,
-            address,
-            database: self.database,
-        };
-        pooler.address =
-            wait::until_some(wait::SOON, "pgweave to listen", || pooler.listening(&text));
-        pooler
+        Pooler::start("pgweave.toml", &text, &self.database)
     }
 }
 
@@ -165,6 +141,42 @@ pub struct Pooler {
 }
 
 impl Pooler {
+    /// Starts it with a file of this name and text; clients ask for `database`.
+    /// In the text `{folder}` stands for the file's folder.
+    pub fn start(name: &str, text: &str, database: &str) -> Self {
+        let directory = scratch_directory("pgweave");
+        let file = directory.join(name);
+        let text = text.replace("{folder}", &directory.display().to_string());
+        fs::write(&file, &text).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pgweave"));
+        command
+            .arg(&file)
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        janitor::started(&child, &directory);
+        let log = collect_log(&mut child);
+        let address = ([127, 0, 0, 1], 0).into();
+        let mut pooler = Self {
+            child,
+            log,
+            directory,
+            killed: false,
+            address,
+            database: database.to_owned(),
+        };
+        pooler.address =
+            wait::until_some(wait::SOON, "pgweave to listen", || pooler.listening(&text));
+        pooler
+    }
+
+    /// Where its configuration is.
+    pub fn directory(&self) -> &std::path::Path {
+        &self.directory
+    }
+
     fn listening(&mut self, configuration: &str) -> Option<SocketAddr> {
         let ended = self.child.try_wait().unwrap();
         let log = self.log();

@@ -41,7 +41,7 @@ fn files_that_do_not_load_change_nothing_and_are_named() {
     let stranger = Authority::new().issue(&["localhost"]);
     let path = secure.folder.put("server.key", &stranger.key);
     secure.pooler.signal(HANGUP);
-    wait_for_log(&secure, "TLS stays as it was", 1);
+    wait_for_log(&secure, "all stays as it was", 1);
     let log = secure.pooler.log();
     let line = log.lines().find(|line| line.contains("TLS stays"));
     assert!(

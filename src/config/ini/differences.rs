@@ -1,0 +1,145 @@
+//! PgBouncer's settings that pgweave has not, and why.
+
+/// Settings of `[pgbouncer]`.
+pub(super) const GENERAL: &[(&str, &str)] = &[
+    ("admin_users", NO_CONSOLE),
+    ("stats_users", NO_CONSOLE),
+    ("stats_period", NO_CONSOLE),
+    ("application_name_add_host", NOT_YET),
+    ("autodb_idle_timeout", NOT_YET),
+    ("pool_idle_timeout", NOT_YET),
+    ("client_tls13_ciphers", CIPHERS),
+    ("client_tls_ciphers", CIPHERS),
+    ("client_tls_dheparams", CIPHERS),
+    ("client_tls_ecdhcurve", CIPHERS),
+    ("server_tls13_ciphers", CIPHERS),
+    ("server_tls_ciphers", CIPHERS),
+    ("conffile", "it is the file that pgweave was started with"),
+    ("disable_pqexec", NOT_YET),
+    ("dns_max_ttl", DNS),
+    ("dns_nxdomain_ttl", DNS),
+    ("dns_zone_check_period", DNS),
+    ("resolv_conf", DNS),
+    ("job_name", "it is for Windows"),
+    ("service_name", "it is for Windows"),
+    ("log_connections", LOGGED),
+    ("log_disconnections", LOGGED),
+    ("log_pooler_errors", LOGGED),
+    ("log_stats", "there are no statistics in the log yet"),
+    ("login_notify_message", NOT_YET),
+    ("max_db_client_connections", NOT_YET),
+    ("max_user_client_connections", NOT_YET),
+    ("peer_id", PEERS),
+    ("pkt_buf", BUFFERS),
+    ("sbuf_loopcnt", BUFFERS),
+    ("query_wait_notify", NOT_YET),
+    (
+        "server_check_query",
+        "connections are checked by an empty exchange of messages",
+    ),
+    ("server_fast_close", NOT_YET),
+    ("server_reset_query", RESET),
+    ("server_reset_query_always", RESET),
+    ("so_reuseport", "one process uses all cores"),
+    ("suspend_timeout", NO_CONSOLE),
+    ("syslog", SYSLOG),
+    ("syslog_facility", SYSLOG),
+    ("syslog_ident", SYSLOG),
+    ("tcp_defer_accept", SOCKETS),
+    ("tcp_keepcnt", SOCKETS),
+    ("tcp_keepidle", SOCKETS),
+    ("tcp_keepintvl", SOCKETS),
+    ("tcp_socket_buffer", SOCKETS),
+    ("tcp_user_timeout", SOCKETS),
+    (
+        "track_extra_parameters",
+        "all settings of a session go with its client already",
+    ),
+    ("user", "start pgweave as that user"),
+];
+
+/// Keys of `[databases]`.
+pub(super) const DATABASE: &[(&str, &str)] = &[
+    ("application_name", NOT_YET),
+    ("client_encoding", NOT_YET),
+    ("connect_query", NOT_YET),
+    ("datestyle", NOT_YET),
+    ("max_db_client_connections", NOT_YET),
+    ("timezone", NOT_YET),
+];
+
+/// Keys of `[users]`.
+pub(super) const USER: &[(&str, &str)] = &[("max_user_client_connections", NOT_YET)];
+
+/// Why `[peers]` are not honoured.
+pub(super) const PEERS: &str = "one process uses all cores: there are no peers to send cancels to";
+
+const NOT_YET: &str = "it is not there yet";
+const NO_CONSOLE: &str = "there is no console yet";
+const CIPHERS: &str = "the suites and curves are those of rustls, all of them sound";
+const DNS: &str = "names are resolved by the system, anew for each connection";
+const LOGGED: &str = "log_level decides what is logged";
+const BUFFERS: &str = "buffers need no tuning";
+const RESET: &str = "server connections are cleaned by DISCARD ALL where it is needed, or closed";
+const SYSLOG: &str = "logs go to the standard error output or to logfile";
+const SOCKETS: &str = "sockets have the system's own settings";
+
+/// Why a setting is not honoured, if it is PgBouncer's.
+pub(super) fn reason(table: &[(&str, &'static str)], key: &str) -> Option<&'static str> {
+    let found = table.iter().find(|(name, _)| *name == key);
+    found.map(|(_, reason)| *reason)
+}
+
+/// Values that say no more than that PgBouncer's default holds, or what pgweave
+/// does anyway: not worth a warning.
+pub(super) fn says_nothing(key: &str, value: &str) -> bool {
+    let nothing: &[&str] = match key {
+        "server_reset_query" => &["", "DISCARD ALL", "DISCARD ALL;"],
+        "server_check_query" => &[
+            "",
+            "<empty>",
+            "select 1",
+            "SELECT 1",
+            "select 1;",
+            "SELECT 1;",
+        ],
+        "server_reset_query_always"
+        | "server_fast_close"
+        | "so_reuseport"
+        | "disable_pqexec"
+        | "application_name_add_host"
+        | "syslog"
+        | "peer_id"
+        | "log_stats"
+        | "tcp_keepcnt"
+        | "tcp_keepidle"
+        | "tcp_keepintvl"
+        | "tcp_socket_buffer"
+        | "tcp_user_timeout"
+        | "max_db_client_connections"
+        | "max_user_client_connections"
+        | "pool_idle_timeout"
+        | "dns_zone_check_period" => &["0", ""],
+        "log_connections" | "log_disconnections" | "log_pooler_errors" | "tcp_defer_accept" => {
+            &["1"]
+        }
+        "client_tls_ciphers"
+        | "server_tls_ciphers"
+        | "client_tls_ecdhcurve"
+        | "client_tls_dheparams" => &["", "default", "auto", "secure", "fast", "normal"],
+        "job_name"
+        | "service_name"
+        | "conffile"
+        | "pkt_buf"
+        | "sbuf_loopcnt"
+        | "stats_period"
+        | "dns_max_ttl"
+        | "dns_nxdomain_ttl"
+        | "suspend_timeout"
+        | "autodb_idle_timeout"
+        | "syslog_facility"
+        | "syslog_ident" => return true,
+        _ => &[""],
+    };
+    nothing.contains(&value)
+}

@@ -1,0 +1,153 @@
+//! PgBouncer's ini files, run.
+
+use std::fs;
+use std::process::{Command, Output};
+
+use crate::support::pooler::Pooler;
+use crate::support::postgres::{Cluster, Database};
+use crate::support::raw::{Connection, first_error};
+use crate::support::startup::Startup;
+use crate::support::wait;
+
+/// `settings` in `[pgbouncer]`, behind what every case needs.
+fn start(database: &Database, databases: &str, settings: &str) -> Pooler {
+    let text = format!(
+        "[databases]\n{databases}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = 0\n\
+         unix_socket_dir =\nauth_type = trust\n{settings}\n"
+    );
+    Pooler::start("pgbouncer.ini", &text, &database.name)
+}
+
+fn at(database: &Database) -> String {
+    let address = database.cluster.address();
+    format!("host={} port={}", address.ip(), address.port())
+}
+
+#[test]
+fn an_ini_file_serves_clients_in_session_mode_unless_it_says_otherwise() {
+    let database = Cluster::shared().database();
+    let name = &database.name;
+    let databases = format!("{name} = {}", at(&database));
+    let pooler = start(&database, &databases, "default_pool_size = 1\nsyslog = 1");
+    let mut client = pooler.client();
+    assert_eq!(client.value("SELECT 6 * 7"), "42");
+    wait::until(wait::SOON, "the warning", || {
+        pooler
+            .log()
+            .contains("these settings are not honoured: syslog (")
+    });
+    // Another waits for the only server connection until the first has left.
+    let mut other = Connection::open(pooler.address);
+    other.send(&pooler.startup().to_bytes());
+    let unknown = Startup::new("postgres", "nowhere");
+    let refused = Connection::try_login(pooler.address, &unknown)
+        .err()
+        .unwrap();
+    assert_eq!(first_error(&refused).as_deref(), Some("3D000"));
+    client.terminate();
+    assert!(other.until_ready(1, "its turn").len() > 1);
+}
+
+#[test]
+fn users_rules_and_forced_users_come_from_the_usual_files() {
+    let database = Cluster::shared().database();
+    let databases = format!("* = {} user=guest pool_mode=transaction", at(&database));
+    let settings = "auth_type = scram-sha-256\nauth_file = {folder}/userlist.txt\n\
+                    %include {folder}/more.ini";
+    let directory = crate::support::certificates::Folder::new();
+    let users = directory.put("userlist.txt", "\"web\" \"s3cret\"\n");
+    let more = directory.put("more.ini", "default_pool_size = 3\n");
+    let settings = settings
+        .replace("{folder}/userlist.txt", &users)
+        .replace("{folder}/more.ini", &more);
+    let pooler = start(&database, &databases, &settings);
+    let come = |password: &str| {
+        let startup = Startup::new("web", &database.name).password(password);
+        Connection::try_login(pooler.address, &startup)
+    };
+    assert!(come("wrong").is_err());
+    let mut client = come("s3cret").unwrap_or_else(|frames| panic!("{frames:?}"));
+    assert_eq!(client.value("SELECT session_user"), "guest");
+}
+
+#[test]
+fn of_several_hosts_one_that_is_down_is_passed_over() {
+    let database = Cluster::shared().database();
+    let address = database.cluster.address();
+    let socket = database.cluster.socket_directory();
+    // The port of the cluster, where the second address refuses: nobody listens there.
+    let databases = format!(
+        "{} = host=127.0.0.9,{},{socket} port={}",
+        database.name,
+        address.ip(),
+        address.port()
+    );
+    let settings = "pool_mode = transaction\ndefault_pool_size = 4\nserver_login_retry = 60\nserver_lifetime = 0";
+    let pooler = start(&database, &databases, settings);
+    let mut ways = std::collections::BTreeSet::new();
+    let mut client = pooler.client();
+    for _ in 0..8 {
+        ways.insert(client.value("SELECT coalesce(inet_server_addr()::text, 'socket')"));
+    }
+    assert_eq!(ways.len(), 2, "{ways:?}");
+}
+
+fn pgweave(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_pgweave"))
+        .args(arguments)
+        .env_clear()
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn check_tells_and_convert_prints() {
+    let folder = crate::support::certificates::Folder::new();
+    let good = folder.put(
+        "good.ini",
+        "[databases]\na = host=b password='x'\n[pgbouncer]\nauth_type = trust\nso_reuseport = 1\n",
+    );
+    let output = pgweave(&["check", &good]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("so_reuseport"));
+    let output = pgweave(&["convert", &good]);
+    let toml = String::from_utf8(output.stdout).unwrap();
+    assert!(toml.contains("password = \"x\"") && toml.starts_with("# these settings"));
+    let converted = folder.put("good.toml", &toml);
+    assert!(pgweave(&["check", &converted]).status.success());
+    let bad = folder.put(
+        "bad.ini",
+        "[databases]\na = host=b\n[pgbouncer]\npool_mode = x\ny = z\n",
+    );
+    let output = pgweave(&["check", &bad]);
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        told.contains("bad.ini:4: ") && told.contains("bad.ini:5: "),
+        "{told}"
+    );
+    for past in ["-d", "-R"] {
+        let output = pgweave(&[past, &good]);
+        assert_eq!(output.status.code(), Some(1));
+    }
+}
+
+#[test]
+fn the_pidfile_is_there_while_pgweave_is() {
+    let database = Cluster::shared().database();
+    let databases = format!("* = {}", at(&database));
+    let mut pooler = start(&database, &databases, "pidfile = {folder}/pgweave.pid");
+    let path = pooler.directory().join("pgweave.pid");
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.trim().parse::<u32>().is_ok(), "{text}");
+    let config = pooler.directory().join("pgbouncer.ini");
+    let second = pgweave(&[&config.display().to_string()]);
+    let told = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(
+        !second.status.success() && told.contains("at work already"),
+        "{told}"
+    );
+    pooler.signal(15);
+    assert!(pooler.wait().success());
+    assert!(!path.exists());
+}
