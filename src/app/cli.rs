@@ -18,7 +18,7 @@ const USUAL_FILES: [&str; 2] = ["./pgweave.toml", "/etc/pgweave/pgweave.toml"];
 ///
 /// Without CONFIG it reads ./pgweave.toml or /etc/pgweave/pgweave.toml; failing
 /// both, it pools the server that DATABASE_URL, or PGHOST and its like, name.
-#[derive(Debug, Parser)]
+#[derive(Debug, Clone, Parser)]
 #[command(
     name = "pgweave",
     version,
@@ -55,7 +55,7 @@ pub struct Cli {
 }
 
 /// What to do instead of running the pooler.
-#[derive(Debug, PartialEq, Eq, Subcommand)]
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Tell every mistake in a configuration file, with its line
     Check {

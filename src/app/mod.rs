@@ -4,6 +4,7 @@ mod accept;
 pub mod cli;
 mod identity;
 mod logging;
+mod reload;
 mod run;
 mod signals;
 

@@ -12,13 +12,14 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeou
 use super::accept::accept;
 use super::cli::{Cli, Command, Origin, convert, load, one_a_line};
 use super::identity::{PidFile, become_user};
-use super::logging;
+use super::logging::Logging;
+use super::reload::Reloader;
 use super::signals::{Hangups, Signals, Stop};
-use crate::config::{Config, Mistake};
+use crate::config::Config;
 use crate::net::tls::Tls;
 use crate::net::{ListenOptions, Listener, UnixPlace, listen, listen_unix};
 use crate::pool::Wish;
-use crate::proxy::{Access, House, login_mistakes};
+use crate::proxy::{Access, House};
 
 /// How often deadlines of clients are looked at.
 const DEADLINE_TICK: Duration = Duration::from_millis(100);
@@ -69,7 +70,7 @@ fn serve(cli: &Cli) -> Result<(), String> {
     cli.refuse_the_past()?;
     let (loaded, origin) = load(cli)?;
     let config = loaded.config;
-    logging::start(&config.general, cli.log_level(config.general.log_level))
+    let logging = Logging::start(&config.general, cli.log_level(config.general.log_level))
         .map_err(|error| format!("pgweave: cannot open the log file: {error}"))?;
     let runtime = runtime(&config).map_err(|error| format!("pgweave: cannot start: {error}"))?;
     tracing::info!(
@@ -79,7 +80,8 @@ fn serve(cli: &Cli) -> Result<(), String> {
     if let Some(warning) = loaded.warning {
         tracing::warn!("{warning}");
     }
-    let result = runtime.block_on(run(config, cli.user.as_deref()));
+    let reloader = Arc::new(Reloader::new(origin, cli.clone(), logging));
+    let result = runtime.block_on(run(config, reloader, cli.user.as_deref()));
     // Tasks that are still at work would only wrap up for nobody.
     runtime.shutdown_background();
     result
@@ -97,7 +99,7 @@ fn runtime(config: &Config) -> std::io::Result<Runtime> {
     }
 }
 
-async fn run(config: Config, user: Option<&str>) -> Result<(), String> {
+async fn run(config: Config, reloader: Arc<Reloader>, user: Option<&str>) -> Result<(), String> {
     let mut secret = [0; 32];
     getrandom::fill(&mut secret).map_err(|error| format!("pgweave: no random bytes: {error}"))?;
     let mut signals =
@@ -123,7 +125,7 @@ async fn run(config: Config, user: Option<&str>) -> Result<(), String> {
     let mut keepers = JoinSet::new();
     keepers.spawn(watch_deadlines(Arc::clone(&house)));
     keepers.spawn(keep_pools(Arc::clone(&house)));
-    keepers.spawn(reload(Arc::clone(&house), hangups));
+    keepers.spawn(reload(Arc::clone(&house), reloader, hangups));
     let stop = signals.next().await;
     accepting.shutdown().await;
     match stop {
@@ -193,15 +195,14 @@ async fn keep_pools(house: Arc<House>) {
     }
 }
 
-/// Reads files again when asked to. What does not load changes nothing.
-async fn reload(house: Arc<House>, mut hangups: Hangups) {
+/// Reads the configuration again when asked to.
+async fn reload(house: Arc<House>, reloader: Arc<Reloader>, mut hangups: Hangups) {
     loop {
         hangups.next().await;
-        let house = Arc::clone(&house);
-        match tokio::task::spawn_blocking(move || read_files_again(&house)).await {
-            Ok(Ok(())) => tracing::info!(
-                "SIGHUP: the files for TLS and logins were read again; the configuration is read at start only"
-            ),
+        let (house, reloader) = (Arc::clone(&house), Arc::clone(&reloader));
+        let reading = tokio::task::spawn_blocking(move || reloader.reload(&house));
+        match reading.await {
+            Ok(Ok(())) => tracing::info!("SIGHUP: the configuration was read again"),
             Ok(Err(mistakes)) => {
                 for mistake in mistakes {
                     tracing::error!("SIGHUP: all stays as it was: {mistake}");
@@ -210,18 +211,6 @@ async fn reload(house: Arc<House>, mut hangups: Hangups) {
             Err(error) => tracing::error!("SIGHUP: all stays as it was: {error}"),
         }
     }
-}
-
-/// The files that the configuration names: all of them, or none.
-fn read_files_again(house: &House) -> Result<(), Vec<String>> {
-    let config = house.config();
-    let wrong = login_mistakes(&config.general);
-    if !wrong.is_empty() {
-        return Err(wrong.iter().map(ToString::to_string).collect());
-    }
-    house.tls.reload(&config)?;
-    let told = |wrong: Vec<Mistake>| wrong.iter().map(ToString::to_string).collect();
-    house.access.reload(&config).map_err(told)
 }
 
 fn ticks(period: Duration) -> Interval {

@@ -62,6 +62,35 @@ pub struct PoolSettings {
     pub tcp_keepalive: bool,
 }
 
+impl PoolSettings {
+    /// Do these lead to another server, or by another way?
+    #[must_use]
+    pub fn connects_elsewhere(&self, other: &Self) -> bool {
+        let place = |settings: &Self| {
+            let Self {
+                host, port, dbname, ..
+            } = settings;
+            (
+                host.clone(),
+                *port,
+                dbname.clone(),
+                settings.server_tls.clone(),
+            )
+        };
+        place(self) != place(other)
+            || self.server_password != other.server_password
+            || self.password_command != other.password_command
+    }
+
+    /// Are connections kept in another order, or for another time?
+    #[must_use]
+    pub fn keeps_otherwise(&self, other: &Self) -> bool {
+        self.server_idle_timeout != other.server_idle_timeout
+            || self.server_lifetime != other.server_lifetime
+            || self.assign_policy != other.assign_policy
+    }
+}
+
 impl Config {
     /// What holds for `user` on `database`, or `None` when there is neither
     /// such a database nor a fallback. Precedence: user, database, `[pgweave]`.

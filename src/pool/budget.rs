@@ -39,6 +39,13 @@ impl Budget {
         })
     }
 
+    /// From now on so many; what is open stays.
+    pub(super) fn resize(&self, limit: u32) {
+        if self.limit.swap(limit, Ordering::Relaxed) != limit {
+            self.freed.notify_waiters();
+        }
+    }
+
     /// Connections open or being opened now.
     #[must_use]
     pub fn open(&self) -> u32 {

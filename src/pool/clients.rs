@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use subtle::ConstantTimeEq;
 
+use crate::net::Peer;
 use crate::server::{Identity, cancel};
 
 /// Process ids that we give to clients have this bit set: no operating system
@@ -47,6 +48,32 @@ impl Wish {
     }
 }
 
+/// In the byte of a client's wish: its configuration has been read again.
+const RELOADED: u8 = 0x80;
+
+/// Who a client is, and whence.
+#[derive(Debug)]
+pub struct Who {
+    /// The name that it has logged in with.
+    pub user: Box<str>,
+    /// The database that it has asked for.
+    pub database: Box<str>,
+    /// The other end of its socket.
+    pub peer: Peer,
+}
+
+#[cfg(test)]
+impl Who {
+    /// Of no importance.
+    pub fn anybody() -> Self {
+        Self {
+            user: "u".into(),
+            database: "d".into(),
+            peer: Peer::Unix,
+        }
+    }
+}
+
 /// One client, as the rest of the house sees it.
 #[derive(Debug)]
 pub struct ClientHandle {
@@ -54,6 +81,8 @@ pub struct ClientHandle {
     pub pid: i32,
     /// Unique over the life of this process.
     pub id: u64,
+    /// Who it is.
+    pub who: Who,
     secret: Box<[u8]>,
     since: Instant,
     wish: AtomicU8,
@@ -114,17 +143,49 @@ impl ClientHandle {
         self.state.lock().serving = Serving::Nobody;
     }
 
+    /// Is there anything to do besides serving it?
+    #[inline]
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        self.wish.load(Ordering::Relaxed) != 0
+    }
+
     /// What is wanted of it.
     #[inline]
     #[must_use]
     pub fn wish(&self) -> Wish {
-        Wish::from_u8(self.wish.load(Ordering::Relaxed))
+        Wish::from_u8(self.wish.load(Ordering::Relaxed) & !RELOADED)
     }
 
     /// Wants something of it, unless something graver is wanted already.
     pub fn want(&self, wish: Wish) {
-        self.wish.fetch_max(wish as u8, Ordering::AcqRel);
+        self.change(|now| now.max(wish as u8));
         self.wake();
+    }
+
+    /// Changes the wish, and leaves the mark beside it.
+    fn change(&self, change: impl Fn(u8) -> u8) {
+        let apart = |both: u8| Some(both & RELOADED | change(both & !RELOADED));
+        let _ = self
+            .wish
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, apart);
+    }
+
+    /// The configuration was read again: it is to look what holds for it now.
+    pub fn is_reloaded(&self) {
+        self.wish.fetch_or(RELOADED, Ordering::AcqRel);
+        self.wake();
+    }
+
+    /// Is it to look what holds for it now?
+    #[must_use]
+    pub fn has_been_reloaded(&self) -> bool {
+        self.wish.load(Ordering::Relaxed) & RELOADED != 0
+    }
+
+    /// It is about to look.
+    pub fn looks(&self) {
+        self.wish.fetch_and(!RELOADED, Ordering::AcqRel);
     }
 
     /// Its task is to look what there is to do.
@@ -136,9 +197,7 @@ impl ClientHandle {
 
     /// A wish has been granted, or is void now.
     pub fn granted(&self, wish: Wish) {
-        let _ = self
-            .wish
-            .compare_exchange(wish as u8, 0, Ordering::AcqRel, Ordering::Relaxed);
+        self.change(|now| if now == wish as u8 { 0 } else { now });
     }
 
     /// From now on at most this long, in milliseconds of the registry's clock.
@@ -217,7 +276,11 @@ impl Clients {
     ///
     /// # Errors
     /// When the system has no random bytes.
-    pub fn register(self: &Arc<Self>, long_key: bool) -> Result<Registered, getrandom::Error> {
+    pub fn register(
+        self: &Arc<Self>,
+        who: Who,
+        long_key: bool,
+    ) -> Result<Registered, getrandom::Error> {
         let mut random = [0; LONG_KEY + 4];
         getrandom::fill(&mut random)?;
         let (pid, secret) = random.split_first_chunk::<4>().unwrap_or((&[0; 4], &[]));
@@ -238,6 +301,7 @@ impl Clients {
         let handle = Arc::new(ClientHandle {
             pid,
             id: self.next_id.fetch_add(1, Ordering::Relaxed),
+            who,
             secret: secret.into(),
             since: Instant::now(),
             wish: AtomicU8::new(0),
@@ -253,9 +317,21 @@ impl Clients {
 
     /// Wants the same of every client.
     pub fn want_of_all(&self, wish: Wish) {
-        let all: Vec<_> = self.by_pid.lock().values().cloned().collect();
-        for client in all {
+        for client in self.all() {
             client.want(wish);
+        }
+    }
+
+    /// All that there are now.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<ClientHandle>> {
+        self.by_pid.lock().values().cloned().collect()
+    }
+
+    /// The configuration was read again.
+    pub fn reloaded(&self) {
+        for client in self.all() {
+            client.is_reloaded();
         }
     }
 
@@ -317,9 +393,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_was_reloaded_is_told_beside_any_wish() {
+        let clients = Arc::new(Clients::default());
+        let Ok(client) = clients.register(Who::anybody(), false) else {
+            panic!("no random bytes");
+        };
+        client.want(Wish::Deadline);
+        clients.reloaded();
+        assert_eq!(
+            (client.wish(), client.has_been_reloaded()),
+            (Wish::Deadline, true)
+        );
+        client.granted(Wish::Deadline);
+        assert_eq!((client.wish(), client.is_wanted()), (Wish::None, true));
+        client.looks();
+        assert!(!client.is_wanted());
+    }
+
+    #[test]
     fn a_graver_wish_replaces_a_lesser_and_not_the_other_way() {
         let clients = Arc::new(Clients::default());
-        let Ok(client) = clients.register(false) else {
+        let Ok(client) = clients.register(Who::anybody(), false) else {
             panic!("no random bytes");
         };
         client.want(Wish::EndAtBoundary);
@@ -334,7 +428,10 @@ mod tests {
     #[test]
     fn clients_leave_the_registry_when_they_go() {
         let clients = Arc::new(Clients::default());
-        let [one, two] = [clients.register(false).ok(), clients.register(true).ok()];
+        let [one, two] = [
+            clients.register(Who::anybody(), false).ok(),
+            clients.register(Who::anybody(), true).ok(),
+        ];
         assert_eq!(clients.count(), 2);
         assert_eq!(one.as_ref().map(|client| client.secret().len()), Some(4));
         assert_eq!(
@@ -352,7 +449,7 @@ mod tests {
     #[test]
     fn a_passed_deadline_is_told_once_it_has_passed() {
         let clients = Arc::new(Clients::default());
-        let Ok(client) = clients.register(false) else {
+        let Ok(client) = clients.register(Who::anybody(), false) else {
             panic!("no random bytes");
         };
         clients.expect_deadlines();

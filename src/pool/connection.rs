@@ -18,6 +18,8 @@ pub(super) struct Connection {
     pub opened: Instant,
     /// What its session began with.
     pub born: Born,
+    /// When that was in the pool's own count.
+    pub of_pool: Born,
     /// The client that used it last.
     pub last_client: i32,
     /// A boundary was proven, and nothing has been sent since.
@@ -34,7 +36,9 @@ impl Connection {
 
     /// Has its time come?
     pub fn is_stale(&self, now: Instant) -> bool {
-        self.born.is_outdated() || self.deadline.is_some_and(|deadline| now >= deadline)
+        self.born.is_outdated()
+            || self.of_pool.is_outdated()
+            || self.deadline.is_some_and(|deadline| now >= deadline)
     }
 }
 
@@ -43,6 +47,7 @@ impl Drop for Connection {
         let reason = match self.clean {
             // Only bb8 lets go of a clean one.
             true => "server idle timeout",
+            false if self.of_pool.is_outdated() => "it is to be replaced",
             false if self.born.is_outdated() => "what sessions begin with has changed",
             false if self.is_stale(Instant::now()) => "server lifetime over",
             false => "not fit for another client, or in its way",

@@ -105,6 +105,29 @@ impl Directory {
         Some((Arc::clone(pool), settings))
     }
 
+    /// Goes on with another configuration. Pools whose database is gone, or whose
+    /// server user is another, are forgotten: their clients find that out.
+    pub fn adopt(&self, config: &Config) {
+        self.hosts.lock().clear();
+        let mut pools = self.pools.lock();
+        pools.retain(|(database, user), pool| {
+            let settings = config.pool_settings(database, user);
+            match settings.filter(|settings| settings.server_user == *user) {
+                Some(settings) => {
+                    if **pool.settings() != settings {
+                        let hosts = self.hosts(&settings);
+                        pool.adopt(settings, hosts);
+                    }
+                    true
+                }
+                None => {
+                    pool.replace_connections();
+                    false
+                }
+            }
+        });
+    }
+
     /// What it takes to log in to the server of these settings, for a connection
     /// that belongs to no pool; `credential` stands for what they say of passwords.
     ///
@@ -177,7 +200,7 @@ impl Directory {
             if sweeps {
                 pool.forget_unused_statements();
             }
-            if pool.settings.min_pool_size > 0 {
+            if pool.settings().min_pool_size > 0 {
                 pool.warm_up().await;
             }
         }

@@ -190,6 +190,12 @@ impl<C> Gate<C> {
         }
     }
 
+    /// From now on so many may be inside; who is stays.
+    pub fn resize(&self, limit: u32) {
+        self.inner.lock().limit = limit;
+        self.pump();
+    }
+
     /// Permits out.
     pub fn used(&self) -> u32 {
         self.inner.lock().used

@@ -83,7 +83,7 @@ impl Lease {
         let pool = &self.shelf.pool;
         // Closed when its time has come, or when its lifetime is one use.
         if taken.is_stale(now)
-            || pool.settings.server_lifetime.is_zero()
+            || pool.settings().server_lifetime.is_zero()
             || taken.server.identity.is_doomed()
             || pool.owes_a_place()
         {
@@ -106,7 +106,7 @@ impl Lease {
         let Some(identity) = self.server().map(|server| Arc::clone(&server.identity)) else {
             return;
         };
-        let within = self.shelf.pool.settings.cancel_wait_timeout;
+        let within = self.shelf.pool.settings().cancel_wait_timeout;
         if timeout(within, identity.cancels_finished()).await.is_ok() && !identity.is_doomed() {
             self.give_back(boundary);
         }

@@ -20,7 +20,7 @@ mod shelf;
 mod trouble;
 
 pub use budget::Budget;
-pub use clients::{ClientHandle, Clients, Registered, Wish};
+pub use clients::{ClientHandle, Clients, Registered, Who, Wish};
 pub use directory::Directory;
 pub use lease::Lease;
 pub use listener::{Mail, Mailbox, Subscription};

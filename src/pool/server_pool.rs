@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 use tokio::time::{Instant as TokioInstant, sleep_until, timeout_at};
 
@@ -52,8 +53,8 @@ pub struct PoolStats {
 /// See the module.
 #[derive(Debug)]
 pub struct ServerPool {
-    /// What holds for this pool.
-    pub settings: PoolSettings,
+    /// What holds for this pool, until the configuration is read again.
+    settings: ArcSwap<PoolSettings>,
     /// What it has done.
     pub stats: PoolStats,
     /// The database's catalog, which its other pools see as well.
@@ -66,7 +67,9 @@ pub struct ServerPool {
     shelves: Mutex<HashMap<StartupClass, Arc<Shelf>>>,
     budgets: Budgets,
     trouble: Trouble,
-    hosts: Arc<Hosts>,
+    hosts: Mutex<Arc<Hosts>>,
+    /// Counts how often its connections were to be replaced.
+    retired: Generation,
     /// What to log in with where the settings name no password.
     learned: Mutex<Credential>,
     ways: Ways,
@@ -99,10 +102,11 @@ impl ServerPool {
             generation,
             listener: Arc::default(),
             shelves: Mutex::default(),
-            trouble: Trouble::new(settings.server_login_retry),
-            hosts,
+            trouble: Trouble::default(),
+            hosts: Mutex::new(hosts),
             learned: Mutex::new(Credential::None),
-            settings,
+            settings: ArcSwap::from_pointee(settings),
+            retired: Generation::default(),
             budgets,
             ways,
         });
@@ -114,6 +118,45 @@ impl ServerPool {
             budget.join(&pool);
         }
         pool
+    }
+
+    /// What holds for this pool now.
+    #[inline]
+    #[must_use]
+    pub fn settings(&self) -> Guard<Arc<PoolSettings>> {
+        self.settings.load()
+    }
+
+    /// Goes on with other settings. Where they are about the server connections
+    /// themselves those that are open are replaced, each when nobody uses it.
+    pub(super) fn adopt(&self, settings: PoolSettings, hosts: Arc<Hosts>) {
+        let before = self.settings.swap(Arc::new(settings));
+        let now = self.settings();
+        self.gate.resize(now.pool_size);
+        self.budgets.database.resize(now.max_db_connections);
+        self.budgets.user.resize(now.max_user_connections);
+        let is_other_server = before.connects_elsewhere(&now);
+        *self.hosts.lock() = hosts;
+        if is_other_server {
+            // Its objects may be others.
+            self.catalog.changed();
+            self.catalog.hidden.is_old();
+            self.trouble.over();
+            self.listener.moves();
+        }
+        if is_other_server || before.keeps_otherwise(&now) {
+            self.replace_connections();
+        }
+    }
+
+    /// Has all server connections replaced, each when nobody uses it.
+    pub fn replace_connections(&self) {
+        self.retired.ends();
+        let shelves: Vec<_> = self.shelves.lock().values().cloned().collect();
+        for shelf in shelves {
+            shelf.renew_store();
+        }
+        self.gate.nudge();
     }
 
     /// The shelf for these startup parameters.
@@ -182,7 +225,7 @@ impl ServerPool {
 
     /// Opens connections up to `min_pool_size`, on the shelf used by most.
     pub(super) async fn warm_up(self: &Arc<Self>) {
-        while self.open() < self.settings.min_pool_size
+        while self.open() < self.settings().min_pool_size
             && self.trouble.standing(Instant::now()).is_none()
         {
             let busiest = self
@@ -209,7 +252,7 @@ impl ServerPool {
             user,
         } = &self.budgets;
         let full = |budget: &Arc<Budget>| Full(Arc::clone(budget));
-        let limit = self.settings.pool_size.max(self.gate.used());
+        let limit = self.settings().pool_size.max(self.gate.used());
         let in_pool = pool.take_below(limit).ok_or_else(|| full(pool))?;
         let in_database = database.take().ok_or_else(|| full(database))?;
         let in_user = user.take().ok_or_else(|| full(user))?;
@@ -222,9 +265,10 @@ impl ServerPool {
             passwords,
             tls,
         } = &self.ways;
-        let named = credential_of(&self.settings, passwords).await?;
+        let named = credential_of(&self.settings(), passwords).await?;
         let credential = named.unwrap_or_else(|| self.learned.lock().clone());
-        login_spec(&self.settings, &self.hosts, credential, startup, keys, tls)
+        let hosts = Arc::clone(&self.hosts.lock());
+        login_spec(&self.settings(), &hosts, credential, startup, keys, tls)
     }
 
     /// Logs in to the server; once more where it refuses a password of which
@@ -234,7 +278,7 @@ impl ServerPool {
         match connect(&spec).await {
             Err(error)
                 if error.code == sqlstate::INVALID_PASSWORD
-                    && self.ways.passwords.doubt(&self.settings) =>
+                    && self.ways.passwords.doubt(&self.settings()) =>
             {
                 connect(&self.login(startup).await?).await
             }
@@ -257,17 +301,17 @@ impl ServerPool {
     pub(super) async fn connect_to_listen(&self) -> Result<Server, PgError> {
         let name = ("application_name".to_owned(), "pgweave listens".to_owned());
         let server = self.connect(vec![name]).await?;
-        tracing::info!(server = %server.identity.target, pid = server.identity.pid, tls = server.stream.is_tls(), database = %self.settings.dbname,
-            user = %self.settings.server_user, "new connection to server, to listen for all clients");
+        tracing::info!(server = %server.identity.target, pid = server.identity.pid, tls = server.stream.is_tls(), database = %self.settings().dbname,
+            user = %self.settings().server_user, "new connection to server, to listen for all clients");
         Ok(server)
     }
 
     /// Opens a connection and puts it on the shelf.
     async fn open_onto(&self, shelf: &Shelf, places: [Place; 3]) -> Result<(), PgError> {
-        let born = self.generation.born();
+        let (born, of_pool) = (self.generation.born(), self.retired.born());
         let server = self.connect(shelf.class.clone()).await?;
-        tracing::info!(server = %server.identity.target, pid = server.identity.pid, tls = server.stream.is_tls(), database = %self.settings.dbname,
-            user = %self.settings.server_user, "new connection to server");
+        tracing::info!(server = %server.identity.target, pid = server.identity.pid, tls = server.stream.is_tls(), database = %self.settings().dbname,
+            user = %self.settings().server_user, "new connection to server");
         self.stats.opened.fetch_add(1, Ordering::Relaxed);
         self.trouble.over();
         let now = Instant::now();
@@ -277,6 +321,7 @@ impl ServerPool {
             idle_since: now,
             opened: now,
             born,
+            of_pool,
             last_client: 0,
             clean: true,
             _places: places,
@@ -287,7 +332,7 @@ impl ServerPool {
     /// `server_lifetime`, up to a tenth shorter, so that connections opened
     /// together do not end together.
     fn lifetime(&self) -> Option<Duration> {
-        let lifetime = self.settings.server_lifetime;
+        let lifetime = self.settings().server_lifetime;
         let mut byte = [0];
         let _ = getrandom::fill(&mut byte);
         (!lifetime.is_zero()).then(|| lifetime.mul_f64(1.0 - f64::from(byte[0]) / 2560.0))
@@ -329,7 +374,7 @@ impl Shelf {
             client,
             profile: profile.as_ref(),
         };
-        let patience = match self.pool.settings.query_wait_timeout {
+        let patience = match self.pool.settings().query_wait_timeout {
             Duration::ZERO => NEVER,
             patience => patience,
         };
@@ -364,12 +409,12 @@ impl Shelf {
             pool,
             turn: pool.gate.queue(self.id, Instant::now()),
         };
-        let reserve_after = pool.settings.reserve_pool_timeout;
-        if pool.settings.reserve_pool_size > 0 && !reserve_after.is_zero() {
+        let reserve_after = pool.settings().reserve_pool_timeout;
+        if pool.settings().reserve_pool_size > 0 && !reserve_after.is_zero() {
             let early = TokioInstant::now() + reserve_after;
             match timeout_at(early.min(deadline), &mut place.turn).await {
                 Ok(handed) => return pool.entered(handed),
-                Err(_) => pool.gate.pump_up_to(pool.settings.reserve_pool_size),
+                Err(_) => pool.gate.pump_up_to(pool.settings().reserve_pool_size),
             }
         }
         match timeout_at(deadline, &mut place.turn).await {
@@ -421,14 +466,15 @@ impl Shelf {
     /// An error about the server is remembered for all; one about what this
     /// client asked for in its startup message is its own.
     fn could_not_open(&self, error: PgError) -> Result<(), PgError> {
-        tracing::warn!(server = %self.pool.hosts, sqlstate = %error.code, "server login failed: {}", error.message);
+        tracing::warn!(server = %self.pool.hosts.lock(), sqlstate = %error.code, "server login failed: {}", error.message);
         let about_the_server = ["08", "28", "3D", "53", "57", "58", "XX"]
             .iter()
             .any(|class| error.code.starts_with(class));
         if !about_the_server {
             return Err(error.with_severity(Severity::Error));
         }
-        self.pool.trouble.failed(&error, Instant::now());
+        let longest = self.pool.settings().server_login_retry;
+        self.pool.trouble.failed(&error, Instant::now(), longest);
         Ok(())
     }
 
@@ -483,7 +529,7 @@ impl Shelf {
     }
 
     fn wants_check(&self, taken: &Taken, now: Instant) -> bool {
-        now.duration_since(taken.idle_since) > self.pool.settings.server_check_delay
+        now.duration_since(taken.idle_since) > self.pool.settings().server_check_delay
     }
 
     /// The connection, once it has shown that it is alive, where it has been
@@ -493,7 +539,7 @@ impl Shelf {
             return Some(taken);
         }
         taken.clean = false;
-        let within = self.pool.settings.server_connect_timeout;
+        let within = self.pool.settings().server_connect_timeout;
         taken.server.check(within).await.ok().map(|_boundary| taken)
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bb8::{PooledConnection, QueueStrategy};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use super::connection::{Connection, Keeper};
 use super::server_pool::ServerPool;
@@ -58,7 +58,7 @@ pub struct Shelf {
     pub defaults: Defaults,
     /// Who asks for numbers of sequences.
     pub askers: Askers,
-    store: bb8::Pool<Keeper>,
+    store: RwLock<bb8::Pool<Keeper>>,
     /// Those given back within the last moment, the latest last: under load a
     /// connection is taken again before bb8 need hear of it.
     warm: Mutex<Vec<Taken>>,
@@ -69,24 +69,28 @@ pub struct Shelf {
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
+fn new_store(pool: &ServerPool) -> bb8::Pool<Keeper> {
+    let settings = pool.settings();
+    let queue = match settings.assign_policy {
+        AssignPolicy::Fifo => QueueStrategy::Fifo,
+        AssignPolicy::Lifo | AssignPolicy::Adversarial => QueueStrategy::Lifo,
+    };
+    let unless_zero = |duration: Duration| (!duration.is_zero()).then_some(duration);
+    bb8::Pool::builder()
+        .max_size(100_000)
+        .test_on_check_out(false)
+        .retry_connection(false)
+        .queue_strategy(queue)
+        .reaper_rate(REAPER_RATE)
+        .idle_timeout(unless_zero(settings.server_idle_timeout))
+        .max_lifetime(unless_zero(settings.server_lifetime))
+        .build_unchecked(Keeper)
+}
+
 impl Shelf {
     pub(super) fn new(pool: Arc<ServerPool>, class: StartupClass) -> Self {
-        let settings = &pool.settings;
-        let queue = match settings.assign_policy {
-            AssignPolicy::Fifo => QueueStrategy::Fifo,
-            AssignPolicy::Lifo | AssignPolicy::Adversarial => QueueStrategy::Lifo,
-        };
-        let unless_zero = |duration: Duration| (!duration.is_zero()).then_some(duration);
-        let store = bb8::Pool::builder()
-            .max_size(100_000)
-            .test_on_check_out(false)
-            .retry_connection(false)
-            .queue_strategy(queue)
-            .reaper_rate(REAPER_RATE)
-            .idle_timeout(unless_zero(settings.server_idle_timeout))
-            .max_lifetime(unless_zero(settings.server_lifetime))
-            .build_unchecked(Keeper);
-        let defaults = Defaults::of(&settings.server_user, &class);
+        let store = RwLock::new(new_store(&pool));
+        let defaults = Defaults::of(&pool.settings().server_user, &class);
         Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             pool,
@@ -100,6 +104,22 @@ impl Shelf {
             welcome: Mutex::new(None),
             generation: AtomicU64::new(0),
         }
+    }
+
+    /// Closes what is idle; what is in use comes back to a store that is gone, and
+    /// is closed as well.
+    pub(super) fn renew_store(&self) {
+        *self.store.write() = new_store(&self.pool);
+        *self.welcome.lock() = None;
+        self.defaults.forget();
+        let warm = std::mem::take(&mut *self.warm.lock());
+        for mut taken in warm {
+            taken.clean = false;
+        }
+    }
+
+    fn store(&self) -> bb8::Pool<Keeper> {
+        self.store.read().clone()
     }
 
     /// The pool that this shelf belongs to.
@@ -128,12 +148,12 @@ impl Shelf {
     /// Idle connections.
     pub(super) fn idle(&self) -> u32 {
         let warm = u32::try_from(self.warm.lock().len()).unwrap_or(u32::MAX);
-        warm.saturating_add(self.store.state().idle_connections)
+        warm.saturating_add(self.store().state().idle_connections)
     }
 
     /// A clean connection becomes idle.
     pub(super) fn shelve(&self, taken: Taken) {
-        match self.pool.settings.assign_policy {
+        match self.pool.settings().assign_policy {
             // Dropped, it goes to bb8, which hands out the oldest first.
             AssignPolicy::Fifo => drop(taken),
             AssignPolicy::Lifo | AssignPolicy::Adversarial => self.warm.lock().push(taken),
@@ -166,7 +186,7 @@ impl Shelf {
     /// Takes the idle connection that suits the client best: of the warm ones
     /// that which it had last, or one that has its settings already.
     fn pop_for(&self, who: Seeker<'_>) -> Option<Taken> {
-        let is_adverse = self.pool.settings.assign_policy == AssignPolicy::Adversarial;
+        let is_adverse = self.pool.settings().assign_policy == AssignPolicy::Adversarial;
         let was_its_own = |taken: &Taken| (taken.last_client == who.client) != is_adverse;
         let has_settings = |taken: &Taken| {
             taken.server.profile.as_ref().map(Arc::as_ptr) == who.profile.map(Arc::as_ptr)
@@ -185,10 +205,11 @@ impl Shelf {
     }
 
     fn pop_stored(&self) -> Option<Taken> {
-        if self.store.state().idle_connections == 0 {
+        let store = self.store();
+        if store.state().idle_connections == 0 {
             return None;
         }
-        let mut get = std::pin::pin!(self.store.get_owned());
+        let mut get = std::pin::pin!(store.get_owned());
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
         match get.as_mut().poll(&mut cx) {
             std::task::Poll::Ready(Ok(taken)) => Some(taken),
@@ -205,7 +226,7 @@ impl Shelf {
         }
         *self.welcome.lock() = Some(connection.server.parameters.as_slice().into());
         // Refused only beyond max_size, which the budgets never reach.
-        let _ = self.store.add(Box::new(connection));
+        let _ = self.store().add(Box::new(connection));
     }
 
     /// Closes one idle connection, rather one that has long been; false when

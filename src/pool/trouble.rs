@@ -10,10 +10,9 @@ use crate::wire::PgError;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// The last failure to open a connection, and until when nobody tries again.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Trouble {
     last: Mutex<Option<Failure>>,
-    longest_pause: Duration,
 }
 
 #[derive(Debug)]
@@ -24,14 +23,6 @@ struct Failure {
 }
 
 impl Trouble {
-    /// `longest_pause` is `server_login_retry`.
-    pub fn new(longest_pause: Duration) -> Self {
-        Self {
-            last: Mutex::new(None),
-            longest_pause,
-        }
-    }
-
     /// The error that stands for a new attempt, while a pause lasts.
     pub fn standing(&self, now: Instant) -> Option<(PgError, Instant)> {
         let last = self.last.lock();
@@ -40,13 +31,14 @@ impl Trouble {
             .map(|failure| (failure.error.clone(), failure.until))
     }
 
-    /// An attempt failed: the next may be made after a pause.
-    pub fn failed(&self, error: &PgError, now: Instant) -> Instant {
+    /// An attempt failed: the next may be made after a pause, of at most
+    /// `longest` (`server_login_retry`).
+    pub fn failed(&self, error: &PgError, now: Instant, longest: Duration) -> Instant {
         let mut last = self.last.lock();
         let pause = match &*last {
             // Attempts that ran side by side are one failure.
             Some(failure) if now < failure.until => failure.pause,
-            Some(failure) => (failure.pause * 2).min(self.longest_pause.max(FIRST_PAUSE)),
+            Some(failure) => (failure.pause * 2).min(longest.max(FIRST_PAUSE)),
             None => FIRST_PAUSE,
         };
         let until = now + pause;
@@ -70,12 +62,12 @@ mod tests {
 
     #[test]
     fn pauses_grow_up_to_the_longest_and_end_with_success() {
-        let trouble = Trouble::new(Duration::from_millis(300));
+        let (trouble, longest) = (Trouble::default(), Duration::from_millis(300));
         let error = PgError::fatal("08001", "refused");
         let mut now = Instant::now();
         let mut pauses = Vec::new();
         for _ in 0..4 {
-            let until = trouble.failed(&error, now);
+            let until = trouble.failed(&error, now, longest);
             pauses.push((until - now).as_millis());
             assert!(trouble.standing(now).is_some());
             now = until;
@@ -83,15 +75,18 @@ mod tests {
         }
         assert_eq!(pauses, [100, 200, 300, 300]);
         trouble.over();
-        assert_eq!((trouble.failed(&error, now) - now).as_millis(), 100);
+        assert_eq!(
+            (trouble.failed(&error, now, longest) - now).as_millis(),
+            100
+        );
     }
 
     #[test]
     fn failures_side_by_side_count_once() {
-        let trouble = Trouble::new(Duration::from_secs(15));
+        let (trouble, longest) = (Trouble::default(), Duration::from_secs(15));
         let error = PgError::fatal("08001", "refused");
         let now = Instant::now();
-        let first = trouble.failed(&error, now);
-        assert_eq!(trouble.failed(&error, now), first);
+        let first = trouble.failed(&error, now, longest);
+        assert_eq!(trouble.failed(&error, now, longest), first);
     }
 }

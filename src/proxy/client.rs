@@ -24,7 +24,7 @@ use super::session_state::Pins;
 use super::upstream::MAX_FRAME;
 use super::wrap_up::wrap_up;
 use crate::config::{PoolMode, SessionState};
-use crate::net::{Outbox, Peer, Stream, scratch};
+use crate::net::{Outbox, Stream, scratch};
 use crate::pool::{Lease, Registered, Seeker, Shelf, Wish};
 use crate::session::settings::{Profile, Reported, Touched};
 use crate::session::statements::{Changing, ClientStatements, Unnamed};
@@ -103,9 +103,8 @@ pub(super) struct Counts {
 /// See the module.
 pub(super) struct Client {
     stream: Stream,
-    peer: Peer,
     /// Counts against `max_client_conn`.
-    _connected: Connected,
+    pub(super) connected: Connected,
     pub(super) service: Service,
     pub(super) shelf: Arc<Shelf>,
     pub(super) handle: Registered,
@@ -179,17 +178,10 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub fn new(
-        stream: Stream,
-        peer: Peer,
-        connected: Connected,
-        house: &Arc<House>,
-        with: LoggedIn,
-    ) -> Self {
+    pub fn new(stream: Stream, connected: Connected, house: &Arc<House>, with: LoggedIn) -> Self {
         Self {
             stream,
-            peer,
-            _connected: connected,
+            connected,
             service: Service::Idle,
             shelf: with.shelf,
             handle: with.handle,
@@ -248,7 +240,7 @@ impl Client {
     /// The end of a session: the server connection is brought to a boundary,
     /// the client hears why.
     pub async fn end(mut self, end: End) {
-        let client = self.peer;
+        let client = self.handle.who.peer;
         self.handle.served_by_nobody();
         self.flush_counts();
         let mid_frame = self.body_left > 0 && self.body_fate == Fate::Pass;
@@ -261,7 +253,7 @@ impl Client {
             // What runs outside of a transaction block would be done to its end.
             let orderly =
                 matches!(end, End::Terminated) && lease.tracker.status() == TxStatus::Idle;
-            let within = self.shelf.pool().settings.drain_timeout;
+            let within = self.shelf.pool().settings().drain_timeout;
             if !matches!(end, End::ServerEnded) {
                 let changing = self.changing.take();
                 tokio::spawn(async move {
@@ -307,7 +299,8 @@ impl Client {
 
     /// Does what can be done now; true when something was.
     fn step(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
-        if self.handle.wish() != Wish::None {
+        if self.handle.is_wanted() {
+            self.look_what_holds()?;
             self.grant_wish()?;
         }
         if self

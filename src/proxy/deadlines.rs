@@ -52,6 +52,22 @@ impl Deadlines {
         is_any.then(|| Self::with(clients, limits))
     }
 
+    /// The same client with other limits.
+    pub fn renewed(
+        before: Option<Box<Self>>,
+        clients: &Arc<Clients>,
+        settings: &PoolSettings,
+    ) -> Option<Box<Self>> {
+        let own = before.and_then(|before| before.idle_session);
+        let limits = Self::new(clients, settings);
+        let mut limits = match own {
+            Some(_) => limits.unwrap_or_else(|| Self::with(clients, [None; 4])),
+            None => return limits,
+        };
+        limits.idle_session = own;
+        Some(limits)
+    }
+
     fn with(clients: &Arc<Clients>, limits: [Option<u64>; 4]) -> Box<Self> {
         let [query, transaction, idle_transaction, idle] = limits;
         clients.expect_deadlines();

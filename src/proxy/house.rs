@@ -32,6 +32,14 @@ pub struct House {
 #[derive(Debug)]
 pub struct Connected(Arc<House>);
 
+impl Connected {
+    /// Where it is connected.
+    #[must_use]
+    pub fn house(&self) -> &Arc<House> {
+        &self.0
+    }
+}
+
 impl House {
     /// A house for this configuration; `secret` is random.
     #[must_use]
@@ -55,6 +63,25 @@ impl House {
     #[must_use]
     pub fn config(&self) -> Arc<Config> {
         Arc::clone(&self.config.read())
+    }
+
+    /// Goes on with another configuration, all of it or nothing. Clients stay,
+    /// and look what holds for them at their next boundary. Blocks for files.
+    ///
+    /// # Errors
+    /// What is wrong with the files that it names; then all stays as it was.
+    pub fn adopt(&self, config: Config) -> Result<(), Vec<String>> {
+        let lists = self.access.read(&config).map_err(|wrong| {
+            let wrong = wrong.iter();
+            wrong.map(ToString::to_string).collect::<Vec<_>>()
+        })?;
+        self.tls.reload(&config)?;
+        self.access.adopt(lists);
+        let config = Arc::new(config);
+        *self.config.write() = Arc::clone(&config);
+        self.directory.adopt(&config);
+        self.clients.reloaded();
+        Ok(())
     }
 
     /// Client connections now.

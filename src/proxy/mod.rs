@@ -11,6 +11,7 @@ mod downstream;
 mod house;
 mod intro;
 mod login;
+mod renewal;
 mod session_state;
 mod statements;
 mod unleased;

@@ -23,6 +23,7 @@ mod listening;
 mod login;
 mod modes;
 mod process;
+mod reload;
 mod same_as_direct;
 mod server_gone;
 mod session_state;

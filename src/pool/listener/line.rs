@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
@@ -44,6 +45,7 @@ impl From<std::io::Error> for Lost {
 pub(super) async fn run(listener: Arc<Listener>, pool: Arc<ServerPool>) {
     let mut pause = PAUSES.0;
     loop {
+        listener.is_elsewhere.store(false, Ordering::Release);
         let lost = match pool.connect_to_listen().await {
             Ok(server) => {
                 pause = PAUSES.0;
@@ -102,6 +104,9 @@ impl<'a> Line<'a> {
 
     /// Does what there is to do, or waits for it.
     async fn go_on(&mut self) -> Result<(), Lost> {
+        if self.listener.is_elsewhere.load(Ordering::Acquire) {
+            return Err(Lost::Broken("the server is another now".to_owned()));
+        }
         if self.asked.is_none() {
             self.ask_for_changes().await?;
         }

@@ -176,11 +176,11 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pool::Clients;
+    use crate::pool::{Clients, Who};
 
     fn mailbox() -> Mailbox {
         let clients = Arc::new(Clients::default());
-        match clients.register(false) {
+        match clients.register(Who::anybody(), false) {
             Ok(client) => Mailbox::new(&client),
             Err(error) => panic!("no random bytes: {error}"),
         }

@@ -11,7 +11,7 @@ mod mailbox;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -35,6 +35,8 @@ pub struct Listener {
     next_token: AtomicU64,
     /// Who listens to what has changed.
     changed: Notify,
+    /// The server is another now: the connection is to be opened anew.
+    is_elsewhere: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -72,8 +74,17 @@ impl Default for Listener {
             position: format!("_pw_position_{:016x}", u64::from_be_bytes(random)).into(),
             next_token: AtomicU64::new(1),
             changed: Notify::new(),
+            is_elsewhere: AtomicBool::new(false),
             state: Mutex::default(),
         }
+    }
+}
+
+impl Listener {
+    /// The server is another now.
+    pub(super) fn moves(&self) {
+        self.is_elsewhere.store(true, Ordering::Release);
+        self.changed.notify_one();
     }
 }
 

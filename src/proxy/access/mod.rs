@@ -39,6 +39,9 @@ pub struct Access {
     pub(super) verified: Verified,
 }
 
+/// Files that have been read, and do not hold yet.
+pub(super) struct Read(Lists);
+
 /// What is wrong in the files that say who may log in.
 #[must_use]
 pub fn mistakes(general: &General) -> Vec<Mistake> {
@@ -57,18 +60,21 @@ impl Access {
         })
     }
 
-    /// Reads all files again, and forgets what servers have said.
+    /// Reads all files that another configuration names.
     ///
     /// # Errors
-    /// What is wrong with them; then all stays as it was.
-    pub fn reload(&self, config: &Config) -> Result<(), Vec<Mistake>> {
-        let lists = Arc::new(Lists::read(&config.general)?);
-        *self.lists.write() = lists;
+    /// What is wrong with them.
+    pub(super) fn read(&self, config: &Config) -> Result<Read, Vec<Mistake>> {
+        Lists::read(&config.general).map(Read)
+    }
+
+    /// From now on they hold, and what servers have said is forgotten.
+    pub(super) fn adopt(&self, Read(lists): Read) {
+        *self.lists.write() = Arc::new(lists);
         self.desks.forget();
         #[cfg(feature = "oauth")]
         self.issuer.forget();
         self.verified.forget();
-        Ok(())
     }
 
     /// About once a second: closes connections that nobody asks by, and forgets

@@ -19,7 +19,7 @@ use super::intro::{Intro, first_words};
 use crate::auth::{Credential, StoredSecret};
 use crate::config::{Config, PoolSettings};
 use crate::net::{Peer, Stream};
-use crate::pool::{Registered, Shelf, StartupClass, Welcome};
+use crate::pool::{Registered, Shelf, StartupClass, Welcome, Who};
 use crate::session::Rest;
 use crate::wire::startup::Startup;
 use crate::wire::{PgError, Severity, backend, sqlstate};
@@ -64,7 +64,7 @@ async fn admit(house: Arc<House>, mut stream: Stream, peer: Peer) -> Option<Clie
     let (connected, number) = house.connect();
     let within = house.config().general.client_login_timeout;
     match timeout(within, log_in(&house, &mut stream, peer, number)).await {
-        Ok(Ok(logged_in)) => Some(Client::new(stream, peer, connected, &house, logged_in)),
+        Ok(Ok(logged_in)) => Some(Client::new(stream, connected, &house, logged_in)),
         Ok(Err(NoSession::Silence)) => None,
         Ok(Err(NoSession::Refused(error))) => refuse(&mut stream, peer, Vec::new(), &error).await,
         Ok(Err(NoSession::RefusedLater(accepted, error))) => {
@@ -143,7 +143,7 @@ async fn log_in(
         roles: Default::default(),
     });
     let proven = proven.await?;
-    let mut logged_in = match enter(house, &config, &startup, proven.learned).await {
+    let mut logged_in = match enter(house, &config, &startup, peer, proven.learned).await {
         Ok(entered) => entered,
         Err(error) => return Err(NoSession::RefusedLater(proven.accepted, error)),
     };
@@ -171,6 +171,7 @@ async fn enter(
     house: &Arc<House>,
     config: &Config,
     startup: &Startup,
+    peer: Peer,
     learned: Option<Credential>,
 ) -> Result<LoggedIn, PgError> {
     if startup
@@ -209,7 +210,7 @@ async fn enter(
     let welcome = welcome(&shelf).await?;
     let handle = house
         .clients
-        .register(startup.agreed_minor() >= 2)
+        .register(who(startup, peer), startup.agreed_minor() >= 2)
         .map_err(|_| PgError::fatal(sqlstate::INTERNAL_ERROR, "no random bytes"))?;
     let application_name =
         application_name.unwrap_or_else(|| reported(&welcome, "application_name"));
@@ -221,6 +222,14 @@ async fn enter(
         greeting: welcome,
         ahead: Vec::new(),
     })
+}
+
+fn who(startup: &Startup, peer: Peer) -> Who {
+    Who {
+        user: startup.user.as_str().into(),
+        database: startup.database.as_str().into(),
+        peer,
+    }
 }
 
 /// What the server connections of this client are opened with, and its

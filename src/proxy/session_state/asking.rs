@@ -171,7 +171,7 @@ impl Client {
         tracing::debug!(client, "pinned by {reasons}");
         // In the middle of a row it would be taken for a part of that.
         let is_amid = matches!(&self.service, Service::Leased(lease) if lease.mid_reply());
-        if self.shelf.pool().settings.pin_notice && !is_amid {
+        if self.shelf.pool().settings().pin_notice && !is_amid {
             let text = match pins.is_empty() {
                 true => "this session no longer keeps its server connection".to_owned(),
                 false => format!("this session keeps its server connection: {reasons}"),
@@ -185,7 +185,7 @@ impl Client {
         if answers.questions.functions {
             let learned = self.hidden().learn(
                 &answers.functions,
-                &self.shelf.pool().settings.pin_functions,
+                &self.shelf.pool().settings().pin_functions,
             );
             self.shelf.defaults.learn_custom(learned.custom_settings());
             if learned.custom_settings().next().is_some() && answers.questions.all {
@@ -282,7 +282,7 @@ impl Client {
             return false;
         }
         let verifies =
-            self.shelf.pool().settings.verify == Verify::All || self.pins.has(Pins::UNKNOWN);
+            self.shelf.pool().settings().verify == Verify::All || self.pins.has(Pins::UNKNOWN);
         if verifies && std::mem::take(&mut self.unverified) {
             self.note_unseen(Findings::OPAQUE);
         }

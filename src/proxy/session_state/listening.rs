@@ -77,7 +77,7 @@ impl Client {
 
     /// The server has told what the session listens to.
     pub(in crate::proxy) fn follow_channels(&mut self, answers: &Answers) {
-        let may_share = self.shelf.pool().settings.listen == Listen::Multiplex;
+        let may_share = self.shelf.pool().settings().listen == Listen::Multiplex;
         let begins = self.pins.has(Pins::LISTEN) && may_share;
         if self.listening.is_none() && !begins {
             return;

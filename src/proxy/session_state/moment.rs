@@ -18,7 +18,7 @@ impl Client {
         if !can.has(MOMENTARY) {
             return;
         }
-        let settings = &self.shelf.pool().settings;
+        let settings = self.shelf.pool().settings();
         let (process, numbers) = (settings.pin_process, settings.pin_numbers);
         if can.has(Findings::SEQUENCES) {
             self.shelf.askers.add(&self.application_name);

@@ -132,7 +132,7 @@ impl Client {
                 };
                 unknown.add_literals(text);
                 let mut can = Findings::OPAQUE | Findings::CALLS | Findings::GUESS;
-                let pinning = Learned::from(&[], &self.shelf.pool().settings.pin_functions);
+                let pinning = Learned::from(&[], &self.shelf.pool().settings().pin_functions);
                 if let Some(does) = pinning.by(text) {
                     can |= does.can;
                 }

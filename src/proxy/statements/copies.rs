@@ -123,7 +123,7 @@ impl Client {
             max_prepared_statements,
             max_prepared_bytes,
             ..
-        } = self.shelf.pool().settings;
+        } = **self.shelf.pool().settings();
         let most = max_prepared_statements.saturating_sub(1);
         while let Some(id) = lease.statements.over(most, max_prepared_bytes) {
             close_copy(lease, id, Pay::Swallow, run);

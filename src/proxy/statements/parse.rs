@@ -112,7 +112,7 @@ impl Client {
         if let Some(taken) = names.and_then(|names| names.get(name)).cloned() {
             return self.parse_taken(lease, &taken, name, rest, run);
         }
-        let settings = &self.shelf.pool().settings;
+        let settings = self.shelf.pool().settings();
         let (count, bytes) = names.map_or((0, 0), |names| names.size());
         if count >= settings.max_client_prepared_statements
             || bytes + rest.len() > settings.max_client_prepared_bytes
@@ -143,7 +143,7 @@ impl Client {
             // PostgreSQL itself says that the name is taken.
             return true;
         }
-        if self.shelf.pool().settings.max_prepared_statements == 0 {
+        if self.shelf.pool().settings().max_prepared_statements == 0 {
             self.pins.set(Pins::NAMED, true);
             return true;
         }

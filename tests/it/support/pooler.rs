@@ -144,6 +144,13 @@ impl Pooler {
     /// Starts it with a file of this name and text; clients ask for `database`.
     /// In the text `{folder}` stands for the file's folder.
     pub fn start(name: &str, text: &str, database: &str) -> Self {
+        let mut pooler = Self::spawn(name, text, database);
+        pooler.address =
+            wait::until_some(wait::SOON, "pgweave to listen", || pooler.listening(text));
+        pooler
+    }
+
+    fn spawn(name: &str, text: &str, database: &str) -> Self {
         let directory = scratch_directory("pgweave");
         let file = directory.join(name);
         let text = text.replace("{folder}", &directory.display().to_string());
@@ -159,16 +166,28 @@ impl Pooler {
         janitor::started(&child, &directory);
         let log = collect_log(&mut child);
         let address = ([127, 0, 0, 1], 0).into();
-        let mut pooler = Self {
+        Self {
             child,
             log,
             directory,
             killed: false,
             address,
             database: database.to_owned(),
-        };
-        pooler.address =
-            wait::until_some(wait::SOON, "pgweave to listen", || pooler.listening(&text));
+        }
+    }
+
+    /// The same, where it logs to a file.
+    pub fn start_logging_to(name: &str, text: &str, database: &str, log: &str) -> Self {
+        let port = text
+            .lines()
+            .find_map(|line| line.strip_prefix("listen_port = "))
+            .expect("a port of its own");
+        let address: SocketAddr = format!("127.0.0.1:{port}").parse().unwrap();
+        let mut pooler = Self::spawn(name, text, database);
+        pooler.address = address;
+        wait::until(wait::SOON, "pgweave to listen", || {
+            fs::read_to_string(log).is_ok_and(|log| log.contains("listening on"))
+        });
         pooler
     }
 

@@ -27,7 +27,7 @@ fn a_new_certificate_is_shown_to_new_clients_and_old_ones_stay() {
     secure.folder.put("server.key", &issued.key);
     secure.client();
     secure.pooler.signal(HANGUP);
-    wait_for_log(&secure, "were read again", 1);
+    wait_for_log(&secure, "was read again", 1);
     assert!(Connection::open_tls(secure.pooler.address, &secure.client).is_err());
     let mut new = secure.try_client(&other.client()).ok().unwrap();
     assert_eq!(new.value("SELECT 'new'"), "new");

@@ -1,0 +1,53 @@
+//! What holds for a client once the configuration has been read again.
+
+use std::sync::Arc;
+
+use super::client::{Client, End, Service};
+use super::deadlines::Deadlines;
+use super::upstream::MAX_FRAME;
+use crate::session::Rest;
+use crate::wire::{PgError, sqlstate};
+
+impl Client {
+    /// Looks what holds for it now, if that may have changed and it stands at a
+    /// boundary. Whoever has no database any more, or another server user, ends.
+    pub(super) fn look_what_holds(&mut self) -> Result<(), End> {
+        if !self.handle.has_been_reloaded() || !self.stands_at_a_boundary() {
+            return Ok(());
+        }
+        self.handle.looks();
+        let house = Arc::clone(self.connected.house());
+        let config = house.config();
+        let who = &self.handle.who;
+        let found = house.directory.pool(&config, &who.database, &who.user);
+        let Some((pool, settings)) = found else {
+            let what = format!("database \"{}\" is not pooled any more", who.database);
+            return Err(End::Told(PgError::fatal(sqlstate::ADMIN_SHUTDOWN, what)));
+        };
+        if !Arc::ptr_eq(&pool, self.shelf.pool()) {
+            let error = PgError::fatal(
+                sqlstate::ADMIN_SHUTDOWN,
+                "the configuration of this database has changed",
+            );
+            return Err(End::Told(error.with_hint("Connect again.")));
+        }
+        self.mode = settings.pool_mode;
+        self.policy = settings.session_state;
+        self.max_frame = config.general.max_packet_size.min(MAX_FRAME);
+        self.deadlines = Deadlines::renewed(self.deadlines.take(), &house.clients, &settings);
+        if matches!(self.service, Service::Idle) {
+            self.mark_idle();
+        }
+        Ok(())
+    }
+
+    fn stands_at_a_boundary(&self) -> bool {
+        match &self.service {
+            Service::Idle => self.body_left == 0 && self.inbox.is_empty(),
+            Service::Leased(lease) => {
+                self.body_left == 0 && !matches!(lease.tracker.rest(), Rest::Busy)
+            }
+            Service::Waiting(_) => false,
+        }
+    }
+}
