@@ -24,6 +24,7 @@ mod mistake;
 mod places;
 pub mod reference;
 mod resolve;
+mod running;
 mod secret;
 
 mod server_url;
@@ -40,6 +41,7 @@ pub use environment::from_environment;
 pub use file::from_toml;
 pub use mistake::Mistake;
 pub use resolve::PoolSettings;
+pub use running::{Changed, Shown, changed, shown};
 pub use secret::{Secret, SecretForm};
 pub use settings::{Config, Database, General, User};
 pub use sources::Sources;
