@@ -3,13 +3,15 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use subtle::ConstantTimeEq;
 
+use super::shelf::Shelf;
+use crate::net::Peer;
 use crate::server::{Identity, cancel};
 
 /// Process ids that we give to clients have this bit set: no operating system
@@ -47,6 +49,25 @@ impl Wish {
     }
 }
 
+/// A name that few clients have: it costs the others little.
+#[derive(Debug, Clone)]
+pub struct Alias(pub Box<str>);
+
+/// Who a client is, as its login told.
+#[derive(Debug, Clone)]
+pub struct Who {
+    /// Whose connections serve it; none: the console does.
+    pub shelf: Option<Arc<Shelf>>,
+    /// The name that it logged in with, where that is not its server user's.
+    pub alias: Option<Box<Alias>>,
+    /// Where it is.
+    pub peer: Peer,
+    /// What it called itself.
+    pub application_name: Arc<str>,
+    /// Is it in TLS?
+    pub is_tls: bool,
+}
+
 /// One client, as the rest of the house sees it.
 #[derive(Debug)]
 pub struct ClientHandle {
@@ -54,9 +75,19 @@ pub struct ClientHandle {
     pub pid: i32,
     /// Unique over the life of this process.
     pub id: u64,
+    /// Who it is.
+    pub who: Who,
     secret: Box<[u8]>,
     since: Instant,
     wish: AtomicU8,
+    /// What keeps it on its server connection, in the words of `proxy`.
+    pins: AtomicU16,
+    /// Seconds after its login that it was pinned.
+    pinned_s: AtomicU32,
+    /// Milliseconds after its login that it began to wait.
+    waits_ms: AtomicU32,
+    /// Its prepared statements.
+    statements: AtomicU32,
     /// Milliseconds after the registry's epoch; 0: none.
     deadline: AtomicU64,
     state: Mutex<State>,
@@ -69,12 +100,14 @@ struct State {
 }
 
 /// What serves a client now.
-#[derive(Debug, Default)]
-enum Serving {
+#[derive(Debug, Clone, Default)]
+pub enum Serving {
+    /// Nobody.
     #[default]
     Nobody,
     /// It waits for a server connection.
     Waiting,
+    /// This connection.
     Server(Arc<Identity>),
 }
 
@@ -83,6 +116,65 @@ impl ClientHandle {
     #[must_use]
     pub fn secret(&self) -> &[u8] {
         &self.secret
+    }
+
+    /// What serves it now.
+    #[must_use]
+    pub fn serving(&self) -> Serving {
+        self.state.lock().serving.clone()
+    }
+
+    /// For how long it has waited, if it waits.
+    #[must_use]
+    pub fn waits_for(&self) -> Option<Duration> {
+        let waits = matches!(self.state.lock().serving, Serving::Waiting);
+        let since = Duration::from_millis(self.waits_ms.load(Ordering::Relaxed).into());
+        waits.then(|| self.since.elapsed().saturating_sub(since))
+    }
+
+    /// What keeps it on its server connection is this; 0: nothing.
+    #[inline]
+    pub fn pinned_by(&self, pins: u16) {
+        let before = self.pins.load(Ordering::Relaxed);
+        if before == pins {
+            return;
+        }
+        if before == 0 {
+            let now = u32::try_from(self.age_s()).unwrap_or(u32::MAX);
+            self.pinned_s.store(now, Ordering::Relaxed);
+        }
+        self.pins.store(pins, Ordering::Relaxed);
+    }
+
+    /// What keeps it on its server connection, and for how long that has been.
+    #[must_use]
+    pub fn pinned(&self) -> (u16, Duration) {
+        let since = Duration::from_secs(self.pinned_s.load(Ordering::Relaxed).into());
+        (
+            self.pins.load(Ordering::Relaxed),
+            self.since.elapsed().saturating_sub(since),
+        )
+    }
+
+    /// It has so many prepared statements.
+    #[inline]
+    pub fn has_statements(&self, count: usize) {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.statements.store(count, Ordering::Relaxed);
+    }
+
+    /// Its prepared statements, at the end of its last turn.
+    #[must_use]
+    pub fn statements(&self) -> u32 {
+        self.statements.load(Ordering::Relaxed)
+    }
+
+    /// The name that it logged in with; none on the console.
+    #[must_use]
+    pub fn user(&self) -> Option<&str> {
+        let own = self.who.shelf.as_ref();
+        let alias = self.who.alias.as_deref().map(|alias| &*alias.0);
+        alias.or(own.map(|shelf| shelf.pool().settings.server_user.as_str()))
     }
 
     /// Seconds since it logged in.
@@ -104,6 +196,8 @@ impl ClientHandle {
 
     /// It waits for a server connection.
     pub fn waits(&self) {
+        let now = u32::try_from(self.since.elapsed().as_millis()).unwrap_or(u32::MAX);
+        self.waits_ms.store(now, Ordering::Relaxed);
         self.state.lock().serving = Serving::Waiting;
     }
 
@@ -213,11 +307,31 @@ impl Clients {
         self.by_pid.lock().len()
     }
 
+    /// How many there are that have a pool.
+    #[must_use]
+    pub fn pooled(&self) -> usize {
+        let by_pid = self.by_pid.lock();
+        let pooled = by_pid.values().filter(|client| client.who.shelf.is_some());
+        pooled.count()
+    }
+
+    /// All of them, the oldest first.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<ClientHandle>> {
+        let mut all: Vec<_> = self.by_pid.lock().values().cloned().collect();
+        all.sort_unstable_by_key(|client| client.id);
+        all
+    }
+
     /// A new client, with a key of 4 bytes or, for protocol 3.2, a long one.
     ///
     /// # Errors
     /// When the system has no random bytes.
-    pub fn register(self: &Arc<Self>, long_key: bool) -> Result<Registered, getrandom::Error> {
+    pub fn register(
+        self: &Arc<Self>,
+        long_key: bool,
+        who: Who,
+    ) -> Result<Registered, getrandom::Error> {
         let mut random = [0; LONG_KEY + 4];
         getrandom::fill(&mut random)?;
         let (pid, secret) = random.split_first_chunk::<4>().unwrap_or((&[0; 4], &[]));
@@ -238,7 +352,12 @@ impl Clients {
         let handle = Arc::new(ClientHandle {
             pid,
             id: self.next_id.fetch_add(1, Ordering::Relaxed),
+            who,
             secret: secret.into(),
+            pins: AtomicU16::new(0),
+            pinned_s: AtomicU32::new(0),
+            waits_ms: AtomicU32::new(0),
+            statements: AtomicU32::new(0),
             since: Instant::now(),
             wish: AtomicU8::new(0),
             deadline: AtomicU64::new(0),
@@ -316,10 +435,45 @@ impl Clients {
 mod tests {
     use super::*;
 
+    fn somebody() -> Who {
+        Who {
+            shelf: None,
+            alias: None,
+            peer: Peer::Unix,
+            application_name: "".into(),
+            is_tls: false,
+        }
+    }
+
+    #[test]
+    fn since_when_a_client_is_pinned_does_not_change_with_the_reason() {
+        let clients = Arc::new(Clients::default());
+        let Ok(client) = clients.register(false, somebody()) else {
+            panic!("no random bytes");
+        };
+        assert_eq!(client.pinned().0, 0);
+        client.pinned_by(1);
+        client.pinned_s.store(u32::MAX, Ordering::Relaxed);
+        client.pinned_by(3);
+        assert_eq!(client.pinned(), (3, Duration::ZERO));
+        client.pinned_by(0);
+        client.pinned_by(1);
+        assert_eq!(client.pinned_s.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn what_a_client_costs_in_the_registry_is_little() {
+        assert!(
+            size_of::<ClientHandle>() <= 208,
+            "{}",
+            size_of::<ClientHandle>()
+        );
+    }
+
     #[test]
     fn a_graver_wish_replaces_a_lesser_and_not_the_other_way() {
         let clients = Arc::new(Clients::default());
-        let Ok(client) = clients.register(false) else {
+        let Ok(client) = clients.register(false, somebody()) else {
             panic!("no random bytes");
         };
         client.want(Wish::EndAtBoundary);
@@ -334,7 +488,7 @@ mod tests {
     #[test]
     fn clients_leave_the_registry_when_they_go() {
         let clients = Arc::new(Clients::default());
-        let [one, two] = [clients.register(false).ok(), clients.register(true).ok()];
+        let [one, two] = [false, true].map(|long| clients.register(long, somebody()).ok());
         assert_eq!(clients.count(), 2);
         assert_eq!(one.as_ref().map(|client| client.secret().len()), Some(4));
         assert_eq!(
@@ -352,7 +506,7 @@ mod tests {
     #[test]
     fn a_passed_deadline_is_told_once_it_has_passed() {
         let clients = Arc::new(Clients::default());
-        let Ok(client) = clients.register(false) else {
+        let Ok(client) = clients.register(false, somebody()) else {
             panic!("no random bytes");
         };
         clients.expect_deadlines();

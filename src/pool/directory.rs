@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use super::budget::Budget;
 use super::generation::Generation;
+use super::orders::Orders;
 use super::server_pool::{Budgets, ServerPool};
 use crate::auth::KeyCache;
 use crate::config::{Config, PoolSettings};
@@ -32,6 +33,7 @@ pub struct Directory {
     users: Mutex<HashMap<String, Arc<Budget>>>,
     catalogs: Mutex<HashMap<(String, u16, String), Arc<Catalog>>>,
     generations: Mutex<HashMap<(String, u16), Generation>>,
+    orders: Mutex<Orders>,
     keys: KeyCache,
     tls: Arc<Tls>,
     /// How often [`Directory::keep`] was called.
@@ -48,6 +50,7 @@ impl Directory {
             users: Mutex::default(),
             catalogs: Mutex::default(),
             generations: Mutex::default(),
+            orders: Mutex::default(),
             keys: KeyCache::new(CACHED_KEYS),
             tls,
             rounds: AtomicU32::new(0),
@@ -86,7 +89,19 @@ impl Directory {
             };
             let (catalog, generation) = (self.catalog(&settings), self.generation(&settings));
             let (keys, tls) = (self.keys.clone(), Arc::clone(&self.tls));
-            ServerPool::new(settings.clone(), budgets, catalog, generation, keys, tls)
+            let pool = ServerPool::new(
+                database,
+                settings.clone(),
+                budgets,
+                catalog,
+                generation,
+                keys,
+                tls,
+            );
+            if self.orders.lock().is_paused(database) {
+                pool.gate.pause();
+            }
+            pool
         });
         Some((Arc::clone(pool), settings))
     }
@@ -105,6 +120,88 @@ impl Directory {
     fn generation(&self, settings: &PoolSettings) -> Generation {
         let key = (settings.host.clone(), settings.port);
         self.generations.lock().entry(key).or_default().clone()
+    }
+
+    /// The pools of one database, or all of them.
+    #[must_use]
+    pub fn pools_of(&self, database: Option<&str>) -> Vec<Arc<ServerPool>> {
+        let mut pools = self.pools();
+        pools.retain(|pool| database.is_none_or(|name| pool.database == name));
+        pools.sort_by(|a, b| {
+            (&a.database, &a.settings.server_user).cmp(&(&b.database, &b.settings.server_user))
+        });
+        pools
+    }
+
+    /// Lets nobody in to the server connections of a database, or of all: who
+    /// comes waits, who has one keeps it for its turn. False when that was so
+    /// already.
+    pub fn pause(&self, database: Option<&str>) -> bool {
+        self.orders.lock().pause(database) && self.follow_orders()
+    }
+
+    /// The same for all; it is no reason to close connections.
+    pub fn suspend(&self) -> bool {
+        self.orders.lock().suspend() && self.follow_orders()
+    }
+
+    /// Takes that back. False when there was nothing to take back.
+    pub fn resume(&self, database: Option<&str>) -> bool {
+        self.orders.lock().resume(database) && self.follow_orders()
+    }
+
+    /// Is this database held?
+    #[must_use]
+    pub fn is_paused(&self, database: &str) -> bool {
+        self.orders.lock().is_paused(database)
+    }
+
+    /// Is everything paused, and is everything suspended?
+    #[must_use]
+    pub fn is_all_paused(&self) -> (bool, bool) {
+        self.orders.lock().of_all()
+    }
+
+    /// New clients of a database are refused, or let in again.
+    pub fn disable(&self, database: &str, disabled: bool) {
+        self.orders.lock().disable(database, disabled);
+    }
+
+    /// Are new clients of this database refused?
+    #[must_use]
+    pub fn is_disabled(&self, database: &str) -> bool {
+        self.orders.lock().is_disabled(database)
+    }
+
+    fn follow_orders(&self) -> bool {
+        // A pool that is being made now sees the orders itself.
+        for pool in self.pools() {
+            match self.is_paused(&pool.database) {
+                true => pool.gate.pause(),
+                false if pool.gate.is_paused() => pool.gate.resume(),
+                false => {}
+            }
+        }
+        true
+    }
+
+    /// How many connections of a database are open, and how many at most may be
+    /// (0: no limit).
+    #[must_use]
+    pub fn limits_of(&self, database: &str) -> (u32, u32) {
+        let databases = self.databases.lock();
+        databases
+            .get(database)
+            .map_or((0, 0), |budget| (budget.open(), budget.limit()))
+    }
+
+    /// Server connections open for a user.
+    #[must_use]
+    pub fn open_for(&self, user: &str) -> u32 {
+        self.users
+            .lock()
+            .get(user)
+            .map_or(0, |budget| budget.open())
     }
 
     /// All pools that there are now.

@@ -2,7 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
@@ -49,8 +49,15 @@ impl Drop for Permit {
 }
 
 impl Lease {
-    pub(super) fn new(mut taken: Taken, permit: Permit, shelf: Arc<Shelf>, client: i32) -> Self {
+    pub(super) fn new(
+        mut taken: Taken,
+        permit: Permit,
+        shelf: Arc<Shelf>,
+        client: i32,
+        now: Instant,
+    ) -> Self {
         taken.clean = false;
+        taken.turn_since = Some(now);
         taken.last_client = client;
         taken.server.ear = None;
         Self {
@@ -66,6 +73,28 @@ impl Lease {
         &self.shelf
     }
 
+    /// Its client, who keeps it, begins a transaction, or is in one.
+    #[inline]
+    pub fn turn_goes_on(&mut self) {
+        if let Some(taken) = &mut self.taken
+            && taken.turn_since.is_none()
+        {
+            taken.turn_since = Some(Instant::now());
+        }
+    }
+
+    /// A transaction is over: how long it took.
+    pub fn turn_ends(&mut self) -> Duration {
+        let Some(taken) = &mut self.taken else {
+            return Duration::ZERO;
+        };
+        let Some(since) = taken.turn_since.take() else {
+            return Duration::ZERO;
+        };
+        taken.idle_since = Instant::now();
+        taken.idle_since.duration_since(since)
+    }
+
     /// Gives the server connection back: to the client that has waited
     /// longest, or to the shelf.
     pub fn give_back(mut self, boundary: Boundary) {
@@ -79,7 +108,11 @@ impl Lease {
         let (Some(mut taken), Some(permit)) = (self.taken.take(), self.permit.take()) else {
             return;
         };
-        let now = Instant::now();
+        // A turn that has ended has just done so.
+        let now = match taken.turn_since {
+            Some(_) => Instant::now(),
+            None => taken.idle_since,
+        };
         let pool = &self.shelf.pool;
         // Closed when its time has come, or when its lifetime is one use.
         if taken.is_stale(now)
@@ -93,6 +126,7 @@ impl Lease {
         }
         taken.clean = true;
         taken.idle_since = now;
+        taken.enrolled.holds(taken.server.statements.len());
         match pool.gate.offer(taken, self.shelf.id) {
             // Handed on with the permit.
             None => permit.forget(),

@@ -11,7 +11,6 @@ use std::future::{Future, poll_fn};
 use std::num::NonZeroU64;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use tokio::time::Sleep;
@@ -24,8 +23,8 @@ use super::session_state::Pins;
 use super::upstream::MAX_FRAME;
 use super::wrap_up::wrap_up;
 use crate::config::{PoolMode, SessionState};
-use crate::net::{Outbox, Peer, Stream, scratch};
-use crate::pool::{Lease, Registered, Seeker, Shelf, Wish};
+use crate::net::{Outbox, Stream, scratch};
+use crate::pool::{Counts, Lease, Registered, Seeker, Shelf, Wish, micros};
 use crate::session::settings::{Profile, Reported, Touched};
 use crate::session::statements::{Changing, ClientStatements, Unnamed};
 use crate::session::{About, Findings, Rest, Scan, TxStatus};
@@ -91,19 +90,9 @@ pub(super) enum Refusal {
     UpToSync,
 }
 
-/// Counters of one client, added to the pool's when a lease ends.
-#[derive(Debug, Default)]
-pub(super) struct Counts {
-    pub transactions: u32,
-    pub queries: u32,
-    pub received: u64,
-    pub sent: u64,
-}
-
 /// See the module.
 pub(super) struct Client {
     stream: Stream,
-    peer: Peer,
     /// Counts against `max_client_conn`.
     _connected: Connected,
     pub(super) service: Service,
@@ -172,23 +161,14 @@ pub(super) struct Client {
     /// The scan of a Query that has not arrived to its end.
     pub(super) scan: Option<Box<Scan>>,
     pub(super) application_name: Arc<str>,
-    /// What `RESET` goes back to.
-    pub(super) startup_name: Arc<str>,
     pub(super) counts: Counts,
     pub(super) deadlines: Option<Box<Deadlines>>,
 }
 
 impl Client {
-    pub fn new(
-        stream: Stream,
-        peer: Peer,
-        connected: Connected,
-        house: &Arc<House>,
-        with: LoggedIn,
-    ) -> Self {
+    pub fn new(stream: Stream, connected: Connected, house: &Arc<House>, with: LoggedIn) -> Self {
         Self {
             stream,
-            peer,
             _connected: connected,
             service: Service::Idle,
             shelf: with.shelf,
@@ -225,7 +205,6 @@ impl Client {
             forgetting: false,
             may_forget: false,
             scan: None,
-            startup_name: Arc::clone(&with.application_name),
             application_name: with.application_name,
             counts: Counts::default(),
             deadlines: Deadlines::new(&house.clients, &with.settings),
@@ -248,7 +227,7 @@ impl Client {
     /// The end of a session: the server connection is brought to a boundary,
     /// the client hears why.
     pub async fn end(mut self, end: End) {
-        let client = self.peer;
+        let client = self.handle.who.peer;
         self.handle.served_by_nobody();
         self.flush_counts();
         let mid_frame = self.body_left > 0 && self.body_fate == Fate::Pass;
@@ -279,6 +258,7 @@ impl Client {
                 self.last_words(&[]).await;
             }
             End::Told(error) => {
+                self.shelf.pool().stats.errors.count(error.code.as_bytes());
                 tracing::info!(%client, sqlstate = %error.code, "closing because: {} (age={}s)", error.message, self.handle.age_s());
                 // In the middle of a row it would be taken for a part of that.
                 if !mid_reply {
@@ -452,6 +432,7 @@ impl Client {
         let Service::Leased(mut lease) = std::mem::replace(&mut self.service, Service::Idle) else {
             return Ok(());
         };
+        lease.turn_goes_on();
         let result = self.upstream(cx, &mut lease, rest, out);
         self.service = Service::Leased(lease);
         self.mark_busy();
@@ -470,6 +451,7 @@ impl Client {
     /// A turn begins: the server connection takes on what is this client's.
     fn begin(&mut self, mut lease: Lease, out: &mut Vec<u8>) {
         self.handle.served_by(&lease.identity);
+        self.counts.assignments += 1;
         self.listen_here(&mut lease, out);
         if !self.has_profile_of(&lease) {
             lease.align(self.profile.as_ref(), &self.application_name, out);
@@ -555,7 +537,10 @@ impl Client {
             return;
         };
         self.handle.served_by_nobody();
+        self.counts.transaction_us += micros(lease.turn_ends());
+        self.counts.server_parses += std::mem::take(&mut lease.statements.prepared);
         self.flush_counts();
+        self.handle.pinned_by(0);
         self.mark_idle();
         // Everything is answered; the next server connection counts anew.
         self.unnamed_changed_in = None;
@@ -590,15 +575,20 @@ impl Client {
 
     pub(super) fn flush_counts(&mut self) {
         let counts = std::mem::take(&mut self.counts);
-        let stats = &self.shelf.pool().stats;
-        stats
-            .transactions
-            .fetch_add(counts.transactions.into(), Ordering::Relaxed);
-        stats
-            .queries
-            .fetch_add(counts.queries.into(), Ordering::Relaxed);
-        stats.received.fetch_add(counts.received, Ordering::Relaxed);
-        stats.sent.fetch_add(counts.sent, Ordering::Relaxed);
+        self.shelf.pool().stats.add(&counts);
+        if let Some(names) = self.names.as_deref() {
+            self.handle.has_statements(names.size().0);
+        }
+    }
+
+    /// A transaction has ended, and the client keeps its server connection.
+    pub(super) fn keeps_its_server(&mut self) {
+        if let Service::Leased(lease) = &mut self.service {
+            self.counts.transaction_us += micros(lease.turn_ends());
+            self.counts.server_parses += std::mem::take(&mut lease.statements.prepared);
+        }
+        self.flush_counts();
+        self.handle.pinned_by(self.pins_shown());
     }
 
     /// Somebody wants something of this client.
@@ -640,6 +630,7 @@ impl Client {
         if error.severity == crate::wire::Severity::Fatal {
             return Err(End::Told(error));
         }
+        self.shelf.pool().stats.errors.count(error.code.as_bytes());
         self.outbox.push(&error.to_frame());
         self.refusal = Refusal::Next;
         self.inbox_waits = true;

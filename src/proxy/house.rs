@@ -1,10 +1,11 @@
 //! What all clients share.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
 
+use super::console::Console;
 use crate::auth::Verifiers;
 use crate::config::Config;
 use crate::net::tls::Tls;
@@ -23,6 +24,7 @@ pub struct House {
     /// What judges the clients' secrets.
     pub verifiers: Verifiers,
     connected: AtomicU32,
+    console: OnceLock<Arc<dyn Console>>,
 }
 
 /// A client connection counts against `max_client_conn` as long as this lives.
@@ -44,6 +46,7 @@ impl House {
             clients: Arc::default(),
             verifiers,
             connected: AtomicU32::new(0),
+            console: OnceLock::new(),
         })
     }
 
@@ -51,6 +54,30 @@ impl House {
     #[must_use]
     pub fn config(&self) -> Arc<Config> {
         Arc::clone(&self.config.read())
+    }
+
+    /// Another configuration is in force: for clients that log in from now on,
+    /// and pools that are made from now on. Those that there are get the new size.
+    pub fn reconfigure(&self, config: Config) {
+        let config = Arc::new(config);
+        *self.config.write() = Arc::clone(&config);
+        for pool in self.directory.pools() {
+            let owner = &pool.settings.server_user;
+            if let Some(settings) = config.pool_settings(&pool.database, owner) {
+                pool.resize(settings.pool_size);
+            }
+        }
+    }
+
+    /// From now on this serves who asks for the console; the first one stays.
+    pub fn open_console(&self, console: Arc<dyn Console>) {
+        let _ = self.console.set(console);
+    }
+
+    /// What serves who asks for the console.
+    #[must_use]
+    pub fn console(&self) -> Option<&Arc<dyn Console>> {
+        self.console.get()
     }
 
     /// Client connections now.

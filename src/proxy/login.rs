@@ -2,16 +2,18 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::time::timeout;
 
 use super::client::Client;
+use super::console::{self, Visit};
 use super::house::House;
 use super::intro::{Intro, first_words};
 use crate::auth::{Exchange, MAX_ANSWER_BYTES, Method, Step, StoredSecret};
 use crate::config::{AuthType, PoolSettings};
 use crate::net::{Peer, Stream};
-use crate::pool::{Registered, Shelf, StartupClass, Welcome};
+use crate::pool::{Alias, Registered, Shelf, StartupClass, Welcome, Who};
 use crate::session::Rest;
 use crate::wire::startup::Startup;
 use crate::wire::{PgError, Severity, backend, frame, sqlstate};
@@ -24,6 +26,8 @@ pub(super) enum NoSession {
     Refused(PgError),
     /// The client has proven who it is, which it is told first.
     RefusedLater(Vec<u8>, PgError),
+    /// The console serves it.
+    Console(Box<Visit>),
 }
 
 impl From<io::Error> for NoSession {
@@ -55,12 +59,16 @@ pub async fn serve(house: Arc<House>, stream: Stream, peer: Peer) {
 async fn admit(house: Arc<House>, mut stream: Stream, peer: Peer) -> Option<Client> {
     let (connected, number) = house.connect();
     let within = house.config().general.client_login_timeout;
-    match timeout(within, log_in(&house, &mut stream, number)).await {
-        Ok(Ok(logged_in)) => Some(Client::new(stream, peer, connected, &house, logged_in)),
+    match timeout(within, log_in(&house, &mut stream, peer, number)).await {
+        Ok(Ok(logged_in)) => Some(Client::new(stream, connected, &house, logged_in)),
         Ok(Err(NoSession::Silence)) => None,
         Ok(Err(NoSession::Refused(error))) => refuse(&mut stream, peer, Vec::new(), &error).await,
         Ok(Err(NoSession::RefusedLater(accepted, error))) => {
             refuse(&mut stream, peer, accepted, &error).await
+        }
+        Ok(Err(NoSession::Console(visit))) => {
+            visit.serve(house, stream, peer, connected).await;
+            None
         }
         Err(_) => {
             tracing::info!(client = %peer, "closing because: client_login_timeout");
@@ -99,6 +107,7 @@ pub(super) struct LoggedIn {
 async fn log_in(
     house: &Arc<House>,
     stream: &mut Stream,
+    peer: Peer,
     number: u32,
 ) -> Result<LoggedIn, NoSession> {
     let mut intro = Intro {
@@ -107,7 +116,8 @@ async fn log_in(
         binding: None,
     };
     let startup = first_words(house, &mut intro).await?;
-    if number > house.config().general.max_client_conn {
+    let max_client_conn = house.config().general.max_client_conn;
+    if number > console::most_connections(&startup, max_client_conn) {
         return Err(PgError::fatal(
             sqlstate::TOO_MANY_CONNECTIONS,
             "no more connections allowed (max_client_conn)",
@@ -124,8 +134,22 @@ async fn log_in(
             ))
             .await?;
     }
-    let accepted = authenticate(house, &mut intro, &startup).await?;
-    let mut logged_in = match enter(house, &startup).await {
+    let vouched = console::vouched_for(&startup, console::is_same_uid(intro.stream));
+    let is_owner = vouched.is_some();
+    let accepted = match vouched {
+        Some(accepted) => accepted,
+        None => authenticate(house, &mut intro, &startup).await?,
+    };
+    if console::is_asked_for(&startup) {
+        return Err(NoSession::Console(Box::new(Visit {
+            startup,
+            is_owner,
+            accepted,
+            ahead: intro.read,
+        })));
+    }
+    let at = (peer, intro.stream.is_tls());
+    let mut logged_in = match enter(house, &startup, at).await {
         Ok(entered) => entered,
         Err(error) => return Err(NoSession::RefusedLater(accepted, error)),
     };
@@ -149,7 +173,11 @@ async fn log_in(
 }
 
 /// Finds the pool of a client that has proven who it is.
-async fn enter(house: &Arc<House>, startup: &Startup) -> Result<LoggedIn, PgError> {
+async fn enter(
+    house: &Arc<House>,
+    startup: &Startup,
+    (peer, is_tls): (Peer, bool),
+) -> Result<LoggedIn, PgError> {
     if startup
         .replication
         .as_deref()
@@ -169,15 +197,28 @@ async fn enter(house: &Arc<House>, startup: &Startup) -> Result<LoggedIn, PgErro
         let what = format!("database \"{}\" does not exist", startup.database);
         return Err(PgError::fatal(sqlstate::INVALID_CATALOG_NAME, what));
     };
+    if house.directory.is_disabled(&startup.database) {
+        let what = format!("database \"{}\" is disabled", startup.database);
+        return Err(PgError::fatal(sqlstate::NOT_IN_PREREQUISITE_STATE, what));
+    }
     let (class, application_name) = startup_class(startup);
     let shelf = pool.shelf(class);
     let welcome = welcome(&shelf).await?;
-    let handle = house
-        .clients
-        .register(startup.agreed_minor() >= 2)
-        .map_err(|_| PgError::fatal(sqlstate::INTERNAL_ERROR, "no random bytes"))?;
     let application_name =
         application_name.unwrap_or_else(|| reported(&welcome, "application_name"));
+    let is_alias = startup.user != pool.settings.server_user;
+    let who = Who {
+        shelf: Some(Arc::clone(&shelf)),
+        alias: is_alias.then(|| Box::new(Alias(startup.user.as_str().into()))),
+        peer,
+        application_name: Arc::clone(&application_name),
+        is_tls,
+    };
+    let handle = house
+        .clients
+        .register(startup.agreed_minor() >= 2, who)
+        .map_err(|_| PgError::fatal(sqlstate::INTERNAL_ERROR, "no random bytes"))?;
+    pool.stats.logins.fetch_add(1, Ordering::Relaxed);
     Ok(LoggedIn {
         shelf,
         settings,

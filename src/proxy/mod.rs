@@ -5,6 +5,7 @@
 //! knowledge, who gets which connection is `pool`'s.
 
 mod client;
+pub mod console;
 mod deadlines;
 mod downstream;
 mod house;
@@ -16,5 +17,6 @@ mod unleased;
 mod upstream;
 mod wrap_up;
 
-pub use house::House;
+pub use house::{Connected, House};
 pub use login::serve;
+pub use session_state::pin_reasons;

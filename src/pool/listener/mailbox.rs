@@ -180,7 +180,14 @@ mod tests {
 
     fn mailbox() -> Mailbox {
         let clients = Arc::new(Clients::default());
-        match clients.register(false) {
+        let who = crate::pool::Who {
+            shelf: None,
+            alias: None,
+            peer: crate::net::Peer::Unix,
+            application_name: "".into(),
+            is_tls: false,
+        };
+        match clients.register(false, who) {
             Ok(client) => Mailbox::new(&client),
             Err(error) => panic!("no random bytes: {error}"),
         }
