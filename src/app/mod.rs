@@ -2,6 +2,8 @@
 
 mod accept;
 pub mod cli;
+mod conductor;
+mod ending;
 mod logging;
 mod run;
 mod signals;

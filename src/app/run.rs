@@ -7,16 +7,17 @@ use std::time::Duration;
 use clap::Parser;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout_at};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::accept::accept;
 use super::cli::{Cli, Command, Origin, load};
-use super::logging;
-use super::signals::{Hangups, Signals, Stop};
+use super::conductor::{Conductor, read_again};
+use super::signals::{Hangups, Signals};
+use super::{ending, logging};
+use crate::admin::{Desk, Process};
 use crate::config::Config;
 use crate::net::tls::Tls;
 use crate::net::{ListenOptions, Listener, listen};
-use crate::pool::Wish;
 use crate::proxy::House;
 
 /// How often deadlines of clients are looked at.
@@ -90,20 +91,22 @@ async fn run(config: Config) -> Result<(), String> {
     let listeners = listeners(&config).await?;
     let house = House::new(config, tls, secret);
     let mut accepting = JoinSet::new();
-    for listener in listeners {
-        tracing::info!("listening on {}", listener.address());
-        accepting.spawn(accept(Arc::clone(&house), Arc::new(listener)));
-    }
     let mut keepers = JoinSet::new();
     keepers.spawn(watch_deadlines(Arc::clone(&house)));
     keepers.spawn(keep_pools(Arc::clone(&house)));
     keepers.spawn(reload(Arc::clone(&house), hangups));
-    let stop = signals.next().await;
-    accepting.shutdown().await;
-    match stop {
-        Stop::Orderly => drain(&house, &mut signals).await,
-        Stop::AtOnce => {}
+    let (conductor, mut console) = Conductor::of(&house);
+    let desk = Desk::new(Arc::clone(&conductor) as Arc<dyn Process>);
+    keepers.spawn(desk.clone().keep(Arc::clone(&house)));
+    house.open_console(Arc::new(desk));
+    for listener in listeners {
+        tracing::info!("listening on {}", listener.address());
+        accepting.spawn(accept(Arc::clone(&house), Arc::new(listener)));
     }
+    let stop = ending::wanted(&mut signals, &mut console).await;
+    conductor.is_about_to_end();
+    accepting.shutdown().await;
+    ending::wait(&house, stop, &mut signals, &mut console).await;
     keepers.shutdown().await;
     tracing::info!("pgweave ends");
     Ok(())
@@ -148,22 +151,19 @@ async fn keep_pools(house: Arc<House>) {
     }
 }
 
-/// Reads the files of TLS again when asked to. What does not load changes nothing.
+/// Reads files again when a signal asks for it. What does not load changes nothing.
 async fn reload(house: Arc<House>, mut hangups: Hangups) {
     loop {
         hangups.next().await;
-        let house = Arc::clone(&house);
-        let reading = tokio::task::spawn_blocking(move || house.tls.reload(&house.config()));
-        match reading.await {
-            Ok(Ok(())) => tracing::info!(
+        match read_again(Arc::clone(&house)).await {
+            Ok(()) => tracing::info!(
                 "SIGHUP: the files of TLS were read again; the configuration is read at start only"
             ),
-            Ok(Err(mistakes)) => {
+            Err(mistakes) => {
                 for mistake in mistakes {
                     tracing::error!("SIGHUP: TLS stays as it was: {mistake}");
                 }
             }
-            Err(error) => tracing::error!("SIGHUP: TLS stays as it was: {error}"),
         }
     }
 }
@@ -172,26 +172,4 @@ fn ticks(period: Duration) -> Interval {
     let mut ticks = interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
-}
-
-/// Lets every client come to its boundary, within `shutdown_timeout`.
-async fn drain(house: &Arc<House>, signals: &mut Signals) {
-    let deadline = Instant::now() + house.config().general.shutdown_timeout;
-    tracing::info!(clients = house.connected(), "shutting down");
-    house.clients.want_of_all(Wish::EndAtBoundary);
-    let all_gone = async {
-        while house.clients.count() > 0 {
-            sleep(DEADLINE_TICK).await;
-            house.clients.want_of_all(Wish::EndAtBoundary);
-        }
-    };
-    tokio::select! {
-        gone = timeout_at(deadline, all_gone) => {
-            if gone.is_err() {
-                house.clients.want_of_all(Wish::EndNow);
-                sleep(DEADLINE_TICK).await;
-            }
-        }
-        _ = signals.next() => {}
-    }
 }

@@ -8,7 +8,7 @@ use super::suggest::did_you_mean;
 use super::{Config, General, Sources, checks};
 
 /// What is read at start only.
-const FIXED: [&str; 10] = [
+const FIXED: [&str; 11] = [
     "listen_addr",
     "listen_port",
     "listen_backlog",
@@ -18,6 +18,7 @@ const FIXED: [&str; 10] = [
     "assign_policy",
     "server_round_robin",
     "log_format",
+    "log_level",
     "logfile",
 ];
 

@@ -146,6 +146,14 @@ impl ServerPool {
         self.servers.all()
     }
 
+    /// Statements that its clients have prepared, and the bytes of their texts.
+    #[must_use]
+    pub fn statements(&self) -> (usize, usize) {
+        let shelves = self.shelves.lock();
+        let sizes = shelves.values().map(|shelf| shelf.statements.size());
+        sizes.fold((0, 0), |all, each| (all.0 + each.0, all.1 + each.1))
+    }
+
     /// Where its connections go.
     #[must_use]
     pub fn target(&self) -> &Target {
