@@ -14,6 +14,7 @@
 
 mod cancel;
 mod client_gone;
+mod console;
 mod flow;
 mod hostile_server;
 mod limits;
