@@ -82,10 +82,9 @@ pub struct ClientHandle {
     wish: AtomicU8,
     /// What keeps it on its server connection, in the words of `proxy`.
     pins: AtomicU16,
-    /// Seconds after its login that it was pinned.
-    pinned_s: AtomicU32,
-    /// Milliseconds after its login that it began to wait.
-    waits_ms: AtomicU32,
+    /// Since when it waits or is pinned, which it cannot be both: milliseconds
+    /// after its login, up to 49 days.
+    since_ms: AtomicU32,
     /// Its prepared statements.
     statements: AtomicU32,
     /// Milliseconds after the registry's epoch; 0: none.
@@ -128,8 +127,7 @@ impl ClientHandle {
     #[must_use]
     pub fn waits_for(&self) -> Option<Duration> {
         let waits = matches!(self.state.lock().serving, Serving::Waiting);
-        let since = Duration::from_millis(self.waits_ms.load(Ordering::Relaxed).into());
-        waits.then(|| self.since.elapsed().saturating_sub(since))
+        waits.then(|| self.for_how_long())
     }
 
     /// What keeps it on its server connection is this; 0: nothing.
@@ -140,8 +138,7 @@ impl ClientHandle {
             return;
         }
         if before == 0 {
-            let now = u32::try_from(self.age_s()).unwrap_or(u32::MAX);
-            self.pinned_s.store(now, Ordering::Relaxed);
+            self.begins_now();
         }
         self.pins.store(pins, Ordering::Relaxed);
     }
@@ -149,11 +146,17 @@ impl ClientHandle {
     /// What keeps it on its server connection, and for how long that has been.
     #[must_use]
     pub fn pinned(&self) -> (u16, Duration) {
-        let since = Duration::from_secs(self.pinned_s.load(Ordering::Relaxed).into());
-        (
-            self.pins.load(Ordering::Relaxed),
-            self.since.elapsed().saturating_sub(since),
-        )
+        (self.pins.load(Ordering::Relaxed), self.for_how_long())
+    }
+
+    fn begins_now(&self) {
+        let now = u32::try_from(self.since.elapsed().as_millis()).unwrap_or(u32::MAX);
+        self.since_ms.store(now, Ordering::Relaxed);
+    }
+
+    fn for_how_long(&self) -> Duration {
+        let since = Duration::from_millis(self.since_ms.load(Ordering::Relaxed).into());
+        self.since.elapsed().saturating_sub(since)
     }
 
     /// It has so many prepared statements.
@@ -196,8 +199,7 @@ impl ClientHandle {
 
     /// It waits for a server connection.
     pub fn waits(&self) {
-        let now = u32::try_from(self.since.elapsed().as_millis()).unwrap_or(u32::MAX);
-        self.waits_ms.store(now, Ordering::Relaxed);
+        self.begins_now();
         self.state.lock().serving = Serving::Waiting;
     }
 
@@ -355,8 +357,7 @@ impl Clients {
             who,
             secret: secret.into(),
             pins: AtomicU16::new(0),
-            pinned_s: AtomicU32::new(0),
-            waits_ms: AtomicU32::new(0),
+            since_ms: AtomicU32::new(0),
             statements: AtomicU32::new(0),
             since: Instant::now(),
             wish: AtomicU8::new(0),
@@ -453,18 +454,18 @@ mod tests {
         };
         assert_eq!(client.pinned().0, 0);
         client.pinned_by(1);
-        client.pinned_s.store(u32::MAX, Ordering::Relaxed);
+        client.since_ms.store(u32::MAX, Ordering::Relaxed);
         client.pinned_by(3);
         assert_eq!(client.pinned(), (3, Duration::ZERO));
         client.pinned_by(0);
         client.pinned_by(1);
-        assert_eq!(client.pinned_s.load(Ordering::Relaxed), 0);
+        assert!(client.since_ms.load(Ordering::Relaxed) < u32::MAX);
     }
 
     #[test]
     fn what_a_client_costs_in_the_registry_is_little() {
         assert!(
-            size_of::<ClientHandle>() <= 208,
+            size_of::<ClientHandle>() <= 176,
             "{}",
             size_of::<ClientHandle>()
         );

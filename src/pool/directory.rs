@@ -137,17 +137,23 @@ impl Directory {
     /// comes waits, who has one keeps it for its turn. False when that was so
     /// already.
     pub fn pause(&self, database: Option<&str>) -> bool {
-        self.orders.lock().pause(database) && self.follow_orders()
+        let is_news = self.orders.lock().pause(database);
+        self.follow_orders();
+        is_news
     }
 
     /// The same for all; it is no reason to close connections.
     pub fn suspend(&self) -> bool {
-        self.orders.lock().suspend() && self.follow_orders()
+        let is_news = self.orders.lock().suspend();
+        self.follow_orders();
+        is_news
     }
 
     /// Takes that back. False when there was nothing to take back.
     pub fn resume(&self, database: Option<&str>) -> bool {
-        self.orders.lock().resume(database) && self.follow_orders()
+        let is_news = self.orders.lock().resume(database);
+        self.follow_orders();
+        is_news
     }
 
     /// Is this database held?
@@ -173,7 +179,7 @@ impl Directory {
         self.orders.lock().is_disabled(database)
     }
 
-    fn follow_orders(&self) -> bool {
+    fn follow_orders(&self) {
         // A pool that is being made now sees the orders itself.
         for pool in self.pools() {
             match self.is_paused(&pool.database) {
@@ -182,7 +188,6 @@ impl Directory {
                 false => {}
             }
         }
-        true
     }
 
     /// How many connections of a database are open, and how many at most may be

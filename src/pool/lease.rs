@@ -83,21 +83,21 @@ impl Lease {
         }
     }
 
-    /// A transaction is over: how long it took.
-    pub fn turn_ends(&mut self) -> Duration {
-        let Some(taken) = &mut self.taken else {
-            return Duration::ZERO;
-        };
-        let Some(since) = taken.turn_since.take() else {
-            return Duration::ZERO;
-        };
-        taken.idle_since = Instant::now();
-        taken.idle_since.duration_since(since)
+    /// A transaction is over, now: how long it took.
+    pub fn turn_ends(&mut self, now: Instant) -> Duration {
+        let taken = self.taken.as_mut();
+        let since = taken.and_then(|taken| taken.turn_since.take());
+        since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
     /// Gives the server connection back: to the client that has waited
     /// longest, or to the shelf.
-    pub fn give_back(mut self, boundary: Boundary) {
+    pub fn give_back(self, boundary: Boundary) {
+        self.give_back_at(boundary, Instant::now());
+    }
+
+    /// The same, by a clock that has just been read.
+    pub fn give_back_at(mut self, boundary: Boundary, now: Instant) {
         if self
             .server()
             .is_some_and(|server| server.identity.is_being_canceled())
@@ -107,11 +107,6 @@ impl Lease {
         }
         let (Some(mut taken), Some(permit)) = (self.taken.take(), self.permit.take()) else {
             return;
-        };
-        // A turn that has ended has just done so.
-        let now = match taken.turn_since {
-            Some(_) => Instant::now(),
-            None => taken.idle_since,
         };
         let pool = &self.shelf.pool;
         // Closed when its time has come, or when its lifetime is one use.

@@ -28,4 +28,4 @@ pub use listener::{Mail, Mailbox, Subscription};
 pub use server_pool::ServerPool;
 pub use servers::ServerEntry;
 pub use shelf::{Seeker, Shelf, StartupClass, Welcome};
-pub use stats::{Counts, Errors, PoolStats, micros};
+pub use stats::{Counts, Errors, PoolStats};

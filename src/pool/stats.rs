@@ -44,23 +44,17 @@ pub struct PoolStats {
 #[derive(Debug, Default)]
 pub struct Counts {
     /// See [`PoolStats`], as all of these.
-    pub assignments: u32,
-    /// See there.
     pub transactions: u32,
     /// See there.
     pub queries: u32,
     /// See there.
     pub client_parses: u32,
     /// See there.
-    pub server_parses: u32,
-    /// See there.
     pub binds: u32,
     /// See there.
     pub received: u64,
     /// See there.
     pub sent: u64,
-    /// See there.
-    pub transaction_us: u64,
 }
 
 impl PoolStats {
@@ -71,15 +65,29 @@ impl PoolStats {
                 to.fetch_add(count, Ordering::Relaxed);
             }
         };
-        add(&self.assignments, counts.assignments.into());
         add(&self.transactions, counts.transactions.into());
         add(&self.queries, counts.queries.into());
         add(&self.client_parses, counts.client_parses.into());
-        add(&self.server_parses, counts.server_parses.into());
         add(&self.binds, counts.binds.into());
         add(&self.received, counts.received);
         add(&self.sent, counts.sent);
-        add(&self.transaction_us, counts.transaction_us);
+    }
+
+    /// A client got a server connection.
+    #[inline]
+    pub fn assigned(&self) {
+        self.assignments.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A turn has ended that took so long; meanwhile the server connection was
+    /// given so many statements.
+    pub fn turned(&self, time: Duration, parses: u32) {
+        self.transaction_us
+            .fetch_add(micros(time), Ordering::Relaxed);
+        if parses > 0 {
+            self.server_parses
+                .fetch_add(parses.into(), Ordering::Relaxed);
+        }
     }
 
     /// A client has waited for so long.
@@ -90,7 +98,7 @@ impl PoolStats {
 
 /// Whole microseconds.
 #[must_use]
-pub fn micros(time: Duration) -> u64 {
+fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 

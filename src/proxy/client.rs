@@ -12,6 +12,7 @@ use std::num::NonZeroU64;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use tokio::time::Sleep;
 
@@ -24,7 +25,7 @@ use super::upstream::MAX_FRAME;
 use super::wrap_up::wrap_up;
 use crate::config::{PoolMode, SessionState};
 use crate::net::{Outbox, Stream, scratch};
-use crate::pool::{Counts, Lease, Registered, Seeker, Shelf, Wish, micros};
+use crate::pool::{Counts, Lease, Registered, Seeker, Shelf, Wish};
 use crate::session::settings::{Profile, Reported, Touched};
 use crate::session::statements::{Changing, ClientStatements, Unnamed};
 use crate::session::{About, Findings, Rest, Scan, TxStatus};
@@ -451,7 +452,7 @@ impl Client {
     /// A turn begins: the server connection takes on what is this client's.
     fn begin(&mut self, mut lease: Lease, out: &mut Vec<u8>) {
         self.handle.served_by(&lease.identity);
-        self.counts.assignments += 1;
+        self.shelf.pool().stats.assigned();
         self.listen_here(&mut lease, out);
         if !self.has_profile_of(&lease) {
             lease.align(self.profile.as_ref(), &self.application_name, out);
@@ -537,8 +538,10 @@ impl Client {
             return;
         };
         self.handle.served_by_nobody();
-        self.counts.transaction_us += micros(lease.turn_ends());
-        self.counts.server_parses += std::mem::take(&mut lease.statements.prepared);
+        let now = Instant::now();
+        let took = lease.turn_ends(now);
+        let parses = std::mem::take(&mut lease.statements.prepared);
+        self.shelf.pool().stats.turned(took, parses);
         self.flush_counts();
         self.handle.pinned_by(0);
         self.mark_idle();
@@ -551,7 +554,7 @@ impl Client {
         // In doubt the lease is dropped, which closes the server connection.
         if let Rest::Boundary(boundary) = lease.tracker.rest() {
             lease.turn_is_over();
-            lease.give_back(boundary);
+            lease.give_back_at(boundary, now);
         }
     }
 
@@ -584,8 +587,9 @@ impl Client {
     /// A transaction has ended, and the client keeps its server connection.
     pub(super) fn keeps_its_server(&mut self) {
         if let Service::Leased(lease) = &mut self.service {
-            self.counts.transaction_us += micros(lease.turn_ends());
-            self.counts.server_parses += std::mem::take(&mut lease.statements.prepared);
+            let took = lease.turn_ends(Instant::now());
+            let parses = std::mem::take(&mut lease.statements.prepared);
+            self.shelf.pool().stats.turned(took, parses);
         }
         self.flush_counts();
         self.handle.pinned_by(self.pins_shown());

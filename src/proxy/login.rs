@@ -351,7 +351,7 @@ mod tests {
     #[test]
     fn a_client_costs_little_while_it_idles() {
         // What a task holds for an idle client, all sockets' and maps' memory apart.
-        assert!(size_of::<Client>() <= 456, "{}", size_of::<Client>());
+        assert!(size_of::<Client>() <= 416, "{}", size_of::<Client>());
     }
 
     #[test]

@@ -9,7 +9,8 @@ use crate::net::{Peer, Target};
 use crate::pool::{ServerEntry, ServerPool, Serving};
 
 pub(super) fn clients(view: &View<'_>) -> Vec<Row> {
-    view.clients.iter().map(client).collect()
+    let rows = view.clients.iter().map(|seen| client(view, seen));
+    rows.collect()
 }
 
 pub(super) fn servers(view: &View<'_>) -> Vec<Row> {
@@ -40,7 +41,7 @@ pub(super) fn place(peer: Peer) -> (String, u32) {
     }
 }
 
-fn client(seen: &Seen) -> Row {
+fn client(view: &View<'_>, seen: &Seen) -> Row {
     let handle = &seen.handle;
     let (address, port) = place(handle.who.peer);
     let (state, remote_pid) = match &seen.serving {
@@ -51,8 +52,8 @@ fn client(seen: &Seen) -> Row {
     };
     let wait = handle.waits_for().unwrap_or_default();
     let link = match &seen.serving {
-        Serving::Server(identity) => format!("{:p}", Arc::as_ptr(identity)),
-        Serving::Waiting | Serving::Nobody => String::new(),
+        Serving::Server(identity) => view.number_of(identity).map(|id| name("S", id)),
+        Serving::Waiting | Serving::Nobody => None,
     };
     row![
         "C",
@@ -69,8 +70,8 @@ fn client(seen: &Seen) -> Row {
         wait.as_secs(),
         wait.subsec_micros(),
         0_u32,
-        format!("{:p}", Arc::as_ptr(handle)),
-        link,
+        name("C", handle.id),
+        link.unwrap_or_default(),
         remote_pid,
         tls(handle.who.is_tls),
         &*handle.who.application_name,
@@ -90,8 +91,8 @@ fn server(view: &View<'_>, pool: &ServerPool, entry: &ServerEntry) -> Row {
         Target::Tcp(host, port) => (host.clone(), u32::from(*port)),
         Target::Unix(_) => ("unix".to_owned(), u32::from(pool.settings.port)),
     };
-    let link = client.map(|client| format!("{:p}", Arc::as_ptr(&client.handle)));
-    let name = client.map(|client| &*client.handle.who.application_name);
+    let link = client.map(|client| name("C", client.handle.id));
+    let called = client.map(|client| &*client.handle.who.application_name);
     row![
         "S",
         pool.settings.server_user.as_str(),
@@ -107,14 +108,19 @@ fn server(view: &View<'_>, pool: &ServerPool, entry: &ServerEntry) -> Row {
         0_u32,
         0_u32,
         u32::from(entry.is_outdated()),
-        format!("{:p}", Arc::as_ptr(&entry.identity)),
+        name("S", entry.id),
         link.unwrap_or_default(),
         entry.identity.pid.unsigned_abs(),
         tls(entry.is_tls),
-        name.unwrap_or_default(),
+        called.unwrap_or_default(),
         entry.statements(),
         entry.id,
     ]
+}
+
+/// What stands for a place in memory, which is nobody's business.
+fn name(kind: &str, id: u64) -> String {
+    format!("{kind}-{id:x}")
 }
 
 fn tls(is_tls: bool) -> &'static str {

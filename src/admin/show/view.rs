@@ -22,6 +22,8 @@ pub(super) struct View<'a> {
     pub clients: Vec<Seen>,
     /// Who is served by a server connection: its place among the clients.
     served: HashMap<*const Identity, usize>,
+    /// The numbers of server connections.
+    numbers: HashMap<*const Identity, u64>,
 }
 
 impl<'a> View<'a> {
@@ -36,10 +38,14 @@ impl<'a> View<'a> {
             Serving::Nobody | Serving::Waiting => None,
         };
         let served = clients.iter().enumerate().filter_map(by).collect();
+        let pools = house.directory.pools_of(None);
+        let servers = pools.iter().flat_map(|pool| pool.servers());
+        let numbers = servers.map(|server| (Arc::as_ptr(&server.identity), server.id));
         Self {
+            numbers: numbers.collect(),
             house,
             config: house.config(),
-            pools: house.directory.pools_of(None),
+            pools,
             clients,
             served,
         }
@@ -49,6 +55,11 @@ impl<'a> View<'a> {
     pub fn client_of(&self, server: &ServerEntry) -> Option<&Seen> {
         let at = self.served.get(&Arc::as_ptr(&server.identity))?;
         self.clients.get(*at)
+    }
+
+    /// The number of the server connection that this is.
+    pub fn number_of(&self, identity: &Arc<Identity>) -> Option<u64> {
+        self.numbers.get(&Arc::as_ptr(identity)).copied()
     }
 
     /// The clients of one pool.
