@@ -149,6 +149,18 @@ const SESSION_SETTINGS: [&str; 18] = [
 ];
 
 impl Command {
+    /// Is it answered by what there is to see, without anything being done?
+    pub fn only_looks(&self) -> bool {
+        matches!(
+            self,
+            Command::Show(_)
+                | Command::ShowParameter(..)
+                | Command::SelectOne
+                | Command::SelectVersion
+                | Command::IgnoredSet
+        )
+    }
+
     /// What one must be to say this.
     pub fn needs(&self) -> Role {
         match self {

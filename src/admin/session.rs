@@ -254,10 +254,15 @@ impl Session {
             Command::Resume(None) => self.suspends = false,
             _ => {}
         }
-        if let Some(answer) = show::answer(&self.desk, &self.house, command) {
-            return Ok(Ok(answer));
-        }
         let (desk, house) = (self.desk.clone(), Arc::clone(&self.house));
+        if command.only_looks() {
+            // Ten thousand rows take a while: not on a thread that serves queries.
+            let command = command.clone();
+            let shown =
+                tokio::task::spawn_blocking(move || show::answer(&desk, &house, &command)).await;
+            return Ok(shown
+                .map_err(|_| PgError::error(sqlstate::INTERNAL_ERROR, "it could not be shown")));
+        }
         // A CancelRequest finds one that waits.
         self.handle.waits();
         let carried_out = {

@@ -20,14 +20,14 @@ use crate::proxy::House;
 use crate::wire::{PgError, sqlstate};
 use view::View;
 
-/// The answer to a command that only looks; `None` if it is another one.
-pub(super) fn answer(desk: &Desk, house: &House, command: &Command) -> Option<Answer> {
+/// The answer to a command that only looks ([`Command::only_looks`]).
+pub(super) fn answer(desk: &Desk, house: &House, command: &Command) -> Answer {
     let shown = |rows: Vec<Row>, tag| Answer {
         notice: None,
         rows,
         tag,
     };
-    Some(match command {
+    match command {
         Command::Show(Show::Help) => Answer {
             notice: Some(help::notice()),
             rows: Vec::new(),
@@ -45,8 +45,8 @@ pub(super) fn answer(desk: &Desk, house: &House, command: &Command) -> Option<An
             rows: Vec::new(),
             tag: "SET",
         },
-        _ => return None,
-    })
+        _ => Answer::default(),
+    }
 }
 
 fn rows(desk: &Desk, house: &House, show: Show) -> Vec<Row> {

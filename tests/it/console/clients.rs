@@ -4,6 +4,7 @@ use super::{Shown, complaint, console, finished, plan, tag, until_shown, until_w
 use crate::support::frames;
 use crate::support::postgres::Cluster;
 use crate::support::raw::{Connection, cancel, first_error};
+use crate::support::startup::Startup;
 use crate::support::wait;
 
 #[test]
@@ -65,7 +66,6 @@ fn a_pause_waits_for_transactions_and_a_cancel_ends_it() {
         complaint(&mut watching, "PAUSE"),
         "already suspended/paused"
     );
-    // A pool that is made meanwhile is held, too.
     client.send(&frames::query("SELECT 2"));
     until_waiting(&mut watching, &pooler, 1);
     assert_eq!(tag(&mut watching, "RESUME"), "RESUME");
@@ -74,6 +74,27 @@ fn a_pause_waits_for_transactions_and_a_cancel_ends_it() {
         complaint(&mut watching, "RESUME"),
         "pooler is not paused/suspended"
     );
+}
+
+#[test]
+fn a_pool_that_is_made_in_a_pause_is_held_too() {
+    let database = Cluster::shared().database();
+    let pooler = plan(&database).user("guest", "unused").start();
+    let mut console = console(&pooler);
+    pooler.client().rows("SELECT 1");
+    assert_eq!(tag(&mut console, "PAUSE"), "PAUSE");
+    let startup = Startup::new("guest", &pooler.database);
+    std::thread::scope(|scope| {
+        let guest = scope.spawn(|| Connection::login(pooler.address, &startup));
+        // It asks a server who it is, for the greeting.
+        until_shown(&mut console, "POOLS", |pools| {
+            let waits = pools.value("user", "guest", "maxwait_us");
+            waits.is_some_and(|us| us != "0")
+        });
+        assert_eq!(database.backends("backend_type = 'client backend'"), 0);
+        assert_eq!(tag(&mut console, "RESUME"), "RESUME");
+        assert_eq!(guest.join().unwrap().value("SELECT current_user"), "guest");
+    });
 }
 
 #[test]
