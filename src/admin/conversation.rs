@@ -12,6 +12,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+mod errors;
+
+use self::errors::{malformed, no_parameters, no_portal, no_statement, too_many};
 use super::columns::columns;
 use super::command::{Command, read};
 use super::table::{Column, Format, Kind, Row, data_row, describe};
@@ -341,38 +344,6 @@ fn codes(rest: &[u8]) -> Option<(Vec<Format>, &[u8])> {
     };
     let formats = codes.chunks_exact(2).map(format).collect::<Option<_>>()?;
     Some((formats, rest))
-}
-
-fn malformed() -> PgError {
-    PgError::fatal(sqlstate::PROTOCOL_VIOLATION, "invalid message format")
-}
-
-fn no_parameters() -> PgError {
-    PgError::error(
-        sqlstate::FEATURE_NOT_SUPPORTED,
-        "commands of the console take no parameters",
-    )
-}
-
-fn too_many() -> PgError {
-    PgError::error(
-        sqlstate::CONFIGURATION_LIMIT_EXCEEDED,
-        "too many prepared statements or portals",
-    )
-}
-
-fn no_statement(name: &[u8]) -> PgError {
-    let name = String::from_utf8_lossy(name);
-    let what = format!("prepared statement \"{name}\" does not exist");
-    PgError::error(sqlstate::INVALID_STATEMENT_NAME, what)
-}
-
-fn no_portal(name: &[u8]) -> PgError {
-    let what = format!(
-        "portal \"{}\" does not exist",
-        String::from_utf8_lossy(name)
-    );
-    PgError::error(sqlstate::INVALID_CURSOR_NAME, what)
 }
 
 #[cfg(test)]

@@ -45,12 +45,6 @@ impl Budget {
         self.open.load(Ordering::Acquire)
     }
 
-    /// How many there may be; 0: no limit.
-    #[must_use]
-    pub fn limit(&self) -> u32 {
-        self.limit.load(Ordering::Relaxed)
-    }
-
     /// A pool that spends from this budget.
     pub(super) fn join(&self, pool: &Arc<ServerPool>) {
         let mut members = self.members.lock();

@@ -190,14 +190,11 @@ impl Directory {
         }
     }
 
-    /// How many connections of a database are open, and how many at most may be
-    /// (0: no limit).
+    /// Server connections open to a database.
     #[must_use]
-    pub fn limits_of(&self, database: &str) -> (u32, u32) {
+    pub fn open_on(&self, database: &str) -> u32 {
         let databases = self.databases.lock();
-        databases
-            .get(database)
-            .map_or((0, 0), |budget| (budget.open(), budget.limit()))
+        databases.get(database).map_or(0, |budget| budget.open())
     }
 
     /// Server connections open for a user.

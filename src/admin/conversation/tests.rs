@@ -172,3 +172,48 @@ fn a_transaction_shows_in_what_is_ready() {
     talk.query_is_over(true, &mut out);
     assert_eq!(out, b"I\0\0\0\x04Z\0\0\0\x05T");
 }
+
+#[test]
+fn no_message_makes_it_panic() {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = |below: u64| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state % below
+    };
+    let tags = b"QPBDECSHFdcfX";
+    let pieces: [&[u8]; 9] = [
+        b"\0",
+        b"\0\x01",
+        b"s",
+        b"SHOW LISTS",
+        b"\0\0",
+        b"\xff\xff",
+        b"S",
+        b"P",
+        b";",
+    ];
+    let mut talk = Conversation::default();
+    let mut answered = 0;
+    for _ in 0..50_000 {
+        let at = usize::try_from(random(13)).unwrap_or(0);
+        let tag = tags.get(at).copied().unwrap_or(b'S');
+        let mut body = Vec::new();
+        for _ in 0..random(8) {
+            let at = usize::try_from(random(9)).unwrap_or(0);
+            body.extend_from_slice(pieces.get(at).copied().unwrap_or_default());
+        }
+        let mut out = Vec::new();
+        match talk.take(tag, &body, &mut out) {
+            Ok(Some(Todo::Execute { portal, limit, .. })) => {
+                talk.executed(&portal, limit, lists(2), &mut out);
+            }
+            Ok(_) => {}
+            // It would have ended here.
+            Err(_) => talk = Conversation::default(),
+        }
+        answered += usize::from(!out.is_empty());
+    }
+    assert!(answered > 1000, "{answered}");
+}

@@ -39,7 +39,7 @@ fn database(view: &View<'_>, name: &str) -> Option<Row> {
     let written = config.databases.get(name).or(config.fallback.as_ref())?;
     // What holds for a user that nothing is said of.
     let settings = config.pool_settings(name, "")?;
-    let (open, _) = view.house.directory.limits_of(name);
+    let open = view.house.directory.open_on(name);
     let clients = view.clients.iter();
     let clients = clients.filter(|client| client.pool().is_some_and(|pool| pool.database == name));
     let directory = &view.house.directory;
