@@ -3,6 +3,7 @@
 //! The folders of `src` are rooms on floors. A room uses only rooms of lower
 //! floors; `tests/floors.rs` keeps it so. docs/ARCHITECTURE.md tells the rest.
 
+pub mod admin;
 pub mod app;
 pub mod auth;
 pub mod config;

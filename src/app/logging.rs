@@ -18,6 +18,12 @@ pub(super) struct Logging {
     set_level: Box<dyn Fn(LogLevel) + Send + Sync>,
 }
 
+impl std::fmt::Debug for Logging {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Logging(..)")
+    }
+}
+
 impl Logging {
     /// Starts logging.
     ///

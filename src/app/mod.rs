@@ -2,6 +2,8 @@
 
 mod accept;
 pub mod cli;
+mod conductor;
+mod ending;
 mod identity;
 mod logging;
 mod reload;

@@ -2,10 +2,11 @@
 
 use super::cli::{Cli, Origin};
 use super::logging::Logging;
-use crate::config::General;
+use crate::config::{General, waits_for_a_start};
 use crate::proxy::House;
 
 /// What it takes to do that.
+#[derive(Debug)]
 pub(super) struct Reloader {
     origin: Origin,
     cli: Cli,
@@ -21,6 +22,12 @@ impl Reloader {
         }
     }
 
+    /// Logs as the settings say now.
+    pub fn log_as(&self, general: &General) {
+        let level = self.cli.log_level(general.log_level);
+        self.logging.renew(general, level);
+    }
+
     /// All that can change while the process runs does, or nothing. Blocks.
     ///
     /// # Errors
@@ -33,9 +40,8 @@ impl Reloader {
         let before = house.config();
         house.adopt(loaded.config)?;
         let now = house.config();
-        let level = self.cli.log_level(now.general.log_level);
-        self.logging.renew(&now.general, level);
-        for key in started_with(&before.general, &now.general) {
+        self.log_as(&now.general);
+        for key in waits_for_a_start(&before.general, &now.general) {
             tracing::warn!("{key} has changed: it holds from the next start on");
         }
         if let Some(warning) = loaded.warning {
@@ -43,37 +49,4 @@ impl Reloader {
         }
         Ok(())
     }
-}
-
-/// Settings that a process starts with, where they have changed.
-fn started_with(before: &General, now: &General) -> Vec<&'static str> {
-    let changed = [
-        ("listen_addr", before.listen_addr != now.listen_addr),
-        ("listen_port", before.listen_port != now.listen_port),
-        (
-            "listen_backlog",
-            before.listen_backlog != now.listen_backlog,
-        ),
-        (
-            "unix_socket_dir",
-            before.unix_socket_dir != now.unix_socket_dir,
-        ),
-        (
-            "unix_socket_mode",
-            before.unix_socket_mode != now.unix_socket_mode,
-        ),
-        (
-            "unix_socket_group",
-            before.unix_socket_group != now.unix_socket_group,
-        ),
-        ("pidfile", before.pidfile != now.pidfile),
-        ("workers", before.workers != now.workers),
-        ("log_format", before.log_format != now.log_format),
-        (
-            "scram_iterations",
-            before.scram_iterations != now.scram_iterations,
-        ),
-    ];
-    let changed = changed.into_iter().filter(|(_, changed)| *changed);
-    changed.map(|(key, _)| key).collect()
 }

@@ -7,18 +7,20 @@ use std::time::Duration;
 use clap::Parser;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout_at};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::accept::accept;
 use super::cli::{Cli, Command, Origin, convert, load, one_a_line};
+use super::conductor::{Conductor, read_again};
+use super::ending;
 use super::identity::{PidFile, become_user};
 use super::logging::Logging;
 use super::reload::Reloader;
-use super::signals::{Hangups, Signals, Stop};
+use super::signals::{Hangups, Signals};
+use crate::admin::{Desk, Process};
 use crate::config::Config;
 use crate::net::tls::Tls;
 use crate::net::{ListenOptions, Listener, UnixPlace, listen, listen_unix};
-use crate::pool::Wish;
 use crate::proxy::{Access, House};
 
 /// How often deadlines of clients are looked at.
@@ -118,20 +120,22 @@ async fn run(config: Config, reloader: Arc<Reloader>, user: Option<&str>) -> Res
     }
     let house = House::new(config, tls, access, secret);
     let mut accepting = JoinSet::new();
+    let mut keepers = JoinSet::new();
+    keepers.spawn(watch_deadlines(Arc::clone(&house)));
+    keepers.spawn(keep_pools(Arc::clone(&house)));
+    let (conductor, mut console) = Conductor::of(&house, Arc::clone(&reloader));
+    keepers.spawn(reload(Arc::clone(&house), reloader, hangups));
+    let desk = Desk::new(Arc::clone(&conductor) as Arc<dyn Process>);
+    keepers.spawn(desk.clone().keep(Arc::clone(&house)));
+    house.open_console(Arc::new(desk));
     for listener in listeners {
         tracing::info!("listening on {listener}");
         accepting.spawn(accept(Arc::clone(&house), Arc::new(listener)));
     }
-    let mut keepers = JoinSet::new();
-    keepers.spawn(watch_deadlines(Arc::clone(&house)));
-    keepers.spawn(keep_pools(Arc::clone(&house)));
-    keepers.spawn(reload(Arc::clone(&house), reloader, hangups));
-    let stop = signals.next().await;
+    let stop = ending::wanted(&mut signals, &mut console).await;
+    conductor.is_about_to_end();
     accepting.shutdown().await;
-    match stop {
-        Stop::Orderly => drain(&house, &mut signals).await,
-        Stop::AtOnce => {}
-    }
+    ending::wait(&house, stop, &mut signals, &mut console).await;
     keepers.shutdown().await;
     tracing::info!("pgweave ends");
     Ok(())
@@ -195,20 +199,17 @@ async fn keep_pools(house: Arc<House>) {
     }
 }
 
-/// Reads the configuration again when asked to.
+/// Reads the configuration again when a signal asks for it.
 async fn reload(house: Arc<House>, reloader: Arc<Reloader>, mut hangups: Hangups) {
     loop {
         hangups.next().await;
-        let (house, reloader) = (Arc::clone(&house), Arc::clone(&reloader));
-        let reading = tokio::task::spawn_blocking(move || reloader.reload(&house));
-        match reading.await {
-            Ok(Ok(())) => tracing::info!("SIGHUP: the configuration was read again"),
-            Ok(Err(mistakes)) => {
+        match read_again(Arc::clone(&house), Arc::clone(&reloader)).await {
+            Ok(()) => tracing::info!("SIGHUP: the configuration was read again"),
+            Err(mistakes) => {
                 for mistake in mistakes {
                     tracing::error!("SIGHUP: all stays as it was: {mistake}");
                 }
             }
-            Err(error) => tracing::error!("SIGHUP: all stays as it was: {error}"),
         }
     }
 }
@@ -217,26 +218,4 @@ fn ticks(period: Duration) -> Interval {
     let mut ticks = interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
-}
-
-/// Lets every client come to its boundary, within `shutdown_timeout`.
-async fn drain(house: &Arc<House>, signals: &mut Signals) {
-    let deadline = Instant::now() + house.config().general.shutdown_timeout;
-    tracing::info!(clients = house.connected(), "shutting down");
-    house.clients.want_of_all(Wish::EndAtBoundary);
-    let all_gone = async {
-        while house.clients.count() > 0 {
-            sleep(DEADLINE_TICK).await;
-            house.clients.want_of_all(Wish::EndAtBoundary);
-        }
-    };
-    tokio::select! {
-        gone = timeout_at(deadline, all_gone) => {
-            if gone.is_err() {
-                house.clients.want_of_all(Wish::EndNow);
-                sleep(DEADLINE_TICK).await;
-            }
-        }
-        _ = signals.next() => {}
-    }
 }

@@ -11,6 +11,10 @@ pub(super) enum Stop {
     Orderly,
     /// At once (SIGQUIT, or a second signal).
     AtOnce,
+    /// When nobody uses a server connection any more (the console).
+    WhenServersAreFree,
+    /// When the last client has left (the console).
+    WhenClientsAreGone,
 }
 
 /// The signals that end the pooler.

@@ -28,6 +28,7 @@ mod mistake;
 mod places;
 pub mod reference;
 mod resolve;
+mod running;
 mod secret;
 
 mod server_url;
@@ -47,6 +48,7 @@ pub use file_mode::FileMode;
 pub use ini::{FromIni, from_ini, to_toml};
 pub use mistake::Mistake;
 pub use resolve::PoolSettings;
+pub use running::{Changed, Shown, changed, shown, waits_for_a_start};
 pub use secret::{Secret, SecretForm};
 pub use settings::{Config, Database, General, User};
 pub use sources::Sources;

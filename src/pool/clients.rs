@@ -3,13 +3,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use subtle::ConstantTimeEq;
 
+use super::shelf::Shelf;
 use crate::net::Peer;
 use crate::server::{Identity, cancel};
 
@@ -51,15 +52,23 @@ impl Wish {
 /// In the byte of a client's wish: its configuration has been read again.
 const RELOADED: u8 = 0x80;
 
-/// Who a client is, and whence.
-#[derive(Debug)]
+/// A name that few clients have: it costs the others little.
+#[derive(Debug, Clone)]
+pub struct Alias(pub Box<str>);
+
+/// Who a client is, as its login told.
+#[derive(Debug, Clone)]
 pub struct Who {
-    /// The name that it has logged in with.
-    pub user: Box<str>,
-    /// The database that it has asked for.
-    pub database: Box<str>,
-    /// The other end of its socket.
+    /// Whose connections serve it; none: the console does.
+    pub shelf: Option<Arc<Shelf>>,
+    /// The name that it logged in with, where that is not its server user's.
+    pub alias: Option<Box<Alias>>,
+    /// Where it is.
     pub peer: Peer,
+    /// What it called itself.
+    pub application_name: Arc<str>,
+    /// Is it in TLS?
+    pub is_tls: bool,
 }
 
 #[cfg(test)]
@@ -67,9 +76,11 @@ impl Who {
     /// Of no importance.
     pub fn anybody() -> Self {
         Self {
-            user: "u".into(),
-            database: "d".into(),
+            shelf: None,
+            alias: None,
             peer: Peer::Unix,
+            application_name: "".into(),
+            is_tls: false,
         }
     }
 }
@@ -86,6 +97,13 @@ pub struct ClientHandle {
     secret: Box<[u8]>,
     since: Instant,
     wish: AtomicU8,
+    /// What keeps it on its server connection, in the words of `proxy`.
+    pins: AtomicU16,
+    /// Since when it waits or is pinned, which it cannot be both: milliseconds
+    /// after its login, up to 49 days.
+    since_ms: AtomicU32,
+    /// Its prepared statements.
+    statements: AtomicU32,
     /// Milliseconds after the registry's epoch; 0: none.
     deadline: AtomicU64,
     state: Mutex<State>,
@@ -98,12 +116,14 @@ struct State {
 }
 
 /// What serves a client now.
-#[derive(Debug, Default)]
-enum Serving {
+#[derive(Debug, Clone, Default)]
+pub enum Serving {
+    /// Nobody.
     #[default]
     Nobody,
     /// It waits for a server connection.
     Waiting,
+    /// This connection.
     Server(Arc<Identity>),
 }
 
@@ -112,6 +132,69 @@ impl ClientHandle {
     #[must_use]
     pub fn secret(&self) -> &[u8] {
         &self.secret
+    }
+
+    /// What serves it now.
+    #[must_use]
+    pub fn serving(&self) -> Serving {
+        self.state.lock().serving.clone()
+    }
+
+    /// For how long it has waited, if it waits.
+    #[must_use]
+    pub fn waits_for(&self) -> Option<Duration> {
+        let waits = matches!(self.state.lock().serving, Serving::Waiting);
+        waits.then(|| self.for_how_long())
+    }
+
+    /// What keeps it on its server connection is this; 0: nothing.
+    #[inline]
+    pub fn pinned_by(&self, pins: u16) {
+        let before = self.pins.load(Ordering::Relaxed);
+        if before == pins {
+            return;
+        }
+        if before == 0 {
+            self.begins_now();
+        }
+        self.pins.store(pins, Ordering::Relaxed);
+    }
+
+    /// What keeps it on its server connection, and for how long that has been.
+    #[must_use]
+    pub fn pinned(&self) -> (u16, Duration) {
+        (self.pins.load(Ordering::Relaxed), self.for_how_long())
+    }
+
+    fn begins_now(&self) {
+        let now = u32::try_from(self.since.elapsed().as_millis()).unwrap_or(u32::MAX);
+        self.since_ms.store(now, Ordering::Relaxed);
+    }
+
+    fn for_how_long(&self) -> Duration {
+        let since = Duration::from_millis(self.since_ms.load(Ordering::Relaxed).into());
+        self.since.elapsed().saturating_sub(since)
+    }
+
+    /// It has so many prepared statements.
+    #[inline]
+    pub fn has_statements(&self, count: usize) {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.statements.store(count, Ordering::Relaxed);
+    }
+
+    /// Its prepared statements, at the end of its last turn.
+    #[must_use]
+    pub fn statements(&self) -> u32 {
+        self.statements.load(Ordering::Relaxed)
+    }
+
+    /// The name that it logged in with; none on the console.
+    #[must_use]
+    pub fn user(&self) -> Option<&str> {
+        let own = self.who.shelf.as_ref();
+        let alias = self.who.alias.as_deref().map(|alias| &*alias.0);
+        alias.or(own.map(|shelf| shelf.pool().server_user.as_str()))
     }
 
     /// Seconds since it logged in.
@@ -133,6 +216,7 @@ impl ClientHandle {
 
     /// It waits for a server connection.
     pub fn waits(&self) {
+        self.begins_now();
         self.state.lock().serving = Serving::Waiting;
     }
 
@@ -272,6 +356,22 @@ impl Clients {
         self.by_pid.lock().len()
     }
 
+    /// How many there are that have a pool.
+    #[must_use]
+    pub fn pooled(&self) -> usize {
+        let by_pid = self.by_pid.lock();
+        let pooled = by_pid.values().filter(|client| client.who.shelf.is_some());
+        pooled.count()
+    }
+
+    /// All of them, the oldest first.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<ClientHandle>> {
+        let mut all: Vec<_> = self.by_pid.lock().values().cloned().collect();
+        all.sort_unstable_by_key(|client| client.id);
+        all
+    }
+
     /// A new client, with a key of 4 bytes or, for protocol 3.2, a long one.
     ///
     /// # Errors
@@ -303,6 +403,9 @@ impl Clients {
             id: self.next_id.fetch_add(1, Ordering::Relaxed),
             who,
             secret: secret.into(),
+            pins: AtomicU16::new(0),
+            since_ms: AtomicU32::new(0),
+            statements: AtomicU32::new(0),
             since: Instant::now(),
             wish: AtomicU8::new(0),
             deadline: AtomicU64::new(0),
@@ -320,12 +423,6 @@ impl Clients {
         for client in self.all() {
             client.want(wish);
         }
-    }
-
-    /// All that there are now.
-    #[must_use]
-    pub fn all(&self) -> Vec<Arc<ClientHandle>> {
-        self.by_pid.lock().values().cloned().collect()
     }
 
     /// The configuration was read again.
@@ -391,6 +488,31 @@ impl Clients {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn since_when_a_client_is_pinned_does_not_change_with_the_reason() {
+        let clients = Arc::new(Clients::default());
+        let Ok(client) = clients.register(Who::anybody(), false) else {
+            panic!("no random bytes");
+        };
+        assert_eq!(client.pinned().0, 0);
+        client.pinned_by(1);
+        client.since_ms.store(u32::MAX, Ordering::Relaxed);
+        client.pinned_by(3);
+        assert_eq!(client.pinned(), (3, Duration::ZERO));
+        client.pinned_by(0);
+        client.pinned_by(1);
+        assert!(client.since_ms.load(Ordering::Relaxed) < u32::MAX);
+    }
+
+    #[test]
+    fn what_a_client_costs_in_the_registry_is_little() {
+        assert!(
+            size_of::<ClientHandle>() <= 176,
+            "{}",
+            size_of::<ClientHandle>()
+        );
+    }
 
     #[test]
     fn what_was_reloaded_is_told_beside_any_wish() {

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::budget::Place;
 use super::generation::Born;
+use super::servers::Enrolled;
 use crate::server::Server;
 
 /// A server connection with its place in every budget it counts against.
@@ -18,8 +19,11 @@ pub(super) struct Connection {
     pub opened: Instant,
     /// What its session began with.
     pub born: Born,
-    /// When that was in the pool's own count.
-    pub of_pool: Born,
+    /// When the turn began that is served now; none: its client has it, and
+    /// is between transactions.
+    pub turn_since: Option<Instant>,
+    /// Its place among the pool's connections.
+    pub enrolled: Enrolled,
     /// The client that used it last.
     pub last_client: i32,
     /// A boundary was proven, and nothing has been sent since.
@@ -36,9 +40,7 @@ impl Connection {
 
     /// Has its time come?
     pub fn is_stale(&self, now: Instant) -> bool {
-        self.born.is_outdated()
-            || self.of_pool.is_outdated()
-            || self.deadline.is_some_and(|deadline| now >= deadline)
+        self.enrolled.is_outdated() || self.deadline.is_some_and(|deadline| now >= deadline)
     }
 }
 
@@ -47,8 +49,8 @@ impl Drop for Connection {
         let reason = match self.clean {
             // Only bb8 lets go of a clean one.
             true => "server idle timeout",
-            false if self.of_pool.is_outdated() => "it is to be replaced",
             false if self.born.is_outdated() => "what sessions begin with has changed",
+            false if self.enrolled.is_outdated() => "it is to be replaced",
             false if self.is_stale(Instant::now()) => "server lifetime over",
             false => "not fit for another client, or in its way",
         };

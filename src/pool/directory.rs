@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use super::budget::Budget;
 use super::credentials::{Ways, credential_of, login_spec};
 use super::generation::Generation;
+use super::orders::Orders;
 use super::passwords::Passwords;
 use super::server_pool::{Budgets, ServerPool};
 use super::shelf::StartupClass;
@@ -38,6 +39,7 @@ pub struct Directory {
     catalogs: Mutex<HashMap<(String, u16, String), Arc<Catalog>>>,
     generations: Mutex<HashMap<(String, u16), Generation>>,
     hosts: Mutex<HashMap<(String, u16, bool), Arc<Hosts>>>,
+    orders: Mutex<Orders>,
     keys: KeyCache,
     passwords: Passwords,
     tls: Arc<Tls>,
@@ -56,6 +58,7 @@ impl Directory {
             catalogs: Mutex::default(),
             generations: Mutex::default(),
             hosts: Mutex::default(),
+            orders: Mutex::default(),
             keys: KeyCache::new(CACHED_KEYS),
             passwords: Passwords::default(),
             tls,
@@ -100,7 +103,19 @@ impl Directory {
                 tls: Arc::clone(&self.tls),
             };
             let hosts = self.hosts(&settings);
-            ServerPool::new(settings.clone(), budgets, catalog, generation, hosts, ways)
+            let pool = ServerPool::new(
+                database,
+                settings.clone(),
+                budgets,
+                catalog,
+                generation,
+                hosts,
+                ways,
+            );
+            if self.orders.lock().is_paused(database) {
+                pool.gate.pause();
+            }
+            pool
         });
         Some((Arc::clone(pool), settings))
     }
@@ -177,6 +192,88 @@ impl Directory {
     fn generation(&self, settings: &PoolSettings) -> Generation {
         let key = (settings.host.clone(), settings.port);
         self.generations.lock().entry(key).or_default().clone()
+    }
+
+    /// The pools of one database, or all of them.
+    #[must_use]
+    pub fn pools_of(&self, database: Option<&str>) -> Vec<Arc<ServerPool>> {
+        let mut pools = self.pools();
+        pools.retain(|pool| database.is_none_or(|name| pool.database == name));
+        pools.sort_by(|a, b| (&a.database, &a.server_user).cmp(&(&b.database, &b.server_user)));
+        pools
+    }
+
+    /// Lets nobody in to the server connections of a database, or of all: who
+    /// comes waits, who has one keeps it for its turn. False when that was so
+    /// already.
+    pub fn pause(&self, database: Option<&str>) -> bool {
+        let is_news = self.orders.lock().pause(database);
+        self.follow_orders();
+        is_news
+    }
+
+    /// The same for all; it is no reason to close connections.
+    pub fn suspend(&self) -> bool {
+        let is_news = self.orders.lock().suspend();
+        self.follow_orders();
+        is_news
+    }
+
+    /// Takes that back. False when there was nothing to take back.
+    pub fn resume(&self, database: Option<&str>) -> bool {
+        let is_news = self.orders.lock().resume(database);
+        self.follow_orders();
+        is_news
+    }
+
+    /// Is this database held?
+    #[must_use]
+    pub fn is_paused(&self, database: &str) -> bool {
+        self.orders.lock().is_paused(database)
+    }
+
+    /// Is everything paused, and is everything suspended?
+    #[must_use]
+    pub fn is_all_paused(&self) -> (bool, bool) {
+        self.orders.lock().of_all()
+    }
+
+    /// New clients of a database are refused, or let in again.
+    pub fn disable(&self, database: &str, disabled: bool) {
+        self.orders.lock().disable(database, disabled);
+    }
+
+    /// Are new clients of this database refused?
+    #[must_use]
+    pub fn is_disabled(&self, database: &str) -> bool {
+        self.orders.lock().is_disabled(database)
+    }
+
+    fn follow_orders(&self) {
+        // A pool that is being made now sees the orders itself.
+        for pool in self.pools() {
+            match self.is_paused(&pool.database) {
+                true => pool.gate.pause(),
+                false if pool.gate.is_paused() => pool.gate.resume(),
+                false => {}
+            }
+        }
+    }
+
+    /// Server connections open to a database.
+    #[must_use]
+    pub fn open_on(&self, database: &str) -> u32 {
+        let databases = self.databases.lock();
+        databases.get(database).map_or(0, |budget| budget.open())
+    }
+
+    /// Server connections open for a user.
+    #[must_use]
+    pub fn open_for(&self, user: &str) -> u32 {
+        self.users
+            .lock()
+            .get(user)
+            .map_or(0, |budget| budget.open())
     }
 
     /// All pools that there are now.

@@ -43,6 +43,8 @@ pub(super) struct Gate<C> {
 #[derive(Debug)]
 struct Inner<C> {
     limit: u32,
+    /// Nobody is let in; who is inside stays until it leaves.
+    paused: bool,
     used: u32,
     queue: VecDeque<Waiter<C>>,
     /// Inside, but without room to open a connection: served before the queue.
@@ -54,6 +56,7 @@ impl<C> Gate<C> {
         Self {
             inner: Mutex::new(Inner {
                 limit,
+                paused: false,
                 used: 0,
                 queue: VecDeque::new(),
                 short: VecDeque::new(),
@@ -127,7 +130,10 @@ impl<C> Gate<C> {
             let inside = inner.head_fits(Line::Short, shelf);
             let line = if inside { Line::Short } else { Line::Queue };
             if !inside
-                && (over || !inner.is_nobody(Line::Short) || !inner.head_fits(Line::Queue, shelf))
+                && (over
+                    || inner.paused
+                    || !inner.is_nobody(Line::Short)
+                    || !inner.head_fits(Line::Queue, shelf))
             {
                 return Some(connection);
             }
@@ -164,7 +170,10 @@ impl<C> Gate<C> {
     pub fn pump_up_to(&self, reserve: u32) {
         loop {
             let mut inner = self.inner.lock();
-            if inner.used >= inner.limit.saturating_add(reserve) || !inner.is_nobody(Line::Short) {
+            if inner.paused
+                || inner.used >= inner.limit.saturating_add(reserve)
+                || !inner.is_nobody(Line::Short)
+            {
                 return;
             }
             let Some(waiter) = inner.next(Line::Queue) else {
@@ -190,10 +199,31 @@ impl<C> Gate<C> {
         }
     }
 
-    /// From now on so many may be inside; who is stays.
+    /// From now on nobody is let in: who comes stands in line.
+    pub fn pause(&self) {
+        self.inner.lock().paused = true;
+    }
+
+    /// The line moves again.
+    pub fn resume(&self) {
+        self.inner.lock().paused = false;
+        self.pump();
+    }
+
+    /// Is nobody let in?
+    pub fn is_paused(&self) -> bool {
+        self.inner.lock().paused
+    }
+
+    /// From now on so many may be inside; those who are stay.
     pub fn resize(&self, limit: u32) {
         self.inner.lock().limit = limit;
         self.pump();
+    }
+
+    /// How many may be inside.
+    pub fn limit(&self) -> u32 {
+        self.inner.lock().limit
     }
 
     /// Permits out.
@@ -224,7 +254,7 @@ enum Line {
 
 impl<C> Inner<C> {
     fn has_room(&self) -> bool {
-        self.used < self.limit
+        !self.paused && self.used < self.limit
     }
 
     fn line(&mut self, line: Line) -> &mut VecDeque<Waiter<C>> {
@@ -371,6 +401,48 @@ mod tests {
         assert!(gate.try_enter());
         drop(gate.wait_for_connection(1, Instant::now()));
         assert!(gate.try_enter());
+    }
+
+    #[test]
+    fn a_pause_keeps_the_queue_and_its_order() {
+        let gate = Numbers::new(2);
+        assert!(gate.try_enter());
+        gate.pause();
+        assert!(!gate.try_enter());
+        let now = Instant::now();
+        let [mut first, mut second] = [gate.queue(1, now), gate.queue(1, now)];
+        assert_eq!(gate.offer(7, 1), Some(7));
+        gate.leave();
+        gate.pump_up_to(5);
+        assert_eq!((handed(&mut first), handed(&mut second)), (None, None));
+        assert_eq!((gate.used(), gate.waiting().0), (0, 2));
+        gate.resume();
+        assert_eq!(handed(&mut first), Some(Ok(None)));
+        assert_eq!(handed(&mut second), Some(Ok(None)));
+        assert!(!gate.try_enter());
+    }
+
+    #[test]
+    fn who_is_inside_and_short_of_a_connection_is_served_in_a_pause() {
+        let gate = Numbers::new(2);
+        assert!(gate.try_enter() && gate.try_enter());
+        let mut short = gate.wait_for_connection(1, Instant::now());
+        gate.pause();
+        assert_eq!(gate.offer(7, 1), None);
+        assert_eq!(handed(&mut short), Some(Ok(Some(7))));
+    }
+
+    #[test]
+    fn a_larger_gate_lets_in_who_waits_and_a_smaller_one_nobody_more() {
+        let gate = Numbers::new(1);
+        assert!(gate.try_enter());
+        let mut waiting = gate.queue(1, Instant::now());
+        gate.resize(2);
+        assert_eq!(handed(&mut waiting), Some(Ok(None)));
+        gate.resize(1);
+        gate.leave();
+        assert!(!gate.try_enter());
+        assert_eq!(gate.limit(), 1);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Generation(Arc<AtomicU64>);
 
 /// When a connection was opened.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Born {
     generation: Generation,
     at: u64,

@@ -2,7 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
@@ -49,8 +49,15 @@ impl Drop for Permit {
 }
 
 impl Lease {
-    pub(super) fn new(mut taken: Taken, permit: Permit, shelf: Arc<Shelf>, client: i32) -> Self {
+    pub(super) fn new(
+        mut taken: Taken,
+        permit: Permit,
+        shelf: Arc<Shelf>,
+        client: i32,
+        now: Instant,
+    ) -> Self {
         taken.clean = false;
+        taken.turn_since = Some(now);
         taken.last_client = client;
         taken.server.ear = None;
         Self {
@@ -66,9 +73,31 @@ impl Lease {
         &self.shelf
     }
 
+    /// Its client, who keeps it, begins a transaction, or is in one.
+    #[inline]
+    pub fn turn_goes_on(&mut self) {
+        if let Some(taken) = &mut self.taken
+            && taken.turn_since.is_none()
+        {
+            taken.turn_since = Some(Instant::now());
+        }
+    }
+
+    /// A transaction is over, now: how long it took.
+    pub fn turn_ends(&mut self, now: Instant) -> Duration {
+        let taken = self.taken.as_mut();
+        let since = taken.and_then(|taken| taken.turn_since.take());
+        since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+    }
+
     /// Gives the server connection back: to the client that has waited
     /// longest, or to the shelf.
-    pub fn give_back(mut self, boundary: Boundary) {
+    pub fn give_back(self, boundary: Boundary) {
+        self.give_back_at(boundary, Instant::now());
+    }
+
+    /// The same, by a clock that has just been read.
+    pub fn give_back_at(mut self, boundary: Boundary, now: Instant) {
         if self
             .server()
             .is_some_and(|server| server.identity.is_being_canceled())
@@ -79,7 +108,6 @@ impl Lease {
         let (Some(mut taken), Some(permit)) = (self.taken.take(), self.permit.take()) else {
             return;
         };
-        let now = Instant::now();
         let pool = &self.shelf.pool;
         // Closed when its time has come, or when its lifetime is one use.
         if taken.is_stale(now)
@@ -93,6 +121,7 @@ impl Lease {
         }
         taken.clean = true;
         taken.idle_since = now;
+        taken.enrolled.holds(taken.server.statements.len());
         match pool.gate.offer(taken, self.shelf.id) {
             // Handed on with the permit.
             None => permit.forget(),

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
@@ -16,7 +16,9 @@ use super::gate::{Gate, Handed, Turn};
 use super::generation::Generation;
 use super::lease::{Lease, Permit};
 use super::listener::Listener;
+use super::servers::{ServerEntry, Servers};
 use super::shelf::{Seeker, Shelf, StartupClass, Taken};
+use super::stats::PoolStats;
 use super::trouble::Trouble;
 use crate::auth::Credential;
 use crate::config::PoolSettings;
@@ -35,24 +37,13 @@ const STARTING_UP: Duration = Duration::from_secs(5);
 /// what timers can hold.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// What a pool has done, counted when a lease ends.
-#[derive(Debug, Default)]
-pub struct PoolStats {
-    /// Transactions ended.
-    pub transactions: AtomicU64,
-    /// ReadyForQuery messages forwarded.
-    pub queries: AtomicU64,
-    /// Bytes received from clients.
-    pub received: AtomicU64,
-    /// Bytes sent to clients.
-    pub sent: AtomicU64,
-    /// Server connections opened.
-    pub opened: AtomicU64,
-}
-
 /// See the module.
 #[derive(Debug)]
 pub struct ServerPool {
+    /// The name that its clients ask for.
+    pub database: String,
+    /// The user that it logs in to the server as.
+    pub server_user: String,
     /// What holds for this pool, until the configuration is read again.
     settings: ArcSwap<PoolSettings>,
     /// What it has done.
@@ -61,6 +52,10 @@ pub struct ServerPool {
     pub catalog: Arc<Catalog>,
     /// What sessions of its server begin with.
     pub generation: Generation,
+    /// Connections of before its last change are to be replaced.
+    renewals: Generation,
+    /// What it has open.
+    servers: Arc<Servers>,
     /// What its clients listen to.
     pub(super) listener: Arc<Listener>,
     pub(super) gate: Gate<Taken>,
@@ -68,8 +63,6 @@ pub struct ServerPool {
     budgets: Budgets,
     trouble: Trouble,
     hosts: Mutex<Arc<Hosts>>,
-    /// Counts how often its connections were to be replaced.
-    retired: Generation,
     /// What to log in with where the settings name no password.
     learned: Mutex<Credential>,
     ways: Ways,
@@ -88,6 +81,7 @@ struct Full(Arc<Budget>);
 
 impl ServerPool {
     pub(super) fn new(
+        database: &str,
         settings: PoolSettings,
         budgets: Budgets,
         catalog: Arc<Catalog>,
@@ -96,6 +90,10 @@ impl ServerPool {
         ways: Ways,
     ) -> Arc<Self> {
         let pool = Arc::new(Self {
+            database: database.to_owned(),
+            server_user: settings.server_user.clone(),
+            renewals: Generation::default(),
+            servers: Arc::default(),
             gate: Gate::new(settings.pool_size),
             stats: PoolStats::default(),
             catalog,
@@ -106,7 +104,6 @@ impl ServerPool {
             hosts: Mutex::new(hosts),
             learned: Mutex::new(Credential::None),
             settings: ArcSwap::from_pointee(settings),
-            retired: Generation::default(),
             budgets,
             ways,
         });
@@ -151,7 +148,7 @@ impl ServerPool {
 
     /// Has all server connections replaced, each when nobody uses it.
     pub fn replace_connections(&self) {
-        self.retired.ends();
+        self.renewals.ends();
         let shelves: Vec<_> = self.shelves.lock().values().cloned().collect();
         for shelf in shelves {
             shelf.renew_store();
@@ -178,6 +175,49 @@ impl ServerPool {
     #[must_use]
     pub fn open(&self) -> u32 {
         self.budgets.pool.open()
+    }
+
+    /// Connections that are open, the oldest first.
+    #[must_use]
+    pub fn servers(&self) -> Vec<Arc<ServerEntry>> {
+        self.servers.all()
+    }
+
+    /// Statements that its clients have prepared, and the bytes of their texts.
+    #[must_use]
+    pub fn statements(&self) -> (usize, usize) {
+        let shelves = self.shelves.lock();
+        let sizes = shelves.values().map(|shelf| shelf.statements.size());
+        sizes.fold((0, 0), |all, each| (all.0 + each.0, all.1 + each.1))
+    }
+
+    /// Where its connections go.
+    #[must_use]
+    pub fn hosts(&self) -> Arc<Hosts> {
+        Arc::clone(&self.hosts.lock())
+    }
+
+    /// How many connections it may have.
+    #[must_use]
+    pub fn size(&self) -> u32 {
+        self.gate.limit()
+    }
+
+    /// Is nobody let in?
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.gate.is_paused()
+    }
+
+    /// How many clients are inside: with a connection, or about to have one.
+    #[must_use]
+    pub fn in_use(&self) -> u32 {
+        self.gate.used()
+    }
+
+    /// Closes what is idle.
+    pub fn close_idle(&self) {
+        while self.close_one_idle() {}
     }
 
     /// Idle connections.
@@ -226,6 +266,7 @@ impl ServerPool {
     /// Opens connections up to `min_pool_size`, on the shelf used by most.
     pub(super) async fn warm_up(self: &Arc<Self>) {
         while self.open() < self.settings().min_pool_size
+            && !self.gate.is_paused()
             && self.trouble.standing(Instant::now()).is_none()
         {
             let busiest = self
@@ -252,7 +293,7 @@ impl ServerPool {
             user,
         } = &self.budgets;
         let full = |budget: &Arc<Budget>| Full(Arc::clone(budget));
-        let limit = self.settings().pool_size.max(self.gate.used());
+        let limit = self.gate.limit().max(self.gate.used());
         let in_pool = pool.take_below(limit).ok_or_else(|| full(pool))?;
         let in_database = database.take().ok_or_else(|| full(database))?;
         let in_user = user.take().ok_or_else(|| full(user))?;
@@ -308,20 +349,22 @@ impl ServerPool {
 
     /// Opens a connection and puts it on the shelf.
     async fn open_onto(&self, shelf: &Shelf, places: [Place; 3]) -> Result<(), PgError> {
-        let (born, of_pool) = (self.generation.born(), self.retired.born());
+        let (born, renewed) = (self.generation.born(), self.renewals.born());
         let server = self.connect(shelf.class.clone()).await?;
         tracing::info!(server = %server.identity.target, pid = server.identity.pid, tls = server.stream.is_tls(), database = %self.settings().dbname,
             user = %self.settings().server_user, "new connection to server");
         self.stats.opened.fetch_add(1, Ordering::Relaxed);
         self.trouble.over();
         let now = Instant::now();
+        let enrolled = self.servers.enrol(&server, [born.clone(), renewed]);
         shelf.put_new(Connection {
+            turn_since: None,
+            enrolled,
             server,
             deadline: self.lifetime().map(|lifetime| now + lifetime),
             idle_since: now,
             opened: now,
             born,
-            of_pool,
             last_client: 0,
             clean: true,
             _places: places,
@@ -354,7 +397,7 @@ impl Shelf {
             // Back on the shelf; the caller comes again by `lease`.
             return None;
         }
-        Some(Lease::new(taken, permit, Arc::clone(self), who.client))
+        Some(Lease::new(taken, permit, Arc::clone(self), who.client, now))
     }
 
     /// A lease, in strict order of asking.
@@ -378,17 +421,25 @@ impl Shelf {
             Duration::ZERO => NEVER,
             patience => patience,
         };
+        let _wait = Wait {
+            pool: &self.pool,
+            since: Instant::now(),
+        };
         let deadline = TokioInstant::now() + patience;
         let (permit, handed) = self.enter(deadline).await?;
         if let Some(mut taken) = handed {
-            if taken.is_fit(Instant::now()) {
-                return Ok(Lease::new(taken, permit, self, client));
+            let now = Instant::now();
+            if taken.is_fit(now) {
+                return Ok(Lease::new(taken, permit, Arc::clone(&self), client, now));
             }
             // It broke on its way here.
             taken.clean = false;
         }
         match timeout_at(deadline, self.obtain(who)).await {
-            Ok(taken) => Ok(Lease::new(taken?, permit, Arc::clone(&self), client)),
+            Ok(taken) => {
+                let now = Instant::now();
+                Ok(Lease::new(taken?, permit, Arc::clone(&self), client, now))
+            }
             Err(_) => Err(waited_too_long()),
         }
     }
@@ -553,6 +604,18 @@ impl ServerPool {
             Ok(handed) => handed.map(|taken| (Permit::new(self), taken)),
             Err(_) => Err(PgError::fatal(sqlstate::INTERNAL_ERROR, "the pool is gone")),
         }
+    }
+}
+
+/// One who waits for a server connection, for how long is counted on drop.
+struct Wait<'a> {
+    pool: &'a ServerPool,
+    since: Instant,
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        self.pool.stats.waited(self.since.elapsed());
     }
 }
 

@@ -11,8 +11,8 @@ use std::future::{Future, poll_fn};
 use std::num::NonZeroU64;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use tokio::time::Sleep;
 
@@ -25,7 +25,7 @@ use super::upstream::MAX_FRAME;
 use super::wrap_up::wrap_up;
 use crate::config::{PoolMode, SessionState};
 use crate::net::{Outbox, Stream, scratch};
-use crate::pool::{Lease, Registered, Seeker, Shelf, Wish};
+use crate::pool::{Counts, Lease, Registered, Seeker, Shelf, Wish};
 use crate::session::settings::{Profile, Reported, Touched};
 use crate::session::statements::{Changing, ClientStatements, Unnamed};
 use crate::session::{About, Findings, Rest, Scan, TxStatus};
@@ -89,15 +89,6 @@ pub(super) enum Refusal {
     Next,
     /// Everything up to Sync.
     UpToSync,
-}
-
-/// Counters of one client, added to the pool's when a lease ends.
-#[derive(Debug, Default)]
-pub(super) struct Counts {
-    pub transactions: u32,
-    pub queries: u32,
-    pub received: u64,
-    pub sent: u64,
 }
 
 /// See the module.
@@ -171,8 +162,6 @@ pub(super) struct Client {
     /// The scan of a Query that has not arrived to its end.
     pub(super) scan: Option<Box<Scan>>,
     pub(super) application_name: Arc<str>,
-    /// What `RESET` goes back to.
-    pub(super) startup_name: Arc<str>,
     pub(super) counts: Counts,
     pub(super) deadlines: Option<Box<Deadlines>>,
 }
@@ -217,7 +206,6 @@ impl Client {
             forgetting: false,
             may_forget: false,
             scan: None,
-            startup_name: Arc::clone(&with.application_name),
             application_name: with.application_name,
             counts: Counts::default(),
             deadlines: Deadlines::new(&house.clients, &with.settings),
@@ -271,6 +259,7 @@ impl Client {
                 self.last_words(&[]).await;
             }
             End::Told(error) => {
+                self.shelf.pool().stats.errors.count(error.code.as_bytes());
                 tracing::info!(%client, sqlstate = %error.code, "closing because: {} (age={}s)", error.message, self.handle.age_s());
                 // In the middle of a row it would be taken for a part of that.
                 if !mid_reply {
@@ -445,6 +434,7 @@ impl Client {
         let Service::Leased(mut lease) = std::mem::replace(&mut self.service, Service::Idle) else {
             return Ok(());
         };
+        lease.turn_goes_on();
         let result = self.upstream(cx, &mut lease, rest, out);
         self.service = Service::Leased(lease);
         self.mark_busy();
@@ -463,6 +453,7 @@ impl Client {
     /// A turn begins: the server connection takes on what is this client's.
     fn begin(&mut self, mut lease: Lease, out: &mut Vec<u8>) {
         self.handle.served_by(&lease.identity);
+        self.shelf.pool().stats.assigned();
         self.listen_here(&mut lease, out);
         if !self.has_profile_of(&lease) {
             lease.align(self.profile.as_ref(), &self.application_name, out);
@@ -548,7 +539,12 @@ impl Client {
             return;
         };
         self.handle.served_by_nobody();
+        let now = Instant::now();
+        let took = lease.turn_ends(now);
+        let parses = std::mem::take(&mut lease.statements.prepared);
+        self.shelf.pool().stats.turned(took, parses);
         self.flush_counts();
+        self.handle.pinned_by(0);
         self.mark_idle();
         // Everything is answered; the next server connection counts anew.
         self.unnamed_changed_in = None;
@@ -559,7 +555,7 @@ impl Client {
         // In doubt the lease is dropped, which closes the server connection.
         if let Rest::Boundary(boundary) = lease.tracker.rest() {
             lease.turn_is_over();
-            lease.give_back(boundary);
+            lease.give_back_at(boundary, now);
         }
     }
 
@@ -583,15 +579,21 @@ impl Client {
 
     pub(super) fn flush_counts(&mut self) {
         let counts = std::mem::take(&mut self.counts);
-        let stats = &self.shelf.pool().stats;
-        stats
-            .transactions
-            .fetch_add(counts.transactions.into(), Ordering::Relaxed);
-        stats
-            .queries
-            .fetch_add(counts.queries.into(), Ordering::Relaxed);
-        stats.received.fetch_add(counts.received, Ordering::Relaxed);
-        stats.sent.fetch_add(counts.sent, Ordering::Relaxed);
+        self.shelf.pool().stats.add(&counts);
+        if let Some(names) = self.names.as_deref() {
+            self.handle.has_statements(names.size().0);
+        }
+    }
+
+    /// A transaction has ended, and the client keeps its server connection.
+    pub(super) fn keeps_its_server(&mut self) {
+        if let Service::Leased(lease) = &mut self.service {
+            let took = lease.turn_ends(Instant::now());
+            let parses = std::mem::take(&mut lease.statements.prepared);
+            self.shelf.pool().stats.turned(took, parses);
+        }
+        self.flush_counts();
+        self.handle.pinned_by(self.pins_shown());
     }
 
     /// Somebody wants something of this client.
@@ -633,6 +635,7 @@ impl Client {
         if error.severity == crate::wire::Severity::Fatal {
             return Err(End::Told(error));
         }
+        self.shelf.pool().stats.errors.count(error.code.as_bytes());
         self.outbox.push(&error.to_frame());
         self.refusal = Refusal::Next;
         self.inbox_waits = true;

@@ -34,7 +34,7 @@ impl Client {
             reset_name: self
                 .dirty
                 .has(Findings::RESETS)
-                .then_some(&*self.startup_name),
+                .then_some(&*self.handle.who.application_name),
             pid: Some(self.handle.pid),
             is_news: Some(&mut is_news),
         };
@@ -70,6 +70,9 @@ impl Client {
             )));
         }
         self.count(&digest);
+        for code in &digest.errors {
+            self.shelf.pool().stats.errors.count(code);
+        }
         self.unverified |= digest.transactions > 0;
         if digest.fatal {
             return Err(End::ServerEnded);
@@ -214,6 +217,7 @@ impl Client {
         }
         if !self.release_at_boundary() && at_rest {
             self.transaction_ended();
+            self.keeps_its_server();
         }
     }
 }

@@ -1,11 +1,12 @@
 //! What all clients share.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
 
 use super::access::Access;
+use super::console::Console;
 use crate::auth::Verifiers;
 use crate::config::Config;
 use crate::net::tls::Tls;
@@ -26,6 +27,7 @@ pub struct House {
     /// What judges the clients' secrets.
     pub verifiers: Verifiers,
     connected: AtomicU32,
+    console: OnceLock<Arc<dyn Console>>,
 }
 
 /// A client connection counts against `max_client_conn` as long as this lives.
@@ -56,6 +58,7 @@ impl House {
             access,
             verifiers,
             connected: AtomicU32::new(0),
+            console: OnceLock::new(),
         })
     }
 
@@ -82,6 +85,17 @@ impl House {
         self.directory.adopt(&config);
         self.clients.reloaded();
         Ok(())
+    }
+
+    /// From now on this serves who asks for the console; the first one stays.
+    pub fn open_console(&self, console: Arc<dyn Console>) {
+        let _ = self.console.set(console);
+    }
+
+    /// What serves who asks for the console.
+    #[must_use]
+    pub fn console(&self) -> Option<&Arc<dyn Console>> {
+        self.console.get()
     }
 
     /// Client connections now.

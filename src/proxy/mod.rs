@@ -6,6 +6,7 @@
 
 mod access;
 mod client;
+pub mod console;
 mod deadlines;
 mod downstream;
 mod house;
@@ -19,5 +20,6 @@ mod upstream;
 mod wrap_up;
 
 pub use access::{Access, mistakes as login_mistakes};
-pub use house::House;
+pub use house::{Connected, House};
 pub use login::serve;
+pub use session_state::pin_reasons;

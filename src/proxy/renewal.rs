@@ -18,10 +18,11 @@ impl Client {
         self.handle.looks();
         let house = Arc::clone(self.connected.house());
         let config = house.config();
-        let who = &self.handle.who;
-        let found = house.directory.pool(&config, &who.database, &who.user);
+        let database = &self.shelf.pool().database;
+        let user = self.handle.user().unwrap_or_default();
+        let found = house.directory.pool(&config, database, user);
         let Some((pool, settings)) = found else {
-            let what = format!("database \"{}\" is not pooled any more", who.database);
+            let what = format!("database \"{database}\" is not pooled any more");
             return Err(End::Told(PgError::fatal(sqlstate::ADMIN_SHUTDOWN, what)));
         };
         if !Arc::ptr_eq(&pool, self.shelf.pool()) {

@@ -64,6 +64,8 @@ pub struct Digest {
     pub undone: bool,
     /// A statement that the server was believed to hold and does not.
     pub lost_statement: Option<About>,
+    /// SQLSTATEs of the errors that are the client's.
+    pub errors: Vec<[u8; 5]>,
     /// What the client was told that its statements take and return.
     pub told: Vec<(About, NonZeroU32)>,
     /// The server broke the protocol while it owed something.
@@ -145,6 +147,7 @@ impl Server {
             stale_statement: false,
             undone: false,
             lost_statement: None,
+            errors: Vec::new(),
             told: Vec::new(),
             violation: None,
         };
@@ -273,6 +276,10 @@ impl Server {
                     self.drop_skipped_questions();
                 }
                 digest.undone = true;
+                if forwarded {
+                    let code = backend::sqlstate_of(body).unwrap_or_default();
+                    digest.errors.push(code.try_into().unwrap_or(*b"XX000"));
+                }
                 digest.fatal |= backend::is_fatal(body);
                 digest.stale_statement |= backend::sqlstate_of(body) == Some(b"0A000");
             }

@@ -14,6 +14,8 @@ use pgwire::messages::startup::{
 use super::encode;
 use super::frame::cstr;
 
+/// AuthenticationOk.
+pub const AUTHENTICATION_OK: [u8; 9] = *b"R\0\0\0\x08\0\0\0\0";
 /// ParseComplete.
 pub const PARSE_COMPLETE: [u8; 5] = *b"1\0\0\0\x04";
 /// CloseComplete.

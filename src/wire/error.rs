@@ -30,6 +30,24 @@ pub mod sqlstate {
     pub const TOO_MANY_CONNECTIONS: &str = "53300";
     /// `configuration_limit_exceeded`.
     pub const CONFIGURATION_LIMIT_EXCEEDED: &str = "53400";
+    /// `object_not_in_prerequisite_state`.
+    pub const NOT_IN_PREREQUISITE_STATE: &str = "55000";
+    /// `syntax_error`.
+    pub const SYNTAX_ERROR: &str = "42601";
+    /// `insufficient_privilege`.
+    pub const INSUFFICIENT_PRIVILEGE: &str = "42501";
+    /// `undefined_object`.
+    pub const UNDEFINED_OBJECT: &str = "42704";
+    /// `invalid_sql_statement_name`.
+    pub const INVALID_STATEMENT_NAME: &str = "26000";
+    /// `invalid_cursor_name`: no such portal.
+    pub const INVALID_CURSOR_NAME: &str = "34000";
+    /// `duplicate_prepared_statement`.
+    pub const DUPLICATE_STATEMENT: &str = "42P05";
+    /// `invalid_parameter_value`.
+    pub const INVALID_PARAMETER_VALUE: &str = "22023";
+    /// `config_file_error`.
+    pub const CONFIG_FILE_ERROR: &str = "F0000";
     /// `program_limit_exceeded`.
     pub const PROGRAM_LIMIT_EXCEEDED: &str = "54000";
     /// `query_canceled`.

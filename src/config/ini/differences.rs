@@ -2,9 +2,6 @@
 
 /// Settings of `[pgbouncer]`.
 pub(super) const GENERAL: &[(&str, &str)] = &[
-    ("admin_users", NO_CONSOLE),
-    ("stats_users", NO_CONSOLE),
-    ("stats_period", NO_CONSOLE),
     ("application_name_add_host", NOT_YET),
     ("autodb_idle_timeout", NOT_YET),
     ("pool_idle_timeout", NOT_YET),
@@ -41,7 +38,7 @@ pub(super) const GENERAL: &[(&str, &str)] = &[
     ("server_reset_query", RESET),
     ("server_reset_query_always", RESET),
     ("so_reuseport", "one process uses all cores"),
-    ("suspend_timeout", NO_CONSOLE),
+    ("suspend_timeout", "SUSPEND waits for nothing"),
     ("syslog", SYSLOG),
     ("syslog_facility", SYSLOG),
     ("syslog_ident", SYSLOG),
@@ -75,7 +72,6 @@ pub(super) const USER: &[(&str, &str)] = &[("max_user_client_connections", NOT_Y
 pub(super) const PEERS: &str = "one process uses all cores: there are no peers to send cancels to";
 
 const NOT_YET: &str = "it is not there yet";
-const NO_CONSOLE: &str = "there is no console yet";
 const CIPHERS: &str = "the suites and curves are those of rustls, all of them sound";
 const DNS: &str = "names are resolved by the system, anew for each connection";
 const LOGGED: &str = "log_level decides what is logged";
@@ -132,7 +128,6 @@ pub(super) fn says_nothing(key: &str, value: &str) -> bool {
         | "conffile"
         | "pkt_buf"
         | "sbuf_loopcnt"
-        | "stats_period"
         | "dns_max_ttl"
         | "dns_nxdomain_ttl"
         | "suspend_timeout"

@@ -41,6 +41,10 @@ pub(in crate::config) static GENERAL: &[Group<General>] = &[
         settings: LIMITS,
     },
     Group {
+        title: "The console",
+        settings: CONSOLE,
+    },
+    Group {
         title: "The process",
         settings: PROCESS,
     },
@@ -375,6 +379,25 @@ static LIMITS: &[Setting<General>] = &[
         OR_ZERO,
         "How long a client may do nothing outside of a transaction before it is disconnected. An \
          idle client costs little: most need no limit. 0 means for ever."
+    ),
+];
+
+static CONSOLE: &[Setting<General>] = &[
+    setting!(
+        admin_users,
+        ANY,
+        "The users that may do everything on the console, the databases `pgweave` and `pgbouncer`. \
+         They prove who they are like any other."
+    ),
+    setting!(
+        stats_users,
+        ANY,
+        "The users that may look at everything on the console (`SHOW`), and change nothing."
+    ),
+    setting!(
+        stats_period,
+        POSITIVE,
+        "Over what time the averages of `SHOW STATS` are taken."
     ),
 ];
 

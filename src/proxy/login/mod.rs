@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::time::timeout;
 
@@ -12,14 +13,15 @@ mod passthrough;
 mod prove;
 mod roles;
 
-use self::prove::{Trial, prove};
+use self::prove::{Proven, Trial, prove};
 use super::client::Client;
+use super::console::{self, Visit};
 use super::house::House;
 use super::intro::{Intro, first_words};
 use crate::auth::{Credential, StoredSecret};
 use crate::config::{Config, PoolSettings};
 use crate::net::{Peer, Stream};
-use crate::pool::{Registered, Shelf, StartupClass, Welcome, Who};
+use crate::pool::{Alias, Registered, Shelf, StartupClass, Welcome, Who};
 use crate::session::Rest;
 use crate::wire::startup::Startup;
 use crate::wire::{PgError, Severity, backend, sqlstate};
@@ -32,6 +34,8 @@ pub(super) enum NoSession {
     Refused(PgError),
     /// The client has proven who it is, which it is told first.
     RefusedLater(Vec<u8>, PgError),
+    /// The console serves it.
+    Console(Box<Visit>),
 }
 
 impl From<io::Error> for NoSession {
@@ -69,6 +73,10 @@ async fn admit(house: Arc<House>, mut stream: Stream, peer: Peer) -> Option<Clie
         Ok(Err(NoSession::Refused(error))) => refuse(&mut stream, peer, Vec::new(), &error).await,
         Ok(Err(NoSession::RefusedLater(accepted, error))) => {
             refuse(&mut stream, peer, accepted, &error).await
+        }
+        Ok(Err(NoSession::Console(visit))) => {
+            visit.serve(house, stream, peer, connected).await;
+            None
         }
         Err(_) => {
             tracing::info!(client = %peer, "closing because: client_login_timeout");
@@ -117,7 +125,8 @@ async fn log_in(
         binding: None,
     };
     let startup = first_words(house, &mut intro).await?;
-    if number > house.config().general.max_client_conn {
+    let max_client_conn = house.config().general.max_client_conn;
+    if number > console::most_connections(&startup, max_client_conn) {
         return Err(PgError::fatal(
             sqlstate::TOO_MANY_CONNECTIONS,
             "no more connections allowed (max_client_conn)",
@@ -134,16 +143,35 @@ async fn log_in(
             ))
             .await?;
     }
+    let vouched = console::vouched_for(&startup, console::is_same_uid(intro.stream));
+    let is_owner = vouched.is_some();
     let config = house.config();
-    let proven = prove(Trial {
-        house,
-        config: &config,
-        intro: &mut intro,
-        startup: &startup,
-        roles: Default::default(),
-    });
-    let proven = proven.await?;
-    let mut logged_in = match enter(house, &config, &startup, peer, proven.learned).await {
+    let proven = match vouched {
+        Some(accepted) => Proven {
+            accepted,
+            learned: None,
+        },
+        None => {
+            let trial = Trial {
+                house,
+                config: &config,
+                intro: &mut intro,
+                startup: &startup,
+                roles: Default::default(),
+            };
+            prove(trial).await?
+        }
+    };
+    if console::is_asked_for(&startup) {
+        return Err(NoSession::Console(Box::new(Visit {
+            startup,
+            is_owner,
+            accepted: proven.accepted,
+            ahead: intro.read,
+        })));
+    }
+    let at = (peer, intro.stream.is_tls());
+    let mut logged_in = match enter(house, &config, &startup, at, proven.learned).await {
         Ok(entered) => entered,
         Err(error) => return Err(NoSession::RefusedLater(proven.accepted, error)),
     };
@@ -171,7 +199,7 @@ async fn enter(
     house: &Arc<House>,
     config: &Config,
     startup: &Startup,
-    peer: Peer,
+    (peer, is_tls): (Peer, bool),
     learned: Option<Credential>,
 ) -> Result<LoggedIn, PgError> {
     if startup
@@ -192,6 +220,10 @@ async fn enter(
         let what = format!("database \"{}\" does not exist", startup.database);
         return Err(PgError::fatal(sqlstate::INVALID_CATALOG_NAME, what));
     };
+    if house.directory.is_disabled(&startup.database) {
+        let what = format!("database \"{}\" is disabled", startup.database);
+        return Err(PgError::fatal(sqlstate::NOT_IN_PREREQUISITE_STATE, what));
+    }
     if settings.server_password.is_none() && settings.password_command.is_none() {
         // As the user of its own name it logs in with what the client has shown;
         // as another with what is known of that one.
@@ -208,12 +240,21 @@ async fn enter(
     let (class, application_name) = startup_class(startup, ignored.unwrap_or_default());
     let shelf = pool.shelf(class);
     let welcome = welcome(&shelf).await?;
-    let handle = house
-        .clients
-        .register(who(startup, peer), startup.agreed_minor() >= 2)
-        .map_err(|_| PgError::fatal(sqlstate::INTERNAL_ERROR, "no random bytes"))?;
     let application_name =
         application_name.unwrap_or_else(|| reported(&welcome, "application_name"));
+    let is_alias = startup.user != settings.server_user;
+    let who = Who {
+        shelf: Some(Arc::clone(&shelf)),
+        alias: is_alias.then(|| Box::new(Alias(startup.user.as_str().into()))),
+        peer,
+        application_name: Arc::clone(&application_name),
+        is_tls,
+    };
+    let handle = house
+        .clients
+        .register(who, startup.agreed_minor() >= 2)
+        .map_err(|_| PgError::fatal(sqlstate::INTERNAL_ERROR, "no random bytes"))?;
+    pool.stats.logins.fetch_add(1, Ordering::Relaxed);
     Ok(LoggedIn {
         shelf,
         settings,
@@ -222,14 +263,6 @@ async fn enter(
         greeting: welcome,
         ahead: Vec::new(),
     })
-}
-
-fn who(startup: &Startup, peer: Peer) -> Who {
-    Who {
-        user: startup.user.as_str().into(),
-        database: startup.database.as_str().into(),
-        peer,
-    }
 }
 
 /// What the server connections of this client are opened with, and its
@@ -304,7 +337,7 @@ mod tests {
     #[test]
     fn a_client_costs_little_while_it_idles() {
         // What a task holds for an idle client, all sockets' and maps' memory apart.
-        assert!(size_of::<Client>() <= 456, "{}", size_of::<Client>());
+        assert!(size_of::<Client>() <= 416, "{}", size_of::<Client>());
     }
 
     #[test]

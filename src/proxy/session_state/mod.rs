@@ -15,6 +15,7 @@ mod noting;
 mod pins;
 
 pub(super) use listening::Listening;
+pub use pins::pin_reasons;
 pub(super) use pins::{Left, Pins, findings_of_function};
 
 use std::collections::BTreeMap;
@@ -37,6 +38,16 @@ impl Client {
     /// Has it something in the session that it would not find elsewhere?
     pub(in crate::proxy) fn is_pinned(&self) -> bool {
         !self.pins.is_empty() || self.names.as_deref().is_some_and(ClientStatements::ties)
+    }
+
+    /// What keeps it on its server connection, for who looks from outside.
+    pub(in crate::proxy) fn pins_shown(&self) -> u16 {
+        let mut pins = self.pins;
+        if self.names.as_deref().is_some_and(ClientStatements::ties) {
+            pins.set(Pins::NAMED, true);
+        }
+        pins.set(Pins::UNNAMED, self.unnamed.is_on_server());
+        pins.bits()
     }
 
     /// What a client that leaves now leaves in the session.

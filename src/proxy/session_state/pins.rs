@@ -31,6 +31,14 @@ impl Pins {
     /// It has drawn a number, a moment ago, and may ask which.
     pub const NUMBERS: Self = Self(1 << 9);
 
+    /// An unnamed statement that is too long to be taken along.
+    pub const UNNAMED: Self = Self(1 << 10);
+
+    /// As a number, for who shows it; see [`pin_reasons`].
+    pub fn bits(self) -> u16 {
+        self.0
+    }
+
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
@@ -67,6 +75,7 @@ impl Pins {
             (Self::LOCK, "advisory locks"),
             (Self::PREPARED, "statements prepared by SQL"),
             (Self::NAMED, "prepared statements"),
+            (Self::UNNAMED, "a long unnamed statement"),
             (Self::PROCESS, "the process"),
             (Self::NUMBERS, "numbers of sequences"),
             (Self::UNKNOWN, "unknown state"),
@@ -76,6 +85,13 @@ impl Pins {
         let first = reasons.next().map_or("none", |(_, name)| name).to_owned();
         reasons.fold(first, |all, (_, name)| all + ", " + name)
     }
+}
+
+/// What keeps a client on its server connection, in words, by the number that
+/// its handle has ([`crate::pool::ClientHandle::pinned`]).
+#[must_use]
+pub fn pin_reasons(bits: u16) -> String {
+    Pins(bits).reasons()
 }
 
 /// How much must be done before another client may have a server connection

@@ -78,6 +78,7 @@ impl Client {
         };
         let statement = &found.statement;
         owe_found(lease, Kind::Bind, &found, name);
+        self.counts.binds += u32::from(!name.is_empty());
         self.note_portal(portal, found.effect.clone());
         let server_name = statement.server_name();
         let server_name = server_name.as_bytes();

@@ -108,6 +108,7 @@ impl Client {
             lease.tracker.owe(Kind::Parse, Pay::Forward);
             return Act::Pass;
         }
+        self.counts.client_parses += 1;
         let names = self.names.as_deref();
         if let Some(taken) = names.and_then(|names| names.get(name)).cloned() {
             return self.parse_taken(lease, &taken, name, rest, run);

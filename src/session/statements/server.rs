@@ -13,6 +13,9 @@ pub struct ServerStatements {
     bytes: usize,
     tick: u64,
     changed_in: Option<u64>,
+    /// How many it has been told to prepare for its client, until somebody
+    /// counts them.
+    pub prepared: u32,
 }
 
 /// What a statement takes and returns has changed before its client was told.

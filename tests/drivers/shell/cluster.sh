@@ -101,6 +101,7 @@ pool_mode = "transaction"
 default_pool_size = $pool_size
 pin_process = 0
 auth_type = "$2"
+admin_users = "$user"
 
 [databases."*"]
 host = "$server_host"

@@ -1,0 +1,82 @@
+//! `SHOW POOLS`.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::process::CONSOLE;
+use super::view::View;
+use crate::admin::table::{Row, row};
+use crate::config::Word;
+use crate::pool::ServerPool;
+
+pub(super) fn pools(view: &View<'_>) -> Vec<Row> {
+    let mut rows: Vec<Row> = view.pools.iter().map(|pool| of(view, pool)).collect();
+    let visitors = view.clients.iter().filter(|client| client.pool().is_none());
+    rows.push(row![
+        CONSOLE,
+        CONSOLE,
+        visitors.count(),
+        0_u32,
+        0_u32,
+        0_u32,
+        0_u32,
+        0_u32,
+        0_u32,
+        0_u32,
+        0_u32,
+        0_u32,
+        0_u32,
+        0_u32,
+        0_u32,
+        "statement",
+        "",
+        0_u32,
+    ]);
+    rows
+}
+
+fn of(view: &View<'_>, pool: &Arc<ServerPool>) -> Row {
+    let (mut active, mut waiting, mut pinned) = (0_u32, 0_u32, 0_u32);
+    for client in view.clients_of(pool) {
+        match client.waits() {
+            true => waiting += 1,
+            false => active += 1,
+        }
+        pinned += u32::from(client.handle.pinned().0 != 0);
+    }
+    let servers = pool.servers();
+    let (mut in_use, mut canceled, mut idle) = (0_u32, 0_u32, 0_u32);
+    for server in &servers {
+        match (view.client_of(server), server.identity.is_being_canceled()) {
+            (_, true) => canceled += 1,
+            (Some(_), false) => in_use += 1,
+            (None, false) => idle += 1,
+        }
+    }
+    let opening = pool
+        .open()
+        .saturating_sub(u32::try_from(servers.len()).unwrap_or(0));
+    let oldest = pool.waiting().1;
+    let longest = oldest.map(|since| Instant::now().saturating_duration_since(since));
+    let longest = longest.unwrap_or_default();
+    row![
+        pool.database.as_str(),
+        pool.server_user.as_str(),
+        active,
+        waiting,
+        0_u32,
+        0_u32,
+        in_use,
+        0_u32,
+        canceled,
+        idle,
+        0_u32,
+        0_u32,
+        opening,
+        longest.as_secs(),
+        longest.subsec_micros(),
+        pool.settings().pool_mode.as_str(),
+        "",
+        pinned,
+    ]
+}

@@ -1,0 +1,110 @@
+//! What the console may ask of the process.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
+use super::reload::Reloader;
+use super::signals::Stop;
+use crate::admin::{Process, Reloaded, Shutdown};
+use crate::config::{Sources, changed};
+use crate::net::tls::mistakes;
+use crate::proxy::{House, login_mistakes};
+
+/// Ends that may be asked for before the first is looked at.
+const QUEUE: usize = 8;
+
+/// See the module. It does not keep the house alive.
+#[derive(Debug)]
+pub(super) struct Conductor {
+    house: Weak<House>,
+    reloader: Arc<Reloader>,
+    stop: Sender<Stop>,
+    is_ending: AtomicBool,
+}
+
+impl Conductor {
+    /// For this house; by the receiver it is heard how the process is to end.
+    pub fn of(house: &Arc<House>, reloader: Arc<Reloader>) -> (Arc<Self>, Receiver<Stop>) {
+        let (stop, stops) = channel(QUEUE);
+        let conductor = Self {
+            house: Arc::downgrade(house),
+            reloader,
+            stop,
+            is_ending: AtomicBool::new(false),
+        };
+        (Arc::new(conductor), stops)
+    }
+
+    /// The process is about to end.
+    pub fn is_about_to_end(&self) {
+        self.is_ending.store(true, Ordering::Release);
+    }
+
+    fn house(&self) -> Result<Arc<House>, String> {
+        let house = self.house.upgrade();
+        house.ok_or_else(|| "the process ends".to_owned())
+    }
+}
+
+impl Process for Conductor {
+    fn reload(&self) -> Reloaded<'_> {
+        Box::pin(async {
+            let house = self.house().map_err(|why| vec![why])?;
+            read_again(house, Arc::clone(&self.reloader)).await
+        })
+    }
+
+    fn change(&self, key: &str, value: &str) -> Result<(), String> {
+        let house = self.house()?;
+        let before = house.config();
+        let after = changed(
+            &before,
+            key,
+            value,
+            &Sources {
+                env: &|name| std::env::var(name).ok(),
+                read_file: &|path| std::fs::read_to_string(path),
+                try_tls: &mistakes,
+                try_logins: &login_mistakes,
+            },
+        )?;
+        house.adopt(after).map_err(|wrong| wrong.join("; "))?;
+        self.reloader.log_as(&house.config().general);
+        tracing::info!("the console has changed {key}");
+        Ok(())
+    }
+
+    fn shut_down(&self, how: Shutdown) {
+        self.is_about_to_end();
+        let stop = match how {
+            Shutdown::AtOnce => Stop::AtOnce,
+            Shutdown::WaitForServers => Stop::WhenServersAreFree,
+            Shutdown::WaitForClients => Stop::WhenClientsAreGone,
+        };
+        // Who asks again and again has been heard.
+        let _ = self.stop.try_send(stop);
+    }
+
+    fn is_ending(&self) -> bool {
+        self.is_ending.load(Ordering::Acquire)
+    }
+}
+
+/// Reads the configuration again.
+///
+/// # Errors
+/// Every mistake; then all is as it was.
+///
+/// # Cancel safety
+/// Dropped before its end, it is done nevertheless.
+pub(super) async fn read_again(
+    house: Arc<House>,
+    reloader: Arc<Reloader>,
+) -> Result<(), Vec<String>> {
+    let reading = tokio::task::spawn_blocking(move || reloader.reload(&house));
+    reading
+        .await
+        .unwrap_or_else(|error| Err(vec![error.to_string()]))
+}
