@@ -27,7 +27,7 @@ pub use clients::{Alias, ClientHandle, Clients, Registered, Serving, Who, Wish};
 pub use directory::Directory;
 pub use lease::Lease;
 pub use listener::{Mail, Mailbox, Subscription};
-pub use server_pool::ServerPool;
+pub use server_pool::{Apart, ServerPool};
 pub use servers::ServerEntry;
 pub use shelf::{Seeker, Shelf, StartupClass, Welcome};
 pub use stats::{Counts, Errors, PoolStats};

@@ -13,6 +13,7 @@ mod house;
 mod intro;
 mod login;
 mod renewal;
+mod replication;
 mod session_state;
 mod statements;
 mod unleased;

@@ -25,6 +25,7 @@ mod login;
 mod modes;
 mod process;
 mod reload;
+mod replication;
 mod same_as_direct;
 mod server_gone;
 mod session_state;

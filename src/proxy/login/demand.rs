@@ -7,6 +7,7 @@ use super::roles::Roles;
 use crate::auth::Method;
 use crate::auth::hba::{self, ClientCert, ClientName, Connection, Login, Rules};
 use crate::config::{AuthType, General, Secret};
+use crate::proxy::replication::is_physical;
 use crate::wire::startup::Startup;
 use crate::wire::{PgError, sqlstate};
 
@@ -103,7 +104,7 @@ impl Demand {
             connection,
             database: &startup.database,
             user: &startup.user,
-            is_replication: super::is_physical(startup),
+            is_replication: is_physical(startup),
         };
         let rule = rules.find(&login, roles);
         let Some((rule, proof)) = rule.and_then(|rule| Some((rule, proof(rule.method)?))) else {

@@ -18,10 +18,11 @@ use super::client::Client;
 use super::console::{self, Visit};
 use super::house::House;
 use super::intro::{Intro, first_words};
+use super::replication::{self, Replication};
 use crate::auth::{Credential, StoredSecret};
 use crate::config::{Config, PoolSettings};
 use crate::net::{Peer, Stream};
-use crate::pool::{Alias, Registered, Shelf, StartupClass, Welcome, Who};
+use crate::pool::{Alias, Registered, ServerPool, Shelf, StartupClass, Welcome, Who};
 use crate::session::Rest;
 use crate::wire::startup::Startup;
 use crate::wire::{PgError, Severity, backend, sqlstate};
@@ -36,6 +37,8 @@ pub(super) enum NoSession {
     RefusedLater(Vec<u8>, PgError),
     /// The console serves it.
     Console(Box<Visit>),
+    /// It replicates.
+    Replication(Box<Replication>),
 }
 
 impl From<io::Error> for NoSession {
@@ -73,6 +76,10 @@ async fn admit(house: Arc<House>, mut stream: Stream, peer: Peer) -> Option<Clie
         Ok(Err(NoSession::Refused(error))) => refuse(&mut stream, peer, Vec::new(), &error).await,
         Ok(Err(NoSession::RefusedLater(accepted, error))) => {
             refuse(&mut stream, peer, accepted, &error).await
+        }
+        Ok(Err(NoSession::Replication(replication))) => {
+            replication.serve(stream, peer, connected).await;
+            None
         }
         Ok(Err(NoSession::Console(visit))) => {
             visit.serve(house, stream, peer, connected).await;
@@ -171,11 +178,23 @@ async fn log_in(
         })));
     }
     let at = (peer, intro.stream.is_tls());
-    let mut logged_in = match enter(house, &config, &startup, at, proven.learned).await {
-        Ok(entered) => entered,
-        Err(error) => return Err(NoSession::RefusedLater(proven.accepted, error)),
+    let Proven { accepted, learned } = proven;
+    let found = match find_pool(house, &config, &startup, learned) {
+        Ok(found) => found,
+        Err(error) => return Err(NoSession::RefusedLater(accepted, error)),
     };
-    let mut reply = proven.accepted;
+    if replication::is_asked_for(&startup) {
+        let opening = replication::open(house, &config, &startup, found.0, at, intro.read);
+        return Err(match opening.await {
+            Ok(replication) => NoSession::Replication(Box::new(replication.greeted_by(accepted))),
+            Err(error) => NoSession::RefusedLater(accepted, error),
+        });
+    }
+    let mut logged_in = match enter(house, &config, &startup, at, found).await {
+        Ok(entered) => entered,
+        Err(error) => return Err(NoSession::RefusedLater(accepted, error)),
+    };
+    let mut reply = accepted;
     for (name, value) in logged_in.greeting.iter() {
         let value = if name == "application_name" {
             &*logged_in.application_name
@@ -195,24 +214,12 @@ async fn log_in(
 }
 
 /// Finds the pool of a client that has proven who it is.
-async fn enter(
-    house: &Arc<House>,
+fn find_pool(
+    house: &House,
     config: &Config,
     startup: &Startup,
-    (peer, is_tls): (Peer, bool),
     learned: Option<Credential>,
-) -> Result<LoggedIn, PgError> {
-    if startup
-        .replication
-        .as_deref()
-        .is_some_and(asks_for_replication)
-    {
-        return Err(PgError::fatal(
-            sqlstate::FEATURE_NOT_SUPPORTED,
-            "replication connections do not go through pgweave",
-        )
-        .with_hint("Connect to PostgreSQL directly for replication."));
-    }
+) -> Result<(Arc<ServerPool>, PoolSettings), PgError> {
     let Some((pool, settings)) = house
         .directory
         .pool(config, &startup.database, &startup.user)
@@ -236,20 +243,24 @@ async fn enter(
             pool.learn(&credential);
         }
     }
+    Ok((pool, settings))
+}
+
+/// Begins the session of a client in its pool.
+async fn enter(
+    house: &Arc<House>,
+    config: &Config,
+    startup: &Startup,
+    at: (Peer, bool),
+    (pool, settings): (Arc<ServerPool>, PoolSettings),
+) -> Result<LoggedIn, PgError> {
     let ignored = config.general.ignore_startup_parameters.as_deref();
     let (class, application_name) = startup_class(startup, ignored.unwrap_or_default());
     let shelf = pool.shelf(class);
     let welcome = welcome(&shelf).await?;
     let application_name =
         application_name.unwrap_or_else(|| reported(&welcome, "application_name"));
-    let is_alias = startup.user != settings.server_user;
-    let who = Who {
-        shelf: Some(Arc::clone(&shelf)),
-        alias: is_alias.then(|| Box::new(Alias(startup.user.as_str().into()))),
-        peer,
-        application_name: Arc::clone(&application_name),
-        is_tls,
-    };
+    let who = who(startup, &shelf, Arc::clone(&application_name), at);
     let handle = house
         .clients
         .register(who, startup.agreed_minor() >= 2)
@@ -263,6 +274,23 @@ async fn enter(
         greeting: welcome,
         ahead: Vec::new(),
     })
+}
+
+/// Who a client is, for those who list them.
+pub(super) fn who(
+    startup: &Startup,
+    shelf: &Arc<Shelf>,
+    application_name: Arc<str>,
+    (peer, is_tls): (Peer, bool),
+) -> Who {
+    let is_alias = startup.user != shelf.pool().server_user;
+    Who {
+        shelf: Some(Arc::clone(shelf)),
+        alias: is_alias.then(|| Box::new(Alias(startup.user.as_str().into()))),
+        peer,
+        application_name,
+        is_tls,
+    }
 }
 
 /// What the server connections of this client are opened with, and its
@@ -316,20 +344,6 @@ fn reported(welcome: &Welcome, name: &str) -> Arc<str> {
         .into()
 }
 
-/// Does it ask for all that the server writes, of no database?
-fn is_physical(startup: &Startup) -> bool {
-    let asked = startup.replication.as_deref();
-    asked.is_some_and(|value| value != "database" && asks_for_replication(value))
-}
-
-/// PostgreSQL takes `replication` as a boolean, or `database`.
-fn asks_for_replication(value: &str) -> bool {
-    !matches!(
-        value.to_ascii_lowercase().as_str(),
-        "false" | "off" | "no" | "0" | "f" | "n" | ""
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -356,19 +370,5 @@ mod tests {
         let ignored = ["datestyle".to_owned(), "APPLICATION_NAME".to_owned()];
         let (class, name) = startup_class(&startup("psql"), &ignored);
         assert_eq!((class.len(), name), (0, None));
-    }
-
-    #[test]
-    fn replication_is_a_boolean_or_a_word() {
-        assert!(
-            ["true", "on", "1", "database", "yes"]
-                .into_iter()
-                .all(asks_for_replication)
-        );
-        assert!(
-            !["false", "off", "0", "no"]
-                .into_iter()
-                .any(asks_for_replication)
-        );
     }
 }

@@ -4,7 +4,7 @@ use crate::support::differential::{A, B, script};
 use crate::support::frames::{Frame, gssenc_request, ssl_request, untyped};
 use crate::support::pooler::Plan;
 use crate::support::postgres::Cluster;
-use crate::support::raw::{Connection, first_error};
+use crate::support::raw::Connection;
 use crate::support::startup::{Startup, start_up};
 
 #[test]
@@ -205,19 +205,4 @@ fn the_database_defaults_to_the_users_name() {
     startup.parameters.retain(|(name, _)| name == "user");
     let mut client = Connection::login(pooler.address, &startup);
     assert_eq!(client.value("SELECT current_database()"), "postgres");
-}
-
-#[test]
-fn a_replication_connection_is_refused_or_works_but_never_pooled() {
-    let database = Cluster::shared().database();
-    let pooler = Plan::before(&database).pool_size(1).start();
-    let startup = pooler.startup().with("replication", "database");
-    match Connection::try_login(pooler.address, &startup) {
-        Err(frames) => {
-            let code = first_error(&frames);
-            assert!(code.is_some(), "a refusal says why");
-        }
-        Ok(mut client) => assert_eq!(client.rows("IDENTIFY_SYSTEM").len(), 1),
-    }
-    assert_eq!(pooler.client().value("SELECT 1"), "1");
 }

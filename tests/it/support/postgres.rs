@@ -45,6 +45,7 @@ log_line_prefix = '%m [%p] %u@%d '
 /// Roles that must prove a password; everybody else on loopback is trusted.
 const ACCESS: &str = "
 local all all trust
+host replication all 127.0.0.1/32 trust
 host all login_md5 127.0.0.1/32 md5
 host all login_scram 127.0.0.1/32 scram-sha-256
 host all login_plain 127.0.0.1/32 password
