@@ -14,7 +14,7 @@ use super::conversation::{Answer, Conversation, Todo};
 use super::{Desk, show};
 use crate::config::General;
 use crate::net::Stream;
-use crate::pool::{Alias, Registered, Who, Wish};
+use crate::pool::{Alias, ClientLimits, Registered, Who, Wish};
 use crate::proxy::House;
 use crate::proxy::console::Visitor;
 use crate::wire::{PgError, backend, frame, sqlstate};
@@ -134,7 +134,7 @@ fn register(house: &House, visitor: &Visitor) -> Result<Registered, PgError> {
     };
     house
         .clients
-        .register(who, startup.agreed_minor() >= 2)
+        .register(who, startup.agreed_minor() >= 2, ClientLimits::default())
         .map_err(|_| PgError::fatal(sqlstate::INTERNAL_ERROR, "no random bytes"))
 }
 

@@ -145,7 +145,8 @@ async fn listeners(config: &Config) -> Result<Vec<Listener>, String> {
     let general = &config.general;
     let options = ListenOptions {
         backlog: i32::try_from(general.listen_backlog).unwrap_or(i32::MAX),
-        keepalive: general.tcp_keepalive,
+        tcp: general.tcp(),
+        shared: general.so_reuseport,
     };
     let mut listeners = Vec::new();
     for address in &general.listen_addr {

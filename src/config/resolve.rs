@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    AssignPolicy, Command, Config, Database, Listen, LoadBalance, PoolMode, Secret, ServerTls,
-    SessionState, User, Verify,
+    AssignPolicy, Command, Config, Database, General, Listen, LoadBalance, PoolMode, Secret,
+    ServerTls, SessionState, User, Verify,
 };
 
 /// The settings of one (database, user) pool. See `keys` for the meanings.
@@ -59,7 +59,13 @@ pub struct PoolSettings {
     pub client_idle_timeout: Duration,
     pub drain_timeout: Duration,
     pub cancel_wait_timeout: Duration,
-    pub tcp_keepalive: bool,
+    pub tcp: Tcp,
+    /// How many clients there may be of the database, and of this user; 0 is
+    /// without limit.
+    pub max_db_client_connections: u32,
+    pub max_user_client_connections: u32,
+    /// What server connections are opened with unless the client says it.
+    pub startup: Vec<(String, String)>,
 }
 
 impl PoolSettings {
@@ -88,6 +94,53 @@ impl PoolSettings {
         self.server_idle_timeout != other.server_idle_timeout
             || self.server_lifetime != other.server_lifetime
             || self.assign_policy != other.assign_policy
+    }
+}
+
+/// How sockets are set up; zero leaves it to the system.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Tcp {
+    /// Is a vanished peer noticed?
+    pub keepalive: bool,
+    /// After so much silence the other end is asked.
+    pub idle: Duration,
+    /// And again.
+    pub interval: Duration,
+    /// So often.
+    pub count: u32,
+    /// Sent data may stay unacknowledged for so long.
+    pub user_timeout: Duration,
+    /// Bytes.
+    pub buffer: u32,
+}
+
+impl General {
+    /// How sockets are set up.
+    #[must_use]
+    pub fn tcp(&self) -> Tcp {
+        Tcp {
+            keepalive: self.tcp_keepalive,
+            idle: self.tcp_keepidle,
+            interval: self.tcp_keepintvl,
+            count: self.tcp_keepcnt,
+            user_timeout: self.tcp_user_timeout.0,
+            buffer: self.tcp_socket_buffer,
+        }
+    }
+}
+
+impl Database {
+    /// What its server connections are opened with.
+    fn startup(&self) -> Vec<(String, String)> {
+        let settings = [
+            ("client_encoding", &self.client_encoding),
+            ("DateStyle", &self.datestyle),
+            ("TimeZone", &self.timezone),
+            ("application_name", &self.application_name),
+        ];
+        let given = settings.into_iter();
+        let given = given.filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)));
+        given.collect()
     }
 }
 
@@ -174,7 +227,14 @@ impl Config {
                 .unwrap_or(general.client_idle_timeout),
             drain_timeout: general.drain_timeout,
             cancel_wait_timeout: general.cancel_wait_timeout,
-            tcp_keepalive: general.tcp_keepalive,
+            tcp: general.tcp(),
+            max_db_client_connections: db
+                .max_db_client_connections
+                .unwrap_or(general.max_db_client_connections),
+            max_user_client_connections: client
+                .and_then(|user| user.max_user_client_connections)
+                .unwrap_or(general.max_user_client_connections),
+            startup: db.startup(),
         })
     }
 }

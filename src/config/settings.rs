@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    AssignPolicy, AuthType, Command, FileMode, Listen, LoadBalance, LogFormat, LogLevel, PoolMode,
-    Secret, SessionState, SslMode, TlsNegotiation, TlsProtocols, Verify,
+    AssignPolicy, AuthType, Command, FileMode, Listen, LoadBalance, LogFormat, LogLevel,
+    Milliseconds, PoolMode, Secret, SessionState, SslMode, TlsNegotiation, TlsProtocols, Verify,
 };
 
 /// Names a user and its secret; who is not to log in any more has none.
@@ -38,6 +38,14 @@ pub struct General {
     pub listen_backlog: u32,
     pub max_client_conn: u32,
     pub tcp_keepalive: bool,
+    /// Zero in these: the system's own.
+    pub tcp_keepidle: Duration,
+    pub tcp_keepintvl: Duration,
+    pub tcp_keepcnt: u32,
+    pub tcp_user_timeout: Milliseconds,
+    /// Bytes.
+    pub tcp_socket_buffer: u32,
+    pub so_reuseport: bool,
     pub max_packet_size: u32,
     pub ignore_startup_parameters: Option<Vec<String>>,
     pub pidfile: Option<PathBuf>,
@@ -72,6 +80,8 @@ pub struct General {
     pub reserve_pool_timeout: Duration,
     pub max_db_connections: u32,
     pub max_user_connections: u32,
+    pub max_db_client_connections: u32,
+    pub max_user_client_connections: u32,
     pub server_round_robin: bool,
     pub assign_policy: AssignPolicy,
     pub session_state: SessionState,
@@ -115,6 +125,9 @@ pub struct General {
     pub stats_users: Option<Vec<String>>,
     pub stats_period: Duration,
     pub log_level: LogLevel,
+    pub log_connections: bool,
+    pub log_disconnections: bool,
+    pub log_pooler_errors: bool,
     pub log_format: LogFormat,
     pub logfile: Option<PathBuf>,
 }
@@ -130,6 +143,12 @@ impl Default for General {
             listen_backlog: 4096,
             max_client_conn: 10_000,
             tcp_keepalive: true,
+            tcp_keepidle: Duration::ZERO,
+            tcp_keepintvl: Duration::ZERO,
+            tcp_keepcnt: 0,
+            tcp_user_timeout: Milliseconds::default(),
+            tcp_socket_buffer: 0,
+            so_reuseport: false,
             max_packet_size: i32::MAX.unsigned_abs(),
             ignore_startup_parameters: None,
             pidfile: None,
@@ -164,6 +183,8 @@ impl Default for General {
             reserve_pool_timeout: Duration::from_secs(5),
             max_db_connections: 0,
             max_user_connections: 0,
+            max_db_client_connections: 0,
+            max_user_client_connections: 0,
             server_round_robin: false,
             assign_policy: AssignPolicy::Lifo,
             session_state: SessionState::Keep,
@@ -201,6 +222,9 @@ impl Default for General {
             stats_users: None,
             stats_period: Duration::from_secs(60),
             log_level: LogLevel::Info,
+            log_connections: true,
+            log_disconnections: true,
+            log_pooler_errors: true,
             log_format: LogFormat::Text,
             logfile: None,
         }
@@ -251,6 +275,11 @@ pub struct Database {
     pub min_pool_size: Option<u32>,
     pub reserve_pool_size: Option<u32>,
     pub max_db_connections: Option<u32>,
+    pub max_db_client_connections: Option<u32>,
+    pub client_encoding: Option<String>,
+    pub datestyle: Option<String>,
+    pub timezone: Option<String>,
+    pub application_name: Option<String>,
     pub query_wait_timeout: Option<Duration>,
     pub server_lifetime: Option<Duration>,
 }
@@ -282,6 +311,11 @@ impl Database {
             min_pool_size: None,
             reserve_pool_size: None,
             max_db_connections: None,
+            max_db_client_connections: None,
+            client_encoding: None,
+            datestyle: None,
+            timezone: None,
+            application_name: None,
             query_wait_timeout: None,
             server_lifetime: None,
         }
@@ -301,6 +335,7 @@ pub struct User {
     pub pool_size: Option<u32>,
     pub reserve_pool_size: Option<u32>,
     pub max_user_connections: Option<u32>,
+    pub max_user_client_connections: Option<u32>,
     pub query_timeout: Option<Duration>,
     pub query_wait_timeout: Option<Duration>,
     pub idle_transaction_timeout: Option<Duration>,

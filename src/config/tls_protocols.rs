@@ -57,6 +57,9 @@ impl Field for TlsProtocols {
         for word in Vec::<String>::read(given, bounds)? {
             protocols.add(&word.to_ascii_lowercase())?;
         }
+        if !protocols.v1_2 && !protocols.v1_3 {
+            return Err(Refusal::new("names no version").suggesting("write \"secure\""));
+        }
         Ok(protocols)
     }
 
@@ -103,7 +106,7 @@ mod tests {
             ("secure,tlsv1.0", "before TLS 1.2"),
             ("legacy", "before TLS 1.2"),
             ("tls1.3", "is not one of"),
-            ("", "empty entry"),
+            ("", "names no version"),
         ] {
             let refusal = read(text).unwrap_err();
             assert!(refusal.what.contains(what), "{text}: {refusal:?}");

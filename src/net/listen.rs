@@ -8,14 +8,17 @@ use tokio::net::{TcpListener, lookup_host};
 
 use super::listen_unix::{UnixPlace, UnixSocket};
 use super::stream::{Peer, Stream};
+use crate::config::Tcp;
 
 /// How to listen.
 #[derive(Debug, Clone, Copy)]
 pub struct ListenOptions {
     /// Connections that the kernel queues before we accept them.
     pub backlog: i32,
-    /// Whether the system notices clients that are gone (`tcp_keepalive`).
-    pub keepalive: bool,
+    /// How the sockets of clients are set up.
+    pub tcp: Tcp,
+    /// May other processes listen there as well (`so_reuseport`)?
+    pub shared: bool,
 }
 
 /// A socket that clients connect to.
@@ -27,7 +30,7 @@ enum Socketed {
     Tcp {
         socket: TcpListener,
         address: SocketAddr,
-        keepalive: bool,
+        tcp: Tcp,
     },
     Unix(UnixSocket),
 }
@@ -61,13 +64,11 @@ impl Listener {
     /// Dropping it loses no client.
     pub async fn accept(&self) -> io::Result<(Stream, Peer)> {
         match &self.0 {
-            Socketed::Tcp {
-                socket, keepalive, ..
-            } => {
+            Socketed::Tcp { socket, tcp, .. } => {
                 let (stream, address) = socket.accept().await?;
                 // Elsewhere an accepted socket does not take the listener's options on.
                 if !cfg!(target_os = "linux") {
-                    super::dial::tune(&stream, *keepalive);
+                    super::dial::tune(&stream, *tcp);
                 }
                 Ok((Stream::Tcp(stream), Peer::Tcp(address)))
             }
@@ -122,16 +123,18 @@ fn bind(address: SocketAddr, options: ListenOptions) -> io::Result<Listener> {
     if address.is_ipv6() && address.ip().is_unspecified() {
         socket.set_only_v6(false)?;
     }
+    if options.shared {
+        socket.set_reuse_port(true)?;
+    }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.set_tcp_nodelay(true)?;
-    socket.set_keepalive(options.keepalive)?;
+    super::dial::tune(&socket, options.tcp);
     socket.listen(options.backlog)?;
     let socket = TcpListener::from_std(socket.into())?;
     let address = socket.local_addr()?;
     Ok(Listener(Socketed::Tcp {
         socket,
         address,
-        keepalive: options.keepalive,
+        tcp: options.tcp,
     }))
 }

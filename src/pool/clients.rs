@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use subtle::ConstantTimeEq;
 
+use super::headcount::{ClientLimits, Headcount, TooMany};
 use super::shelf::Shelf;
 use crate::net::Peer;
 use crate::server::{Identity, cancel};
@@ -69,6 +70,30 @@ pub struct Who {
     pub application_name: Arc<str>,
     /// Is it in TLS?
     pub is_tls: bool,
+}
+
+/// Why a client was not registered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotRegistered {
+    /// There are too many.
+    TooMany(TooMany),
+    /// The system has no random bytes.
+    NoRandomBytes,
+}
+
+impl Who {
+    /// The database and the user that it counts for; none on the console.
+    fn groups(&self) -> Option<(&str, &str)> {
+        Some((self.shelf.as_ref()?.pool().database.as_str(), self.user()?))
+    }
+
+    /// The name that it logged in with; none on the console.
+    #[must_use]
+    pub fn user(&self) -> Option<&str> {
+        let own = self.shelf.as_ref();
+        let alias = self.alias.as_deref().map(|alias| &*alias.0);
+        alias.or(own.map(|shelf| shelf.pool().server_user.as_str()))
+    }
 }
 
 #[cfg(test)]
@@ -189,12 +214,10 @@ impl ClientHandle {
         self.statements.load(Ordering::Relaxed)
     }
 
-    /// The name that it logged in with; none on the console.
+    /// See [`Who::user`].
     #[must_use]
     pub fn user(&self) -> Option<&str> {
-        let own = self.who.shelf.as_ref();
-        let alias = self.who.alias.as_deref().map(|alias| &*alias.0);
-        alias.or(own.map(|shelf| shelf.pool().server_user.as_str()))
+        self.who.user()
     }
 
     /// Seconds since it logged in.
@@ -295,6 +318,7 @@ impl ClientHandle {
 #[derive(Debug)]
 pub struct Clients {
     by_pid: Mutex<HashMap<i32, Arc<ClientHandle>>>,
+    headcount: Headcount,
     next_id: AtomicU64,
     epoch: Instant,
     /// Some client has, or has had, a deadline.
@@ -305,6 +329,7 @@ impl Default for Clients {
     fn default() -> Self {
         Self {
             by_pid: Mutex::default(),
+            headcount: Headcount::default(),
             next_id: AtomicU64::new(1),
             epoch: Instant::now(),
             deadlines: AtomicBool::new(false),
@@ -337,6 +362,9 @@ impl std::ops::Deref for Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
+        if let Some((database, user)) = self.handle.who.groups() {
+            self.clients.headcount.leave(database, user);
+        }
         self.clients.by_pid.lock().remove(&self.handle.pid);
     }
 }
@@ -373,16 +401,22 @@ impl Clients {
     }
 
     /// A new client, with a key of 4 bytes or, for protocol 3.2, a long one.
+    /// Those of the console count for no database and no user.
     ///
     /// # Errors
-    /// When the system has no random bytes.
+    /// When there are as many as `limits` allow, or the system has no random bytes.
     pub fn register(
         self: &Arc<Self>,
         who: Who,
         long_key: bool,
-    ) -> Result<Registered, getrandom::Error> {
+        limits: ClientLimits,
+    ) -> Result<Registered, NotRegistered> {
         let mut random = [0; LONG_KEY + 4];
-        getrandom::fill(&mut random)?;
+        getrandom::fill(&mut random).map_err(|_| NotRegistered::NoRandomBytes)?;
+        if let Some((database, user)) = who.groups() {
+            let entered = self.headcount.enter(database, user, limits);
+            entered.map_err(NotRegistered::TooMany)?;
+        }
         let (pid, secret) = random.split_first_chunk::<4>().unwrap_or((&[0; 4], &[]));
         let secret = if long_key {
             secret
@@ -492,7 +526,7 @@ mod tests {
     #[test]
     fn since_when_a_client_is_pinned_does_not_change_with_the_reason() {
         let clients = Arc::new(Clients::default());
-        let Ok(client) = clients.register(Who::anybody(), false) else {
+        let Ok(client) = clients.register(Who::anybody(), false, ClientLimits::default()) else {
             panic!("no random bytes");
         };
         assert_eq!(client.pinned().0, 0);
@@ -517,7 +551,7 @@ mod tests {
     #[test]
     fn what_was_reloaded_is_told_beside_any_wish() {
         let clients = Arc::new(Clients::default());
-        let Ok(client) = clients.register(Who::anybody(), false) else {
+        let Ok(client) = clients.register(Who::anybody(), false, ClientLimits::default()) else {
             panic!("no random bytes");
         };
         client.want(Wish::Deadline);
@@ -535,7 +569,7 @@ mod tests {
     #[test]
     fn a_graver_wish_replaces_a_lesser_and_not_the_other_way() {
         let clients = Arc::new(Clients::default());
-        let Ok(client) = clients.register(Who::anybody(), false) else {
+        let Ok(client) = clients.register(Who::anybody(), false, ClientLimits::default()) else {
             panic!("no random bytes");
         };
         client.want(Wish::EndAtBoundary);
@@ -551,8 +585,12 @@ mod tests {
     fn clients_leave_the_registry_when_they_go() {
         let clients = Arc::new(Clients::default());
         let [one, two] = [
-            clients.register(Who::anybody(), false).ok(),
-            clients.register(Who::anybody(), true).ok(),
+            clients
+                .register(Who::anybody(), false, ClientLimits::default())
+                .ok(),
+            clients
+                .register(Who::anybody(), true, ClientLimits::default())
+                .ok(),
         ];
         assert_eq!(clients.count(), 2);
         assert_eq!(one.as_ref().map(|client| client.secret().len()), Some(4));
@@ -571,7 +609,7 @@ mod tests {
     #[test]
     fn a_passed_deadline_is_told_once_it_has_passed() {
         let clients = Arc::new(Clients::default());
-        let Ok(client) = clients.register(Who::anybody(), false) else {
+        let Ok(client) = clients.register(Who::anybody(), false, ClientLimits::default()) else {
             panic!("no random bytes");
         };
         clients.expect_deadlines();

@@ -78,7 +78,7 @@ pub(super) fn login_spec(
         must_be_asked: false,
         settings: startup,
         keys: keys.clone(),
-        keepalive: settings.tcp_keepalive,
+        tcp: settings.tcp,
         within: settings.server_connect_timeout,
     })
 }

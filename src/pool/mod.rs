@@ -12,6 +12,7 @@ mod credentials;
 mod directory;
 mod gate;
 mod generation;
+mod headcount;
 mod lease;
 mod listener;
 mod orders;
@@ -23,8 +24,9 @@ mod stats;
 mod trouble;
 
 pub use budget::Budget;
-pub use clients::{Alias, ClientHandle, Clients, Registered, Serving, Who, Wish};
+pub use clients::{Alias, ClientHandle, Clients, NotRegistered, Registered, Serving, Who, Wish};
 pub use directory::Directory;
+pub use headcount::{ClientLimits, TooMany};
 pub use lease::Lease;
 pub use listener::{Mail, Mailbox, Subscription};
 pub use server_pool::{Apart, ServerPool};

@@ -544,7 +544,7 @@ impl Shelf {
     /// An error about the server is remembered for all; one about what this
     /// client asked for in its startup message is its own.
     fn could_not_open(&self, error: PgError) -> Result<(), PgError> {
-        tracing::warn!(server = %self.pool.hosts.lock(), sqlstate = %error.code, "server login failed: {}", error.message);
+        tracing::warn!(server = %self.pool.hosts.lock(), sqlstate = %error.code, "server login failed: {}", error.message.escape_debug());
         let about_the_server = ["08", "28", "3D", "53", "57", "58", "XX"]
             .iter()
             .any(|class| error.code.starts_with(class));

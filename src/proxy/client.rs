@@ -250,12 +250,17 @@ impl Client {
                 });
             }
         }
+        let log_end = self.connected.house().config().general.log_disconnections;
         match end {
             End::Terminated | End::Gone => {
-                tracing::debug!(%client, "closing because: client close request (age={}s)", self.handle.age_s())
+                if log_end {
+                    tracing::info!(%client, "closing because: client close request (age={}s)", self.handle.age_s());
+                }
             }
             End::ServerEnded => {
-                tracing::info!(%client, "closing because: the server ended the connection (age={}s)", self.handle.age_s());
+                if log_end {
+                    tracing::info!(%client, "closing because: the server ended the connection (age={}s)", self.handle.age_s());
+                }
                 self.last_words(&[]).await;
             }
             End::Told(error) => {

@@ -9,12 +9,12 @@ use std::task::Poll;
 use tokio::io::copy_bidirectional_with_sizes;
 
 use super::house::{Connected, House};
-use super::login::who;
-use crate::config::Config;
+use super::login::{register, who};
+use crate::config::{Config, PoolSettings};
 use crate::net::{Peer, Stream};
 use crate::pool::{Apart, Registered, ServerPool, Wish};
 use crate::wire::startup::Startup;
-use crate::wire::{PgError, backend, sqlstate};
+use crate::wire::{PgError, backend};
 
 /// Bytes that are on their way at a time, in each direction.
 const ON_THEIR_WAY: usize = 64 * 1024;
@@ -52,7 +52,7 @@ pub(super) async fn open(
     house: &Arc<House>,
     config: &Config,
     startup: &Startup,
-    pool: Arc<ServerPool>,
+    (pool, settings): (Arc<ServerPool>, PoolSettings),
     at: (Peer, bool),
     ahead: Vec<u8>,
 ) -> Result<Replication, PgError> {
@@ -69,10 +69,7 @@ pub(super) async fn open(
     let server = pool.open_apart(parameters).await?;
     let called = server.parameter("application_name").unwrap_or_default();
     let who = who(startup, &pool.shelf(Vec::new()), called.into(), at);
-    let handle = house
-        .clients
-        .register(who, startup.agreed_minor() >= 2)
-        .map_err(|_| PgError::fatal(sqlstate::INTERNAL_ERROR, "no random bytes"))?;
+    let handle = register(house, startup, who, &settings)?;
     let mut reply = Vec::new();
     for (name, value) in &server.parameters {
         reply.extend_from_slice(&backend::parameter_status(name, value));

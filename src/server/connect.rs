@@ -9,7 +9,7 @@ use super::encrypt::{NotEncrypted, encrypt};
 use super::login::{Failed, Login};
 use super::{Hosts, Identity, Server};
 use crate::auth::{Credential, KeyCache};
-use crate::config::SslMode;
+use crate::config::{SslMode, Tcp};
 use crate::net::tls::Connector;
 use crate::net::{DialError, Outbox, Stream, Target, dial};
 use crate::session::Tracker;
@@ -35,8 +35,8 @@ pub struct LoginSpec {
     pub settings: Vec<(String, String)>,
     /// Keys derived so far.
     pub keys: KeyCache,
-    /// `tcp_keepalive`.
-    pub keepalive: bool,
+    /// How the socket is set up.
+    pub tcp: Tcp,
     /// Connecting and logging in may take this long, at each host.
     pub within: Duration,
 }
@@ -116,7 +116,7 @@ async fn attempt(
     target: &Target,
     tls: Option<&Connector>,
 ) -> Result<Server, Failure> {
-    let (mut stream, _) = dial(target, spec.keepalive, spec.within)
+    let (mut stream, _) = dial(target, spec.tcp, spec.within)
         .await
         .map_err(|error: DialError| unreachable(target, &error.to_string()))
         .map_err(Failure::Other)?;

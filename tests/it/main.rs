@@ -15,6 +15,7 @@
 mod auth;
 mod cancel;
 mod client_gone;
+mod client_limits;
 mod console;
 mod flow;
 mod hostile_server;

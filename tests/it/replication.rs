@@ -18,7 +18,7 @@ fn a_logical_one_speaks_sql_and_replication_beside_the_pool() {
     let mut replicates = Connection::login(pooler.address, &startup);
     assert_eq!(replicates.rows("IDENTIFY_SYSTEM").len(), 1);
     assert_eq!(replicates.value("SELECT current_database()"), database.name);
-    let of_pool = "backend_type = 'client backend' OR backend_type = 'walsender'";
+    let of_pool = "backend_type IN ('client backend', 'walsender')";
     assert_eq!(database.backends(of_pool), 2);
     replicates.terminate();
     wait::until(wait::SOON, "its server connection to end", || {

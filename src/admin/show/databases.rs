@@ -54,10 +54,10 @@ fn database(view: &View<'_>, name: &str) -> Option<Row> {
         settings.reserve_pool_size,
         settings.server_lifetime.as_secs(),
         settings.pool_mode.as_str(),
-        "",
+        settings.load_balance_hosts.as_str(),
         settings.max_db_connections,
         open,
-        0_u32,
+        settings.max_db_client_connections,
         clients.count(),
         u32::from(directory.is_paused(name)),
         u32::from(directory.is_disabled(name)),
@@ -87,7 +87,9 @@ fn user(view: &View<'_>, name: &str) -> Row {
             .map(|mode| mode.as_str()),
         most.unwrap_or(view.config.general.max_user_connections),
         view.house.directory.open_for(name),
-        0_u32,
+        written
+            .and_then(|user| user.max_user_client_connections)
+            .unwrap_or(view.config.general.max_user_client_connections),
         clients.count(),
     ]
 }

@@ -19,13 +19,8 @@ pub(super) const GENERAL: &[(&str, &str)] = &[
     ("resolv_conf", DNS),
     ("job_name", "it is for Windows"),
     ("service_name", "it is for Windows"),
-    ("log_connections", LOGGED),
-    ("log_disconnections", LOGGED),
-    ("log_pooler_errors", LOGGED),
     ("log_stats", "there are no statistics in the log yet"),
     ("login_notify_message", NOT_YET),
-    ("max_db_client_connections", NOT_YET),
-    ("max_user_client_connections", NOT_YET),
     ("peer_id", PEERS),
     ("pkt_buf", BUFFERS),
     ("sbuf_loopcnt", BUFFERS),
@@ -37,17 +32,11 @@ pub(super) const GENERAL: &[(&str, &str)] = &[
     ("server_fast_close", NOT_YET),
     ("server_reset_query", RESET),
     ("server_reset_query_always", RESET),
-    ("so_reuseport", "one process uses all cores"),
     ("suspend_timeout", "SUSPEND waits for nothing"),
     ("syslog", SYSLOG),
     ("syslog_facility", SYSLOG),
     ("syslog_ident", SYSLOG),
     ("tcp_defer_accept", SOCKETS),
-    ("tcp_keepcnt", SOCKETS),
-    ("tcp_keepidle", SOCKETS),
-    ("tcp_keepintvl", SOCKETS),
-    ("tcp_socket_buffer", SOCKETS),
-    ("tcp_user_timeout", SOCKETS),
     (
         "track_extra_parameters",
         "all settings of a session go with its client already",
@@ -56,17 +45,13 @@ pub(super) const GENERAL: &[(&str, &str)] = &[
 ];
 
 /// Keys of `[databases]`.
-pub(super) const DATABASE: &[(&str, &str)] = &[
-    ("application_name", NOT_YET),
-    ("client_encoding", NOT_YET),
-    ("connect_query", NOT_YET),
-    ("datestyle", NOT_YET),
-    ("max_db_client_connections", NOT_YET),
-    ("timezone", NOT_YET),
-];
+pub(super) const DATABASE: &[(&str, &str)] = &[(
+    "connect_query",
+    "what it sets belongs into ALTER DATABASE .. SET, where no reset takes it back",
+)];
 
 /// Keys of `[users]`.
-pub(super) const USER: &[(&str, &str)] = &[("max_user_client_connections", NOT_YET)];
+pub(super) const USER: &[(&str, &str)] = &[];
 
 /// Why `[peers]` are not honoured.
 pub(super) const PEERS: &str = "one process uses all cores: there are no peers to send cancels to";
@@ -74,7 +59,6 @@ pub(super) const PEERS: &str = "one process uses all cores: there are no peers t
 const NOT_YET: &str = "it is not there yet";
 const CIPHERS: &str = "the suites and curves are those of rustls, all of them sound";
 const DNS: &str = "names are resolved by the system, anew for each connection";
-const LOGGED: &str = "log_level decides what is logged";
 const BUFFERS: &str = "buffers need no tuning";
 const RESET: &str = "server connections are cleaned by DISCARD ALL where it is needed, or closed";
 const SYSLOG: &str = "logs go to the standard error output or to logfile";
@@ -116,9 +100,7 @@ pub(super) fn says_nothing(key: &str, value: &str) -> bool {
         | "max_user_client_connections"
         | "pool_idle_timeout"
         | "dns_zone_check_period" => &["0", ""],
-        "log_connections" | "log_disconnections" | "log_pooler_errors" | "tcp_defer_accept" => {
-            &["1"]
-        }
+        "tcp_defer_accept" => &["1"],
         "client_tls_ciphers"
         | "server_tls_ciphers"
         | "client_tls_ecdhcurve"

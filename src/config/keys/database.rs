@@ -57,6 +57,14 @@ static WHERE: &[Setting<Database>] = &[
          before `password_command_ttl` is over, and when the server refuses what it printed last. It \
          goes before `password`.",
         differs "It has no such key."),
+    setting!(
+        client_encoding,
+        ANY,
+        "What server connections are opened with, for clients that do not say it themselves."
+    ),
+    setting!(datestyle, ANY, "The same for `DateStyle`."),
+    setting!(timezone, ANY, "The same for `TimeZone`."),
+    setting!(application_name, ANY, "The same for `application_name`."),
     setting!(auth_user, ANY, "Instead of `auth_user` of `[pgweave]`."),
     setting!(auth_query, ANY, "Instead of `auth_query` of `[pgweave]`."),
     setting!(auth_dbname, ANY, "Instead of `auth_dbname` of `[pgweave]`."),
@@ -89,6 +97,11 @@ static POOLS: &[Setting<Database>] = &[
         max_db_connections,
         LIMIT,
         "Instead of `max_db_connections` of `[pgweave]`."
+    ),
+    setting!(
+        max_db_client_connections,
+        between(0, 1_000_000),
+        "Instead of `max_db_client_connections` of `[pgweave]`."
     ),
     setting!(
         query_wait_timeout,

@@ -84,6 +84,40 @@ static LISTENING: &[Setting<General>] = &[
          without a word is noticed."
     ),
     setting!(
+        tcp_keepidle,
+        OR_ZERO,
+        "How long a connection may be silent before the system asks whether its other end is there. 0 \
+         leaves it to the system, as with the next three."
+    ),
+    setting!(
+        tcp_keepintvl,
+        OR_ZERO,
+        "How long the system waits before it asks again."
+    ),
+    setting!(
+        tcp_keepcnt,
+        between(0, 127),
+        "How often it asks in vain before the connection is lost."
+    ),
+    setting!(
+        tcp_user_timeout,
+        OR_ZERO,
+        "How long sent data may stay unacknowledged before the connection is lost (Linux). A number \
+         without a unit is milliseconds."
+    ),
+    setting!(
+        tcp_socket_buffer,
+        between(0, 2_147_483_647),
+        "The size of a connection's buffers in the system, in bytes. 0 leaves it to the system, which is \
+         best nearly always."
+    ),
+    setting!(
+        so_reuseport,
+        ANY,
+        "Whether other processes may listen on the same port, among which the system divides the \
+         clients. One process uses all cores without that."
+    ),
+    setting!(
         max_packet_size,
         between(1_024, 2_147_483_647),
         "The largest message, in bytes, that a client may send; at most 1 GiB, PostgreSQL's own bound. Messages pass through \
@@ -224,6 +258,17 @@ static POOLS: &[Setting<General>] = &[
         LIMIT,
         "How many server connections one server user may have, over all databases. 0 means \
          without limit."
+    ),
+    setting!(
+        max_db_client_connections,
+        between(0, 1_000_000),
+        "How many clients one database may have. 0 means without limit. The next is refused with \
+         SQLSTATE 53300."
+    ),
+    setting!(
+        max_user_client_connections,
+        between(0, 1_000_000),
+        "How many clients may be logged in as one user, over all databases. 0 means without limit."
     ),
     setting!(
         server_round_robin,
@@ -419,6 +464,21 @@ static PROCESS: &[Setting<General>] = &[
     setting!(log_level, ANY,
         "The least severe message that is logged.",
         differs "There it is `verbose`, a number."),
+    setting!(
+        log_connections,
+        ANY,
+        "Whether a line is logged when a client logs in."
+    ),
+    setting!(
+        log_disconnections,
+        ANY,
+        "Whether a line is logged when a client leaves, with the reason."
+    ),
+    setting!(
+        log_pooler_errors,
+        ANY,
+        "Whether errors that clients were told are logged."
+    ),
     setting!(log_format, ANY,
         "Log lines for people (`text`) or one JSON object a line (`json`).",
         differs "It has no such key."),

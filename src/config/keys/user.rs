@@ -1,6 +1,6 @@
 //! The keys of `[users.NAME]`.
 
-use super::{ANY, Group, LIMIT, OR_ZERO, POOL, Setting, setting};
+use super::{ANY, Group, LIMIT, OR_ZERO, POOL, Setting, between, setting};
 use crate::config::User;
 
 pub(in crate::config) static USER: &[Group<User>] = &[
@@ -59,6 +59,11 @@ static POOLS: &[Setting<User>] = &[
         max_user_connections,
         LIMIT,
         "Instead of `max_user_connections` of `[pgweave]`."
+    ),
+    setting!(
+        max_user_client_connections,
+        between(0, 1_000_000),
+        "Instead of `max_user_client_connections` of `[pgweave]`."
     ),
 ];
 

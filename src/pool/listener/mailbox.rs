@@ -176,13 +176,13 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pool::{Clients, Who};
+    use crate::pool::{ClientLimits, Clients, Who};
 
     fn mailbox() -> Mailbox {
         let clients = Arc::new(Clients::default());
-        match clients.register(Who::anybody(), false) {
+        match clients.register(Who::anybody(), false, ClientLimits::default()) {
             Ok(client) => Mailbox::new(&client),
-            Err(error) => panic!("no random bytes: {error}"),
+            Err(error) => panic!("not registered: {error:?}"),
         }
     }
 

@@ -22,7 +22,10 @@ use super::replication::{self, Replication};
 use crate::auth::{Credential, StoredSecret};
 use crate::config::{Config, PoolSettings};
 use crate::net::{Peer, Stream};
-use crate::pool::{Alias, Registered, ServerPool, Shelf, StartupClass, Welcome, Who};
+use crate::pool::{
+    Alias, ClientLimits, NotRegistered, Registered, ServerPool, Shelf, StartupClass, TooMany,
+    Welcome, Who,
+};
 use crate::session::Rest;
 use crate::wire::startup::Startup;
 use crate::wire::{PgError, Severity, backend, sqlstate};
@@ -69,13 +72,17 @@ pub async fn serve(house: Arc<House>, stream: Stream, peer: Peer) {
 /// Logs a client in; `None` when that came to nothing, and it has been told.
 async fn admit(house: Arc<House>, mut stream: Stream, peer: Peer) -> Option<Client> {
     let (connected, number) = house.connect();
-    let within = house.config().general.client_login_timeout;
+    let config = house.config();
+    let within = config.general.client_login_timeout;
+    let log = config.general.log_pooler_errors;
     match timeout(within, log_in(&house, &mut stream, peer, number)).await {
         Ok(Ok(logged_in)) => Some(Client::new(stream, connected, &house, logged_in)),
         Ok(Err(NoSession::Silence)) => None,
-        Ok(Err(NoSession::Refused(error))) => refuse(&mut stream, peer, Vec::new(), &error).await,
+        Ok(Err(NoSession::Refused(error))) => {
+            refuse(&mut stream, peer, Vec::new(), &error, log).await
+        }
         Ok(Err(NoSession::RefusedLater(accepted, error))) => {
-            refuse(&mut stream, peer, accepted, &error).await
+            refuse(&mut stream, peer, accepted, &error, log).await
         }
         Ok(Err(NoSession::Replication(replication))) => {
             replication.serve(stream, peer, connected).await;
@@ -100,8 +107,12 @@ async fn refuse(
     peer: Peer,
     mut reply: Vec<u8>,
     error: &PgError,
+    log: bool,
 ) -> Option<Client> {
-    tracing::info!(client = %peer, sqlstate = %error.code, "login failed: {}", error.message);
+    if log {
+        let message = error.message.escape_debug();
+        tracing::info!(client = %peer, sqlstate = %error.code, "login failed: {message}");
+    }
     reply.extend_from_slice(&error.to_frame());
     let _ = stream.send(&reply).await;
     None
@@ -184,7 +195,7 @@ async fn log_in(
         Err(error) => return Err(NoSession::RefusedLater(accepted, error)),
     };
     if replication::is_asked_for(&startup) {
-        let opening = replication::open(house, &config, &startup, found.0, at, intro.read);
+        let opening = replication::open(house, &config, &startup, found, at, intro.read);
         return Err(match opening.await {
             Ok(replication) => NoSession::Replication(Box::new(replication.greeted_by(accepted))),
             Err(error) => NoSession::RefusedLater(accepted, error),
@@ -209,6 +220,11 @@ async fn log_in(
     ));
     reply.extend_from_slice(&backend::READY_IDLE);
     intro.stream.send(&reply).await?;
+    if config.general.log_connections {
+        let is_tls = intro.stream.is_tls();
+        let (database, user) = (startup.database.escape_debug(), startup.user.escape_debug());
+        tracing::info!(client = %peer, "login: db={database} user={user} tls={is_tls}");
+    }
     logged_in.ahead = intro.read;
     Ok(logged_in)
 }
@@ -255,16 +271,14 @@ async fn enter(
     (pool, settings): (Arc<ServerPool>, PoolSettings),
 ) -> Result<LoggedIn, PgError> {
     let ignored = config.general.ignore_startup_parameters.as_deref();
-    let (class, application_name) = startup_class(startup, ignored.unwrap_or_default());
+    let (class, application_name) =
+        startup_class(startup, ignored.unwrap_or_default(), &settings.startup);
     let shelf = pool.shelf(class);
     let welcome = welcome(&shelf).await?;
     let application_name =
         application_name.unwrap_or_else(|| reported(&welcome, "application_name"));
     let who = who(startup, &shelf, Arc::clone(&application_name), at);
-    let handle = house
-        .clients
-        .register(who, startup.agreed_minor() >= 2)
-        .map_err(|_| PgError::fatal(sqlstate::INTERNAL_ERROR, "no random bytes"))?;
+    let handle = register(house, startup, who, &settings)?;
     pool.stats.logins.fetch_add(1, Ordering::Relaxed);
     Ok(LoggedIn {
         shelf,
@@ -273,6 +287,35 @@ async fn enter(
         application_name,
         greeting: welcome,
         ahead: Vec::new(),
+    })
+}
+
+/// Enters a client into the registry.
+pub(super) fn register(
+    house: &House,
+    startup: &Startup,
+    who: Who,
+    settings: &PoolSettings,
+) -> Result<Registered, PgError> {
+    let limits = ClientLimits {
+        of_database: settings.max_db_client_connections,
+        of_user: settings.max_user_client_connections,
+    };
+    let registered = house
+        .clients
+        .register(who, startup.agreed_minor() >= 2, limits);
+    registered.map_err(|why| {
+        let full = |limit: &str| {
+            let what = format!("no more connections allowed ({limit})");
+            PgError::fatal(sqlstate::TOO_MANY_CONNECTIONS, what)
+        };
+        match why {
+            NotRegistered::TooMany(TooMany::OfDatabase) => full("max_db_client_connections"),
+            NotRegistered::TooMany(TooMany::OfUser) => full("max_user_client_connections"),
+            NotRegistered::NoRandomBytes => {
+                PgError::fatal(sqlstate::INTERNAL_ERROR, "no random bytes")
+            }
+        }
     })
 }
 
@@ -298,10 +341,21 @@ pub(super) fn who(
 ///
 /// PostgreSQL changes a name that is not plain ASCII in ways of its own, so
 /// such a one is left to it.
-fn startup_class(startup: &Startup, ignored: &[String]) -> (StartupClass, Option<Arc<str>>) {
+fn startup_class(
+    startup: &Startup,
+    ignored: &[String],
+    usual: &[(String, String)],
+) -> (StartupClass, Option<Arc<str>>) {
     let mut name = None;
     let mut class: StartupClass = Vec::with_capacity(startup.settings.len());
-    for (key, value) in &startup.settings {
+    let says = |key: &str| {
+        startup
+            .settings
+            .iter()
+            .any(|(said, _)| said.eq_ignore_ascii_case(key))
+    };
+    let unsaid = usual.iter().filter(|(key, _)| !says(key));
+    for (key, value) in startup.settings.iter().chain(unsaid) {
         if ignored
             .iter()
             .any(|ignored| ignored.eq_ignore_ascii_case(key))
@@ -363,12 +417,19 @@ mod tests {
             ],
             ..Startup::default()
         };
-        let (class, name) = startup_class(&startup("psql"), &[]);
+        let (class, name) = startup_class(&startup("psql"), &[], &[]);
         assert_eq!((class.len(), name.as_deref()), (1, Some("psql")));
-        let (class, name) = startup_class(&startup("ps\u{e9}l"), &[]);
+        let (class, name) = startup_class(&startup("ps\u{e9}l"), &[], &[]);
         assert_eq!((class.len(), name), (2, None));
         let ignored = ["datestyle".to_owned(), "APPLICATION_NAME".to_owned()];
-        let (class, name) = startup_class(&startup("psql"), &ignored);
+        let (class, name) = startup_class(&startup("psql"), &ignored, &[]);
         assert_eq!((class.len(), name), (0, None));
+        let usual = ["datestyle", "TimeZone"].map(|key| (key.to_owned(), "x".to_owned()));
+        let (class, _) = startup_class(&startup("psql"), &[], &usual);
+        let said = [("DateStyle", "ISO"), ("TimeZone", "x")];
+        assert_eq!(
+            class,
+            said.map(|(key, value)| (key.to_owned(), value.to_owned()))
+        );
     }
 }

@@ -115,6 +115,22 @@ fn with_peer_the_systems_user_is_the_user() {
 }
 
 #[test]
+fn who_runs_the_pooler_needs_no_proof_at_its_console() {
+    let database = Cluster::shared().database();
+    let mut socketed = start(Plan::before(&database).setting("auth_type", "\"scram-sha-256\""));
+    socketed.pooler.database = "pgbouncer".to_owned();
+    assert!(
+        socketed
+            .value("pgbouncer", "SHOW VERSION")
+            .contains("pgweave")
+    );
+    assert!(!socketed.value("pgbouncer", "SHOW CONFIG").is_empty());
+    // Under another name, or by TCP, it is nobody.
+    assert!(!socketed.psql("postgres", "SHOW VERSION").status.success());
+    assert_ne!(super::outcome(&socketed.pooler, "pgbouncer", ""), "ok");
+}
+
+#[test]
 fn tls_is_not_asked_of_clients_on_the_socket() {
     let database = Cluster::shared().database();
     let folder = crate::support::certificates::Folder::new();
