@@ -70,6 +70,12 @@ pub fn shown(general: &General) -> Vec<Shown> {
 /// # Errors
 /// A sentence: no such key, one that is read at start only, or a wrong value.
 pub fn changed(config: &Config, key: &str, value: &str, sources: &Sources<'_>) -> Changed {
+    // PgBouncer's name for it.
+    let (key, value) = match (key, value) {
+        ("verbose", "0") => ("log_level", "info"),
+        ("verbose", _) => ("log_level", "debug"),
+        other => other,
+    };
     let Some(setting) = keys::each(GENERAL).find(|setting| setting.name == key) else {
         let names = keys::each(GENERAL).map(|setting| setting.name);
         let meant = did_you_mean(key, names).map_or_else(String::new, |meant| format!("; {meant}"));
@@ -162,6 +168,12 @@ mod tests {
         let general = set("admin_users", "one, two").unwrap();
         assert_eq!(value(&general, "admin_users"), "one,two");
         assert_eq!(value(&General::default(), "admin_users"), "");
+    }
+
+    #[test]
+    fn verbose_is_the_level_of_the_log() {
+        assert_eq!(value(&set("verbose", "2").unwrap(), "log_level"), "debug");
+        assert_eq!(value(&set("verbose", "0").unwrap(), "log_level"), "info");
     }
 
     #[test]

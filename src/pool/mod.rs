@@ -5,6 +5,7 @@
 //! connection in use, given back only with a
 //! [`Boundary`](crate::session::Boundary).
 
+mod apart;
 mod budget;
 mod clients;
 mod connection;
@@ -14,6 +15,7 @@ mod gate;
 mod generation;
 mod headcount;
 mod lease;
+mod leasing;
 mod listener;
 mod orders;
 mod passwords;
@@ -22,14 +24,17 @@ mod servers;
 mod shelf;
 mod stats;
 mod trouble;
+mod who;
 
+pub use apart::Apart;
 pub use budget::Budget;
-pub use clients::{Alias, ClientHandle, Clients, NotRegistered, Registered, Serving, Who, Wish};
+pub use clients::{ClientHandle, Clients, Registered, Serving, Wish};
 pub use directory::Directory;
 pub use headcount::{ClientLimits, TooMany};
 pub use lease::Lease;
 pub use listener::{Mail, Mailbox, Subscription};
-pub use server_pool::{Apart, ServerPool};
+pub use server_pool::ServerPool;
 pub use servers::ServerEntry;
 pub use shelf::{Seeker, Shelf, StartupClass, Welcome};
 pub use stats::{Counts, Errors, PoolStats};
+pub use who::{Alias, NotRegistered, Who};

@@ -19,7 +19,11 @@ impl Orders {
     pub fn pause(&mut self, database: Option<&str>) -> bool {
         match database {
             Some(_) if self.all_paused || self.suspended => false,
-            Some(name) => self.paused.insert(name.to_owned()),
+            // Twice is as good as once, as with PgBouncer.
+            Some(name) => {
+                self.paused.insert(name.to_owned());
+                true
+            }
             None if self.suspended => false,
             None => !std::mem::replace(&mut self.all_paused, true),
         }
@@ -78,7 +82,7 @@ mod tests {
     #[test]
     fn one_database_is_held_and_let_go_alone() {
         let mut orders = Orders::default();
-        assert!(orders.pause(Some("a")) && !orders.pause(Some("a")));
+        assert!(orders.pause(Some("a")) && orders.pause(Some("a")));
         assert!(orders.is_paused("a") && !orders.is_paused("b"));
         assert!(!orders.resume(Some("b")) && orders.resume(Some("a")));
         assert!(!orders.is_paused("a"));
