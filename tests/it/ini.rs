@@ -105,11 +105,11 @@ fn check_tells_and_convert_prints() {
     let folder = crate::support::certificates::Folder::new();
     let good = folder.put(
         "good.ini",
-        "[databases]\na = host=b password='x'\n[pgbouncer]\nauth_type = trust\nso_reuseport = 1\n",
+        "[databases]\na = host=b password='x'\n[pgbouncer]\nauth_type = trust\nsyslog = 1\n",
     );
     let output = pgweave(&["check", &good]);
     assert!(output.status.success(), "{output:?}");
-    assert!(String::from_utf8_lossy(&output.stderr).contains("so_reuseport"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("syslog"));
     let output = pgweave(&["convert", &good]);
     let toml = String::from_utf8(output.stdout).unwrap();
     assert!(toml.contains("password = \"x\"") && toml.starts_with("# these settings"));
