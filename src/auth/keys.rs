@@ -25,7 +25,7 @@ pub(super) struct ScramKeys {
 }
 
 impl ScramKeys {
-    fn derive(password: &[u8], salt: &[u8], iterations: NonZeroU32) -> Self {
+    pub(super) fn derive(password: &[u8], salt: &[u8], iterations: NonZeroU32) -> Self {
         let salted = salted_password(password, salt, iterations);
         let client_key = Zeroizing::new(hmac_sha256(&*salted, b"Client Key"));
         Self {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::keys::{Derivation, Key, KeyCache, hmac_sha256};
+use super::keys::{Derivation, Key, KeyCache, ScramKeys, hmac_sha256};
 use super::md5_hash::Md5Hash;
 use super::secret::{ScramVerifier, Secret, StoredSecret};
 
@@ -69,23 +69,25 @@ impl Verifiers {
         }))
     }
 
-    /// The verifier of a password. Blocks for a derivation.
+    /// The verifier of a password, of which nothing else is kept. Blocks for a
+    /// derivation.
     #[must_use]
     pub fn make(&self, user: &str, password: &Secret) -> ScramVerifier {
-        let keys = self.keys_of(user, password);
-        self.verifier_of(user, &keys)
+        let salt = self.salt(user);
+        let keys = ScramKeys::derive(password.bytes(), &salt, self.0.iterations);
+        ScramVerifier {
+            salt,
+            iterations: self.0.iterations,
+            stored_key: keys.stored_key,
+            server_key: keys.server_key,
+        }
     }
 
-    /// Is it the password that this verifier was made of? Blocks for a
-    /// derivation, unless it was asked before and was right.
+    /// Is it the password that this verifier was made of? Blocks for a derivation.
     #[must_use]
     pub fn fits(&self, password: &Secret, verifier: &ScramVerifier) -> bool {
-        let claim = self.keys_of_claim(password, verifier);
-        let fits: bool = claim.keys().stored_key.ct_eq(&*verifier.stored_key).into();
-        if fits {
-            self.keep(&claim);
-        }
-        fits
+        let keys = ScramKeys::derive(password.bytes(), &verifier.salt, verifier.iterations);
+        keys.stored_key.ct_eq(&*verifier.stored_key).into()
     }
 
     /// A secret of the right looks that no password fits.

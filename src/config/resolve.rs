@@ -145,6 +145,13 @@ impl Database {
 }
 
 impl Config {
+    /// Does the database log in to the server as one user, whoever the client is?
+    #[must_use]
+    pub fn forces_user(&self, database: &str) -> bool {
+        let section = self.databases.get(database).or(self.fallback.as_ref());
+        section.is_some_and(|section| section.user.is_some())
+    }
+
     /// What holds for `user` on `database`, or `None` when there is neither
     /// such a database nor a fallback. Precedence: user, database, `[pgweave]`.
     pub fn pool_settings(&self, database: &str, user: &str) -> Option<PoolSettings> {

@@ -1,11 +1,12 @@
 //! Listening on a Unix socket (`runtime-config-connection.html#GUC-UNIX-SOCKET-DIRECTORIES`).
 
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, lchown};
 use std::os::unix::net::UnixStream as StdStream;
 use std::path::{Path, PathBuf};
 
+use nix::sys::stat::{Mode, umask};
 use nix::unistd::Group;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::UnixListener;
@@ -43,13 +44,17 @@ impl UnixSocket {
         remove_abandoned(&path)?;
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
-        socket.bind(&SockAddr::unix(&path)?)?;
-        let about = fs::metadata(&path)?;
+        // The file has its permissions from its first moment on, and no link that
+        // somebody puts in its place is followed: this may be root.
+        let kept = umask(Mode::from_bits_truncate(!place.mode & 0o777));
+        let bound = socket.bind(&SockAddr::unix(&path)?);
+        umask(kept);
+        bound?;
+        let about = fs::symlink_metadata(&path)?;
         let file = (about.dev(), about.ino());
         if let Some(group) = &place.group {
-            chown(&path, None, Some(number_of(group)?))?;
+            lchown(&path, None, Some(number_of(group)?))?;
         }
-        fs::set_permissions(&path, Permissions::from_mode(place.mode))?;
         socket.listen(backlog)?;
         Ok(Self {
             listener: UnixListener::from_std(socket.into())?,
@@ -62,7 +67,7 @@ impl UnixSocket {
 impl Drop for UnixSocket {
     fn drop(&mut self) {
         let is_ours = |about: fs::Metadata| (about.dev(), about.ino()) == self.file;
-        if fs::metadata(&self.path).is_ok_and(is_ours) {
+        if fs::symlink_metadata(&self.path).is_ok_and(is_ours) {
             let _ = fs::remove_file(&self.path);
         }
     }

@@ -219,7 +219,7 @@ async fn run(order: &Order) -> Result<Secret, String> {
         tracing::warn!(
             user = order.user,
             "password_command says: {}",
-            complaint.trim()
+            complaint.trim().escape_debug()
         );
         return Err(format!("failed ({status})"));
     }

@@ -130,6 +130,8 @@ impl ServerPool {
             self.catalog.hidden.is_old();
             self.trouble.over();
             self.listener.moves();
+            // It was shown for the server of before.
+            *self.learned.lock() = Credential::None;
         }
         if is_other_server || before.keeps_otherwise(&now) {
             self.replace_connections();

@@ -48,7 +48,10 @@ impl House {
     pub fn new(config: Config, tls: Tls, access: Access, secret: [u8; 32]) -> Arc<Self> {
         let (start, _) = secret.split_first_chunk::<8>().unwrap_or((&[0; 8], &[]));
         crate::session::statements::number_from(u64::from_be_bytes(*start));
-        let verifiers = Verifiers::new(secret, config.general.scram_iterations);
+        let mut verifiers = Verifiers::new(secret, config.general.scram_iterations);
+        if access.knows_verifiers(&config) {
+            verifiers = verifiers.with_unknown_users_like_scram_users();
+        }
         let tls = Arc::new(tls);
         Arc::new(Self {
             config: RwLock::new(Arc::new(config)),
@@ -82,6 +85,8 @@ impl House {
         self.access.adopt(lists);
         let config = Arc::new(config);
         *self.config.write() = Arc::clone(&config);
+        // What was asked in between was asked by the settings of before.
+        self.access.forget();
         self.directory.adopt(&config);
         self.clients.reloaded();
         Ok(())

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use tokio::io::AsyncReadExt;
+use zeroize::Zeroizing;
 
 use super::house::House;
 use super::login::NoSession;
@@ -23,7 +24,7 @@ pub(super) struct Intro<'a> {
     pub stream: &'a mut Stream,
     pub peer: Peer,
     /// What has been read and not been taken yet.
-    pub read: Vec<u8>,
+    pub read: Zeroizing<Vec<u8>>,
     /// What SCRAM can be bound to, inside of TLS.
     pub binding: Option<Binding>,
 }
@@ -31,14 +32,23 @@ pub(super) struct Intro<'a> {
 impl Intro<'_> {
     /// The next `count` bytes.
     pub async fn take(&mut self, count: usize) -> io::Result<Vec<u8>> {
+        self.make_room(count.max(512));
         while self.read.len() < count {
-            self.read.reserve(count.max(512));
-            if self.stream.read_buf(&mut self.read).await? == 0 {
+            if self.stream.read_buf(&mut *self.read).await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
-        let rest = self.read.split_off(count);
-        Ok(std::mem::replace(&mut self.read, rest))
+        Ok(self.read.drain(..count).collect())
+    }
+
+    /// Room for so many bytes in all. It may hold a password: what is left behind
+    /// is wiped.
+    fn make_room(&mut self, bytes: usize) {
+        if self.read.capacity() < bytes {
+            let mut larger = Zeroizing::new(Vec::with_capacity(bytes));
+            larger.extend_from_slice(&self.read);
+            self.read = larger;
+        }
     }
 
     pub async fn take_array<const N: usize>(&mut self) -> io::Result<[u8; N]> {

@@ -30,22 +30,56 @@ pub(super) struct Replication {
     ahead: Vec<u8>,
 }
 
-/// PostgreSQL takes `replication` as a boolean, or `database`.
-pub(super) fn is_asked_for(startup: &Startup) -> bool {
-    let is_word = |value: &str| {
-        let value = value.to_ascii_lowercase();
-        !matches!(
-            value.as_str(),
-            "false" | "off" | "no" | "0" | "f" | "n" | ""
-        )
-    };
-    startup.replication.as_deref().is_some_and(is_word)
+/// What a client asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// An ordinary session.
+    None,
+    /// All that the server writes, of no database.
+    Physical,
+    /// Of one database.
+    Logical,
 }
 
-/// Does it ask for all that the server writes, of no database?
-pub(super) fn is_physical(startup: &Startup) -> bool {
-    is_asked_for(startup) && startup.replication.as_deref() != Some("database")
+impl Kind {
+    /// As PostgreSQL takes `replication`: `database`, or a boolean, which may be
+    /// cut short (`protocol-message-formats.html`, StartupMessage).
+    ///
+    /// # Errors
+    /// 22023 for anything else.
+    pub fn of(startup: &Startup) -> Result<Self, PgError> {
+        let Some(value) = startup.replication.as_deref() else {
+            return Ok(Kind::None);
+        };
+        if value == "database" {
+            return Ok(Kind::Logical);
+        }
+        let value = value.to_ascii_lowercase();
+        let is = |word: &str, least: usize| value.len() >= least && word.starts_with(&*value);
+        if is("true", 1) || is("yes", 1) || is("on", 2) || value == "1" {
+            return Ok(Kind::Physical);
+        }
+        if is("false", 1) || is("no", 1) || is("off", 2) || value == "0" {
+            return Ok(Kind::None);
+        }
+        Err(PgError::fatal(
+            INVALID_VALUE,
+            format!("invalid value for parameter \"replication\": {value:?}"),
+        ))
+    }
+
+    /// What the server is told: never the client's own word.
+    fn word(self) -> &'static str {
+        match self {
+            Kind::None => "false",
+            Kind::Physical => "true",
+            Kind::Logical => "database",
+        }
+    }
 }
+
+/// `invalid_parameter_value` (`errcodes-appendix.html`).
+const INVALID_VALUE: &str = "22023";
 
 /// Opens the server connection of a client that has proven who it is.
 pub(super) async fn open(
@@ -64,8 +98,8 @@ pub(super) async fn open(
             .iter()
             .any(|ignored| ignored.eq_ignore_ascii_case(name))
     });
-    let value = startup.replication.clone().unwrap_or_default();
-    parameters.push(("replication".to_owned(), value));
+    let word = Kind::of(startup)?.word();
+    parameters.push(("replication".to_owned(), word.to_owned()));
     let server = pool.open_apart(parameters).await?;
     let called = server.parameter("application_name").unwrap_or_default();
     let who = who(startup, &pool.shelf(Vec::new()), called.into(), at);
@@ -141,21 +175,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn replication_is_a_boolean_or_a_word() {
-        let asked = |value: &str| {
+    fn replication_is_a_boolean_or_a_word_as_the_server_reads_it() {
+        let kind = |value: &str| {
             let startup = Startup {
                 replication: Some(value.to_owned()),
                 ..Startup::default()
             };
-            (is_asked_for(&startup), is_physical(&startup))
+            Kind::of(&startup).map_err(|error| error.code)
         };
-        for value in ["true", "on", "1", "yes"] {
-            assert_eq!(asked(value), (true, true), "{value}");
+        for value in ["true", "TRUE", "t", "tr", "on", "1", "yes", "y"] {
+            assert_eq!(kind(value), Ok(Kind::Physical), "{value}");
         }
-        assert_eq!(asked("database"), (true, false));
-        for value in ["false", "off", "0", "no"] {
-            assert_eq!(asked(value), (false, false), "{value}");
+        assert_eq!(kind("database"), Ok(Kind::Logical));
+        for value in ["false", "f", "fa", "FALS", "off", "of", "0", "no", "n"] {
+            assert_eq!(kind(value), Ok(Kind::None), "{value}");
         }
-        assert!(!is_asked_for(&Startup::default()));
+        for value in ["", "o", "2", "Database", "database ", "truely", "\u{131}"] {
+            assert_eq!(kind(value), Err(INVALID_VALUE.to_owned()), "{value}");
+        }
+        assert_eq!(Kind::of(&Startup::default()).ok(), Some(Kind::None));
     }
 }

@@ -28,6 +28,26 @@ fn a_logical_one_speaks_sql_and_replication_beside_the_pool() {
 }
 
 #[test]
+fn what_the_server_takes_for_no_is_no() {
+    let database = Cluster::shared().database();
+    let pooler = Plan::before(&database).pool_size(1).start();
+    for no in ["false", "fa", "of"] {
+        let startup = pooler.startup().with("replication", no);
+        let mut client = Connection::login(pooler.address, &startup);
+        assert_eq!(
+            client.value("SELECT backend_type FROM pg_stat_activity WHERE pid = pg_backend_pid()"),
+            "client backend"
+        );
+    }
+    let startup = pooler.startup().with("replication", "perhaps");
+    let refused = Connection::try_login(pooler.address, &startup);
+    assert_eq!(
+        first_error(&refused.err().unwrap()).as_deref(),
+        Some("22023")
+    );
+}
+
+#[test]
 fn what_it_runs_can_be_cancelled() {
     let database = Cluster::shared().database();
     let pooler = Plan::before(&database).start();

@@ -93,6 +93,10 @@ impl Keys {
         if !algorithms(key).contains(&header.alg) {
             return Err("it is signed by another algorithm than its key is for".to_owned());
         }
+        let only = key.common.key_algorithm.as_ref().map(ToString::to_string);
+        if only.is_some_and(|only| only != format!("{:?}", header.alg)) {
+            return Err("it is signed by another algorithm than its key is for".to_owned());
+        }
         let mut validation = Validation::new(header.alg);
         // Checked below, with types of our own and the time that came in.
         validation.required_spec_claims.clear();

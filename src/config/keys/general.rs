@@ -170,12 +170,14 @@ static LOGINS: &[Setting<General>] = &[
     setting!(
         auth_dbname,
         ANY,
-        "The database in which `auth_query` runs. Unset, it is the one that the client asked for."
+        "The database in which `auth_query` runs. Unset, it is the one that the client asked for, where \
+         that has a section, else `postgres`. Users of the console are asked for in this one alone, if \
+         it has a section."
     ),
     setting!(auth_cache_ttl, OR_ZERO,
         "How long the answer to `auth_query` is used again, and, with `passthrough`, for how long a \
-         password that the server has taken is believed. A failed login ends it early. 0 asks each \
-         time.",
+         password that the server has taken is believed. A failed login ends the first early. 0 asks \
+         each time.",
         differs "It has no such key, and asks each time."),
     setting!(auth_failures_per_minute, between(0, 1_000_000),
         "How many logins of one user from one address may fail in a minute; from one address, \

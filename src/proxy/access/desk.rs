@@ -141,10 +141,12 @@ impl Line {
         }
         let found = self.try_to_ask(query, user, errand).await;
         let told = found.map_err(|error| {
-            tracing::warn!(sqlstate = %error.code, "auth_query failed: {}", error.message);
+            let message = error.message.escape_debug();
+            tracing::warn!(sqlstate = %error.code, "auth_query failed: {message}");
             for_anybody(&error)
         });
-        let failed = told.as_ref().err();
+        // What is wrong about one user keeps no other out.
+        let failed = told.as_ref().err().filter(|_| self.server.is_none());
         self.trouble = failed.map(|error| (Instant::now() + PAUSE, error.clone()));
         told
     }
@@ -160,12 +162,16 @@ impl Line {
         if let Some(mut server) = self.server.take()
             && !server.is_spent()
         {
+            let began = Instant::now();
             let rows = server.look_up(query, user, within).await;
             if !server.is_spent() {
                 self.keep(server);
                 return secret_in(&rows?, user);
             }
-            // It had broken since it was used last.
+            // It had broken since it was used last, or does not answer.
+            if began.elapsed() >= within {
+                return secret_in(&rows?, user);
+            }
         }
         let mut server = connect(&errand.login().await?).await?;
         let rows = server.look_up(query, user, within).await;
@@ -213,7 +219,7 @@ fn secret_in(rows: &[Row], user: &str) -> Result<Option<Secret>, PgError> {
 }
 
 /// Nothing of what stands behind: the client is not known yet.
-fn for_anybody(error: &PgError) -> PgError {
+pub(in crate::proxy) fn for_anybody(error: &PgError) -> PgError {
     let is_about_the_connection = ["08", "53", "57"]
         .iter()
         .any(|class| error.code.starts_with(class));

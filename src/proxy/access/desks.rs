@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::desk::Desk;
 use super::errand::{Errand, errand};
-use crate::config::{Config, PoolSettings, Secret};
+use crate::config::{Config, PoolSettings, Secret, ServerTls};
 use crate::pool::Directory;
 use crate::wire::PgError;
 
@@ -20,8 +20,8 @@ const ROLES: &str = "WITH RECURSIVE member_of AS (\
     SELECT $1::text, string_agg(encode(convert_to(rolname, 'UTF8'), 'hex'), ',') \
     FROM member_of JOIN pg_roles USING (oid)";
 
-/// Servers that are asked apart: host, port, database, user and query.
-type Key = (String, u16, String, String, String);
+/// Servers that are asked apart: host, port, TLS, database, user and query.
+type Key = (String, u16, ServerTls, String, String, String);
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -85,6 +85,7 @@ impl Desks {
         let key = (
             settings.host.clone(),
             settings.port,
+            settings.server_tls.clone(),
             settings.dbname.clone(),
             settings.server_user.clone(),
             query.to_owned(),

@@ -2,6 +2,7 @@
 
 use crate::config::{Config, Database, PoolSettings, Secret};
 use crate::pool::Directory;
+use crate::proxy::console::NAMES;
 use crate::server::LoginSpec;
 use crate::wire::PgError;
 
@@ -11,6 +12,10 @@ const SETTINGS: [(&str, &str); 2] = [
     ("search_path", "pg_catalog"),
     ("application_name", "pgweave asks for a user"),
 ];
+
+/// Where users are asked for, of databases that only the fallback knows: nearly
+/// every server has it.
+const USUAL: &str = "postgres";
 
 /// Where to ask, and as whom.
 pub(super) struct Errand<'e> {
@@ -28,13 +33,17 @@ impl Errand<'_> {
 }
 
 /// Where to ask, as whom, and what. For a database that is not there the first
-/// of the others is asked, so that it looks the same.
+/// of the others is asked, so that it looks the same; for one that only the
+/// fallback knows [`USUAL`], since its name comes from who may be anybody.
 pub(super) fn errand<'c>(
     config: &'c Config,
     password_of: &dyn Fn(&str) -> Option<Secret>,
     database: &str,
 ) -> Option<(PoolSettings, &'c str)> {
     let general = &config.general;
+    if NAMES.contains(&database) {
+        return of_console(config, password_of);
+    }
     let (name, asked) = match section(config, database) {
         Some(section) => (database, section),
         None => config
@@ -45,18 +54,47 @@ pub(super) fn errand<'c>(
     };
     let user = asked.auth_user.as_ref().or(general.auth_user.as_ref())?;
     let query = asked.auth_query.as_ref().unwrap_or(&general.auth_query);
-    let elsewhere = asked.auth_dbname.as_ref().or(general.auth_dbname.as_ref());
-    let mut settings = match elsewhere {
-        Some(other) if section(config, other).is_some() => config.pool_settings(other, user)?,
+    let is_anything = asked.name == "*" && asked.dbname.is_none();
+    let usual = is_anything.then(|| USUAL.to_owned());
+    let named = asked.auth_dbname.as_ref().or(general.auth_dbname.as_ref());
+    let elsewhere = named.cloned().or(usual);
+    let settings = match elsewhere {
+        Some(other) if config.databases.contains_key(&other) => {
+            config.pool_settings(&other, user)?
+        }
         Some(other) => PoolSettings {
-            dbname: other.clone(),
+            dbname: other,
             ..config.pool_settings(name, user)?
         },
         None => config.pool_settings(name, user)?,
     };
-    // Whatever user the database forces on its clients.
+    Some((as_user(config, settings, user, password_of), query))
+}
+
+/// Users of the console are whom it knows itself, or whom the database says that
+/// the configuration names for that: never whoever has the first of all.
+fn of_console<'c>(
+    config: &'c Config,
+    password_of: &dyn Fn(&str) -> Option<Secret>,
+) -> Option<(PoolSettings, &'c str)> {
+    let general = &config.general;
+    let user = general.auth_user.as_ref()?;
+    let name = general.auth_dbname.as_ref()?;
+    let section = config.databases.get(name)?;
+    let query = section.auth_query.as_ref().unwrap_or(&general.auth_query);
+    let settings = config.pool_settings(name, user)?;
+    Some((as_user(config, settings, user, password_of), query))
+}
+
+/// As this user, whatever user the database forces on its clients.
+fn as_user(
+    config: &Config,
+    mut settings: PoolSettings,
+    user: &str,
+    password_of: &dyn Fn(&str) -> Option<Secret>,
+) -> PoolSettings {
     if settings.server_user != *user {
-        settings.server_user.clone_from(user);
+        user.clone_into(&mut settings.server_user);
         settings.server_password = None;
         settings.password_command = None;
     }
@@ -66,7 +104,7 @@ pub(super) fn errand<'c>(
         settings.password_command = command.map(|command| command.0);
     }
     settings.server_password = password_of(user).or(settings.server_password);
-    Some((settings, query))
+    settings
 }
 
 fn section<'c>(config: &'c Config, database: &str) -> Option<&'c Database> {
@@ -118,6 +156,28 @@ mod tests {
         assert_eq!(asked(&config, "app").unwrap().0, "real");
         config.databases.get_mut("app").unwrap().auth_dbname = Some("own".to_owned());
         assert_eq!(asked(&config, "app").unwrap().0, "own");
+    }
+
+    #[test]
+    fn no_stranger_chooses_the_database_that_is_asked() {
+        let mut config = config();
+        config.fallback = Some(Database::named("*"));
+        assert_eq!(asked(&config, "whatever").unwrap().0, "postgres");
+        config.general.auth_dbname = Some("users".to_owned());
+        assert_eq!(asked(&config, "whatever").unwrap().0, "users");
+    }
+
+    #[test]
+    fn users_of_the_console_are_asked_for_only_where_the_configuration_says() {
+        let mut config = config();
+        for name in NAMES {
+            assert!(asked(&config, name).is_none());
+            config.general.auth_dbname = Some("elsewhere".to_owned());
+            assert!(asked(&config, name).is_none());
+            config.general.auth_dbname = Some("app".to_owned());
+            assert_eq!(asked(&config, name).unwrap().0, "app");
+            config.general.auth_dbname = None;
+        }
     }
 
     #[test]

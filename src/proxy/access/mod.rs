@@ -19,9 +19,10 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::auth::hba::Rules;
 use crate::auth::ident::Maps;
-use crate::config::{Config, General, Mistake, Secret};
+use crate::config::{Config, General, Mistake, Secret, SecretForm};
 use crate::pool::Directory;
 use crate::wire::PgError;
+pub(in crate::proxy) use desk::for_anybody;
 use desks::Desks;
 use files::Lists;
 use throttle::Throttle;
@@ -71,6 +72,11 @@ impl Access {
     /// From now on they hold, and what servers have said is forgotten.
     pub(super) fn adopt(&self, Read(lists): Read) {
         *self.lists.write() = Arc::new(lists);
+        self.forget();
+    }
+
+    /// Forgets what servers have said.
+    pub(super) fn forget(&self) {
         self.desks.forget();
         #[cfg(feature = "oauth")]
         self.issuer.forget();
@@ -83,6 +89,20 @@ impl Access {
         let now = Instant::now();
         self.desks.keep(now, config.general.server_idle_timeout);
         self.verified.keep(now);
+    }
+
+    /// Are secrets of known users SCRAM verifiers, as far as can be told?
+    #[must_use]
+    pub(super) fn knows_verifiers(&self, config: &Config) -> bool {
+        let is_verifier = |secret: &Secret| secret.form() == SecretForm::Scram;
+        let in_sections = config
+            .users
+            .values()
+            .filter_map(|user| user.password.as_ref());
+        config.general.auth_user.is_some()
+            || in_sections
+                .chain(self.lists.read().users.values())
+                .any(is_verifier)
     }
 
     /// A user's secret, if it is listed.
@@ -163,6 +183,13 @@ impl Access {
             throttle.admits(from, user, per_minute, Instant::now())
         };
         from.is_none_or(admits)
+    }
+
+    /// What was counted as a failure beforehand was none.
+    pub(super) fn was_no_failure(&self, from: Option<IpAddr>, user: &str) {
+        if let Some(from) = from {
+            self.throttle.lock().was_none(from, user);
+        }
     }
 
     /// A login has come to its end.

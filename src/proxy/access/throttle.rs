@@ -69,7 +69,7 @@ impl Throttle {
                 failures: 0.0,
                 at: now,
             });
-            let failures = bucket.now(now, limit) + 1.0;
+            let failures = (bucket.now(now, limit) + 1.0).min(f64::from(limit));
             *bucket = Bucket { failures, at: now };
         }
     }
@@ -79,6 +79,15 @@ impl Throttle {
         if !self.0.is_empty() {
             let [(who, _), _] = limits(address, user, 1);
             self.0.remove(&who);
+        }
+    }
+
+    /// What was counted beforehand was no failure.
+    pub fn was_none(&mut self, address: IpAddr, user: &str) {
+        for (who, _) in limits(address, user, 1) {
+            if let Some(bucket) = self.0.get_mut(&who) {
+                bucket.failures = (bucket.failures - 1.0).max(0.0);
+            }
         }
     }
 
@@ -147,6 +156,19 @@ mod tests {
         assert!(throttle.admits(address(1), "alice", 0, now));
         // One is forgiven after a fifth of a minute.
         let later = now + Duration::from_secs(13);
+        assert!(throttle.admits(address(1), "alice", 5, later));
+    }
+
+    #[test]
+    fn more_failures_than_the_limit_are_not_held_against_anybody_for_longer() {
+        let (mut throttle, now) = (Throttle::default(), Instant::now());
+        fail(&mut throttle, address(1), "alice", 500, now);
+        assert!(!throttle.admits(address(1), "alice", 5, now));
+        let later = now + Duration::from_secs(13);
+        assert!(throttle.admits(address(1), "alice", 5, later));
+        fail(&mut throttle, address(1), "alice", 1, later);
+        assert!(!throttle.admits(address(1), "alice", 5, later));
+        throttle.was_none(address(1), "alice");
         assert!(throttle.admits(address(1), "alice", 5, later));
     }
 

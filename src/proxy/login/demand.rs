@@ -7,7 +7,7 @@ use super::roles::Roles;
 use crate::auth::Method;
 use crate::auth::hba::{self, ClientCert, ClientName, Connection, Login, Rules};
 use crate::config::{AuthType, General, Secret};
-use crate::proxy::replication::is_physical;
+use crate::proxy::replication::Kind;
 use crate::wire::startup::Startup;
 use crate::wire::{PgError, sqlstate};
 
@@ -104,7 +104,7 @@ impl Demand {
             connection,
             database: &startup.database,
             user: &startup.user,
-            is_replication: is_physical(startup),
+            is_replication: Kind::of(startup)? == Kind::Physical,
         };
         let rule = rules.find(&login, roles);
         let Some((rule, proof)) = rule.and_then(|rule| Some((rule, proof(rule.method)?))) else {

@@ -18,7 +18,7 @@ use super::client::Client;
 use super::console::{self, Visit};
 use super::house::House;
 use super::intro::{Intro, first_words};
-use super::replication::{self, Replication};
+use super::replication::{self, Kind, Replication};
 use crate::auth::{Credential, StoredSecret};
 use crate::config::{Config, PoolSettings};
 use crate::net::{Peer, Stream};
@@ -36,6 +36,12 @@ pub(super) enum NoSession {
     Silence,
     /// The client is told.
     Refused(PgError),
+    /// The same: its proof was wrong, and it is not a password of ours.
+    #[cfg_attr(
+        not(any(feature = "oauth", feature = "ldap", feature = "pam")),
+        allow(dead_code)
+    )]
+    Unproven(PgError),
     /// The client has proven who it is, which it is told first.
     RefusedLater(Vec<u8>, PgError),
     /// The console serves it.
@@ -78,7 +84,7 @@ async fn admit(house: Arc<House>, mut stream: Stream, peer: Peer) -> Option<Clie
     match timeout(within, log_in(&house, &mut stream, peer, number)).await {
         Ok(Ok(logged_in)) => Some(Client::new(stream, connected, &house, logged_in)),
         Ok(Err(NoSession::Silence)) => None,
-        Ok(Err(NoSession::Refused(error))) => {
+        Ok(Err(NoSession::Refused(error) | NoSession::Unproven(error))) => {
             refuse(&mut stream, peer, Vec::new(), &error, log).await
         }
         Ok(Err(NoSession::RefusedLater(accepted, error))) => {
@@ -139,7 +145,7 @@ async fn log_in(
     let mut intro = Intro {
         stream,
         peer,
-        read: Vec::new(),
+        read: Default::default(),
         binding: None,
     };
     let startup = first_words(house, &mut intro).await?;
@@ -161,6 +167,7 @@ async fn log_in(
             ))
             .await?;
     }
+    let asked = Kind::of(&startup)?;
     let vouched = console::vouched_for(&startup, console::is_same_uid(intro.stream));
     let is_owner = vouched.is_some();
     let config = house.config();
@@ -176,6 +183,7 @@ async fn log_in(
                 intro: &mut intro,
                 startup: &startup,
                 roles: Default::default(),
+                is_counted: false,
             };
             prove(trial).await?
         }
@@ -185,7 +193,7 @@ async fn log_in(
             startup,
             is_owner,
             accepted: proven.accepted,
-            ahead: intro.read,
+            ahead: intro.read.to_vec(),
         })));
     }
     let at = (peer, intro.stream.is_tls());
@@ -194,8 +202,8 @@ async fn log_in(
         Ok(found) => found,
         Err(error) => return Err(NoSession::RefusedLater(accepted, error)),
     };
-    if replication::is_asked_for(&startup) {
-        let opening = replication::open(house, &config, &startup, found, at, intro.read);
+    if asked != Kind::None {
+        let opening = replication::open(house, &config, &startup, found, at, intro.read.to_vec());
         return Err(match opening.await {
             Ok(replication) => NoSession::Replication(Box::new(replication.greeted_by(accepted))),
             Err(error) => NoSession::RefusedLater(accepted, error),
@@ -225,7 +233,7 @@ async fn log_in(
         let (database, user) = (startup.database.escape_debug(), startup.user.escape_debug());
         tracing::info!(client = %peer, "login: db={database} user={user} tls={is_tls}");
     }
-    logged_in.ahead = intro.read;
+    logged_in.ahead = intro.read.to_vec();
     Ok(logged_in)
 }
 
@@ -250,12 +258,15 @@ fn find_pool(
     if settings.server_password.is_none() && settings.password_command.is_none() {
         // As the user of its own name it logs in with what the client has shown;
         // as another with what is known of that one.
-        let own = learned.filter(|_| settings.server_user == startup.user);
+        let is_forced = config.forces_user(&startup.database);
+        let own = learned.filter(|_| !is_forced && settings.server_user == startup.user);
         let listed = || {
             let secret = house.access.listed(config, &settings.server_user)?;
             Some(Credential::of(&StoredSecret::parse(secret.expose())))
         };
-        if let Some(credential) = own.or_else(listed) {
+        // A login that shows nothing takes nothing away that others have shown.
+        let shown = own.or_else(listed);
+        if let Some(credential) = shown.filter(|shown| !matches!(shown, Credential::None)) {
             pool.learn(&credential);
         }
     }

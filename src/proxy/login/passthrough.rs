@@ -5,16 +5,28 @@
 //! believed again for `auth_cache_ttl`; of it stays a SCRAM verifier here, and
 //! the password in the pool, which logs in with it.
 
+use tokio::sync::Semaphore;
+
 use super::NoSession;
 use super::prove::{Proven, Trial, accepted, password_message};
 use crate::auth::userlist::MAX_NAME_BYTES;
 use crate::auth::{Credential, Secret, ask_for_password, password_of};
+use crate::proxy::console;
 use crate::server::connect;
 use crate::wire::{PgError, sqlstate};
 
 /// Lets the server judge the client.
 pub(super) async fn by_server(trial: &mut Trial<'_, '_>) -> Result<Proven, NoSession> {
     is_private(trial)?;
+    if console::is_asked_for(trial.startup) {
+        // Whose server would know?
+        return Err(PgError::fatal(
+            sqlstate::INVALID_AUTHORIZATION,
+            "no server is asked who may use the console",
+        )
+        .with_hint("Come by the Unix socket as the user pgbouncer, or choose another auth_type.")
+        .into());
+    }
     trial.intro.stream.send(&ask_for_password()).await?;
     let body = password_message(trial.intro).await?;
     let password = Secret::new(password_of(&body)?);
@@ -34,6 +46,7 @@ pub(super) async fn by_server(trial: &mut Trial<'_, '_>) -> Result<Proven, NoSes
         // Whoever was before may have had the same password, or a wrong one.
         trial.is_to_wait()?;
         if !is_known(trial, &password).await {
+            trial.count()?;
             ask_server(trial, &password).await?;
             remember(trial, &password).await;
         }
@@ -101,9 +114,13 @@ async fn ask_server(trial: &Trial<'_, '_>, password: &Secret) -> Result<(), PgEr
         .login(&settings, Some(credential), vec![name])
         .await?;
     spec.must_be_asked = true;
-    connect(&spec).await.map(drop).inspect_err(|error| {
-        tracing::info!(user, server = %spec.hosts, sqlstate = %error.code, "the server does not let the user in: {}", error.message);
-    })
+    let _permit = ROOM.acquire().await;
+    let Err(error) = connect(&spec).await else {
+        return Ok(());
+    };
+    let message = error.message.escape_debug();
+    tracing::info!(user, server = %spec.hosts, sqlstate = %error.code, "the server does not let the user in: {message}");
+    Err(for_anybody(error, user))
 }
 
 async fn remember(trial: &Trial<'_, '_>, password: &Secret) {
@@ -118,5 +135,24 @@ async fn remember(trial: &Trial<'_, '_>, password: &Secret) {
             .access
             .verified
             .put(database, user, verifier, ttl);
+    }
+}
+
+/// So many are asked about at a time: each is a login to a server.
+static ROOM: Semaphore = Semaphore::const_new(16);
+
+/// What the server says is nothing for somebody who may be anybody.
+fn for_anybody(error: PgError, user: &str) -> PgError {
+    match error.code.as_str() {
+        sqlstate::INVALID_PASSWORD => PgError::fatal(
+            sqlstate::INVALID_PASSWORD,
+            format!("password authentication failed for user \"{user}\""),
+        ),
+        sqlstate::INVALID_AUTHORIZATION => PgError::fatal(
+            sqlstate::INVALID_AUTHORIZATION,
+            format!("the server does not let user \"{user}\" in"),
+        )
+        .with_hint("The log of pgweave tells why."),
+        _ => super::super::access::for_anybody(&error),
     }
 }

@@ -30,23 +30,31 @@ pub(super) struct Trial<'t, 'i> {
     pub startup: &'t Startup,
     /// The user's, where rules or maps ask about them.
     pub roles: Roles,
+    /// It has been counted as a failure already: its proof takes time to judge,
+    /// and others may be judged meanwhile.
+    pub is_counted: bool,
 }
 
 /// Lets the client prove who it is.
 pub(super) async fn prove(mut trial: Trial<'_, '_>) -> Result<Proven, NoSession> {
     trial.is_to_wait()?;
     let outcome = trial.judge().await;
-    let right = match &outcome {
-        Ok(_) => true,
-        // What the client is not to blame for, or left unsaid, is no failure.
-        Err(NoSession::Refused(error)) if error.code.starts_with("28") => false,
-        Err(_) => return outcome,
-    };
     let (from, user) = (trial.from(), &trial.startup.user);
     let access = &trial.house.access;
-    access.judged(trial.config, from, user, right);
-    if !right {
-        access.doubt(user);
+    match &outcome {
+        Ok(_) => access.judged(trial.config, from, user, true),
+        // The proof was wrong. What the client is not to blame for, or left
+        // unsaid, is no failure.
+        Err(NoSession::Refused(error)) if error.code == sqlstate::INVALID_PASSWORD => {
+            if !trial.is_counted {
+                access.judged(trial.config, from, user, false);
+            }
+            access.doubt(user);
+        }
+        Err(NoSession::Unproven(_)) if trial.is_counted => {}
+        Err(NoSession::Unproven(_)) => access.judged(trial.config, from, user, false),
+        Err(_) if trial.is_counted => access.was_no_failure(from, user),
+        Err(_) => {}
     }
     outcome
 }
@@ -68,6 +76,16 @@ impl Trial<'_, '_> {
             )
             .with_hint("Try again in a minute.")),
         }
+    }
+
+    /// Counts it as a failure until it is known to be none.
+    pub fn count(&mut self) -> Result<(), PgError> {
+        self.is_to_wait()?;
+        let (from, user) = (self.from(), &self.startup.user);
+        let access = &self.house.access;
+        access.judged(self.config, from, user, false);
+        self.is_counted = true;
+        Ok(())
     }
 
     async fn judge(&mut self) -> Result<Proven, NoSession> {
@@ -221,7 +239,7 @@ impl Trial<'_, '_> {
             random,
             self.intro.binding.as_ref(),
         );
-        let (accepted, exchange) = self.exchange(exchange, step).await?;
+        let (accepted, exchange) = self.exchange(method, exchange, step).await?;
         let of_stored = stored.as_ref().map(Credential::of);
         let learned = match (exchange.learned(), of_stored) {
             // The password, which serves everywhere, else an md5 hash, else keys.
@@ -234,6 +252,7 @@ impl Trial<'_, '_> {
 
     async fn exchange(
         &mut self,
+        method: Method,
         mut exchange: Exchange,
         mut step: Step,
     ) -> Result<(Vec<u8>, Exchange), NoSession> {
@@ -247,6 +266,9 @@ impl Trial<'_, '_> {
                     exchange.answer(&answer)
                 }
                 Step::Derive(derivation) => {
+                    if method == Method::Plain && !self.is_counted {
+                        self.count()?;
+                    }
                     // 0.7 ms of CPU: not on a thread that serves queries.
                     let _ = tokio::task::spawn_blocking(move || derivation.run()).await;
                     exchange.resume()

@@ -79,6 +79,20 @@ fn a_database_that_is_not_there_is_told_to_users_alone() {
 }
 
 #[test]
+fn no_server_says_who_may_use_the_console() {
+    let database = Cluster::shared().database();
+    let pooler = plan(&database)
+        .setting("admin_users", "\"login_scram\"")
+        .start();
+    let startup = Startup::new("login_scram", "pgweave").password("scram secret");
+    let refused = Connection::try_login(pooler.address, &startup);
+    assert_eq!(
+        first_error(&refused.err().unwrap()).as_deref(),
+        Some("28000")
+    );
+}
+
+#[test]
 fn no_password_stands_in_the_log() {
     let database = Cluster::shared().database();
     let pooler = plan(&database).setting("log_level", "\"debug\"").start();

@@ -66,6 +66,27 @@ fn a_stranger_cannot_tell_who_is_known() {
 }
 
 #[test]
+fn no_name_that_a_stranger_says_is_a_database_that_is_asked() {
+    let cluster = Cluster::private();
+    let database = cluster.database();
+    let pooler = Plan::before(&database)
+        .setting("auth_type", "\"scram-sha-256\"")
+        .setting("auth_user", "\"postgres\"")
+        .setting("auth_failures_per_minute", "0")
+        .start();
+    let code = |name: &str| {
+        let startup = Startup::new("nobody_at_all", name).password("x");
+        let refused = Connection::try_login(pooler.address, &startup);
+        first_error(&refused.err().unwrap())
+    };
+    for name in [&database.name, "template1", "not_there", "nor_there"] {
+        assert_eq!(code(name).as_deref(), Some("28P01"), "{name}");
+    }
+    let asks = "SELECT string_agg(datname, ',') FROM pg_stat_activity WHERE application_name = 'pgweave asks for a user'";
+    assert_eq!(cluster.admin().value(asks), "postgres");
+}
+
+#[test]
 fn who_has_expired_or_may_not_log_in_is_refused() {
     role("query_old", "LOGIN PASSWORD 'x' VALID UNTIL 'yesterday'");
     role("query_young", "LOGIN PASSWORD 'x' VALID UNTIL 'tomorrow'");

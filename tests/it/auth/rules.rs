@@ -191,6 +191,33 @@ fn rules_may_be_about_roles_where_the_server_can_be_asked() {
 }
 
 #[test]
+fn a_login_that_shows_nothing_takes_nothing_away() {
+    let database = Cluster::shared().database();
+    let mut admin = Cluster::shared().admin();
+    let stored = "SELECT rolpassword FROM pg_authid WHERE rolname = 'login_scram'";
+    let users = format!("\"login_scram\" \"{}\"\n", admin.value(stored));
+    let folder = Folder::new();
+    let users = folder.put("userlist.txt", &users);
+    let rules = folder.put("hba.conf", "host all all all scram-sha-256\n");
+    let pooler = Plan::before(&database)
+        .setting("auth_type", "\"hba\"")
+        .setting("auth_hba_file", &format!("{rules:?}"))
+        .setting("auth_file", &format!("{users:?}"))
+        // Each turn has a server connection of its own.
+        .setting("server_lifetime", "0")
+        .start();
+    assert_eq!(outcome(&pooler, "login_scram", "scram secret"), "ok");
+    folder.put("hba.conf", "host all all all trust\n");
+    pooler.signal(1);
+    wait::until(wait::SOON, "the rules to be read", || {
+        pooler.log().contains("was read again")
+    });
+    for _ in 0..2 {
+        assert_eq!(outcome(&pooler, "login_scram", ""), "ok");
+    }
+}
+
+#[test]
 fn with_cert_the_name_in_the_certificate_is_the_user() {
     let database = Cluster::shared().database();
     let (folder, authority) = (Folder::new(), Authority::new());

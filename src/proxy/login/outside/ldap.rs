@@ -24,17 +24,19 @@ fn option<'o>(options: &'o Options, name: &str) -> Option<&'o str> {
     found.map(|(_, value)| value.expose())
 }
 
-/// Does a server take this password for this user? What keeps it from saying so
-/// goes to the log.
-pub(super) async fn accepts(options: &Options, user: &str, password: &Secret) -> bool {
+/// Does a server take this password for this user? None: it cannot be told, and
+/// the log says why.
+pub(super) async fn accepts(options: &Options, user: &str, password: &Secret) -> Option<bool> {
     let outcome = match timeout(PATIENCE, ask(options, user, password)).await {
         Ok(outcome) => outcome,
         Err(_) => Err("it took too long".to_owned()),
     };
-    outcome.unwrap_or_else(|why| {
-        tracing::warn!(user, "LDAP cannot tell: {why}");
-        false
-    })
+    let why = match outcome {
+        Ok(verdict) => return Some(verdict),
+        Err(why) => why,
+    };
+    tracing::warn!(user, "LDAP cannot tell: {}", why.escape_debug());
+    None
 }
 
 async fn ask(options: &Options, user: &str, password: &Secret) -> Result<bool, String> {

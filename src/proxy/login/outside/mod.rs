@@ -51,31 +51,40 @@ pub(super) async fn by_judge(
     }
 }
 
-/// Asks for the password in clear text; `accepts` says whether it is right.
+/// Asks for the password in clear text; `accepts` says whether it is right, or
+/// that it cannot tell.
 #[cfg(any(feature = "ldap", feature = "pam"))]
 async fn by_password(
     trial: &mut Trial<'_, '_>,
     judge: &str,
-    accepts: impl AsyncFnOnce(String, crate::auth::Secret) -> bool,
+    accepts: impl AsyncFnOnce(String, crate::auth::Secret) -> Option<bool>,
 ) -> Result<Proven, NoSession> {
     use super::prove::{accepted, password_message};
     use crate::auth::{Credential, Secret, ask_for_password, password_of};
 
     trial.intro.stream.send(&ask_for_password()).await?;
     let body = password_message(trial.intro).await?;
-    trial.is_to_wait()?;
+    trial.count()?;
     let password = password_of(&body)?;
     let user = &trial.startup.user;
     // An LDAP server takes an empty one for nobody, whom it lets in.
-    if !password.is_empty() && accepts(user.clone(), Secret::new(password)).await {
-        return Ok(Proven {
+    let verdict = match password.is_empty() {
+        true => Some(false),
+        false => accepts(user.clone(), Secret::new(password)).await,
+    };
+    match verdict {
+        Some(true) => Ok(Proven {
             learned: Some(Credential::Plain(Secret::new(password))),
             ..accepted()
-        });
+        }),
+        Some(false) => Err(NoSession::Unproven(PgError::fatal(
+            sqlstate::INVALID_AUTHORIZATION,
+            format!("{judge} authentication failed for user \"{user}\""),
+        ))),
+        None => Err(PgError::fatal(
+            sqlstate::CONNECTION_FAILURE,
+            format!("{judge} cannot be asked about the user now"),
+        )
+        .into()),
     }
-    Err(PgError::fatal(
-        sqlstate::INVALID_AUTHORIZATION,
-        format!("{judge} authentication failed for user \"{user}\""),
-    )
-    .into())
 }

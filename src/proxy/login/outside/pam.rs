@@ -13,6 +13,9 @@ use crate::config::Secret as Setting;
 /// PAM blocks a thread, and modules may wait for long: not more than so many.
 static ROOM: Semaphore = Semaphore::const_new(16);
 
+/// And so many wait for their turn.
+static LINE: Semaphore = Semaphore::const_new(256);
+
 /// What the rule says, else the configuration.
 pub(super) fn service(options: &[(&'static str, Setting)], usual: &str) -> String {
     let mut options = options.iter();
@@ -20,23 +23,34 @@ pub(super) fn service(options: &[(&'static str, Setting)], usual: &str) -> Strin
     named.map_or(usual, |(_, value)| value.expose()).to_owned()
 }
 
-/// Does PAM take this password for this user?
+/// Does PAM take this password for this user? None: it cannot be told, or too
+/// many want to know.
 ///
 /// Whoever gives up waiting leaves PAM at work on its thread, which counts
 /// until it is done.
-pub(super) async fn accepts(service: String, user: String, password: Secret) -> bool {
-    let Ok(permit) = ROOM.acquire().await else {
-        return false;
-    };
+pub(super) async fn accepts(service: String, user: String, password: Secret) -> Option<bool> {
+    let _in_line = LINE.try_acquire().ok()?;
+    let permit = ROOM.acquire().await.ok()?;
     let asked = tokio::task::spawn_blocking(move || {
         let _permit = permit;
-        let outcome = ask(&service, &user, &password);
-        if let Err(error) = &outcome {
-            tracing::info!(user, service, "PAM does not let the user in: {error}");
-        }
-        outcome.is_ok()
+        let error = match ask(&service, &user, &password) {
+            Ok(()) => return Some(true),
+            Err(error) => error,
+        };
+        tracing::info!(user, service, "PAM does not let the user in: {error}");
+        let is_no = matches!(
+            error,
+            ErrorCode::AuthenticationError
+                | ErrorCode::UserUnknown
+                | ErrorCode::PermissionDenied
+                | ErrorCode::AccountExpired
+                | ErrorCode::CredentialsExpired
+                | ErrorCode::NewAuthTokRequired
+                | ErrorCode::MaxTries
+        );
+        is_no.then_some(false)
     });
-    asked.await.unwrap_or(false)
+    asked.await.ok().flatten()
 }
 
 fn ask(service: &str, user: &str, password: &Secret) -> Result<()> {

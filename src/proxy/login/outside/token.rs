@@ -39,7 +39,7 @@ pub(super) async fn by_token(
                 if let Some(why) = why {
                     tracing::info!(user, "the token is not taken: {why}");
                 }
-                return Err(error.into());
+                return Err(NoSession::Unproven(error));
             }
         };
     }
