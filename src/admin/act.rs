@@ -217,7 +217,7 @@ async fn kill(house: &House, database: Option<&str>) {
     loop {
         let mut clients = house.clients.all();
         clients.retain(|client| {
-            let pool = client.who.shelf.as_ref().map(|shelf| shelf.pool());
+            let pool = client.who.pool();
             pool.is_some_and(|pool| database.is_none_or(|name| pool.database == name))
         });
         clients.iter().for_each(|client| client.want(Wish::EndNow));

@@ -1,8 +1,6 @@
 //! One client of the console, from its login to its end.
 
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
@@ -135,17 +133,12 @@ fn register(house: &House, visitor: &Visitor) -> Result<Registered, PgError> {
     house
         .clients
         .register(who, startup.agreed_minor() >= 2, ClientLimits::default())
-        .map_err(|_| PgError::fatal(sqlstate::INTERNAL_ERROR, "no random bytes"))
+        .map_err(PgError::from)
 }
 
 fn greeting(accepted: Vec<u8>, handle: &Registered) -> Vec<u8> {
-    let mut greeting = accepted;
-    for (name, value) in PARAMETERS {
-        greeting.extend_from_slice(&backend::parameter_status(name, value));
-    }
-    greeting.extend_from_slice(&backend::backend_key_data(handle.pid, handle.secret()));
-    greeting.extend_from_slice(&backend::READY_IDLE);
-    greeting
+    let greeting = backend::session_begins(PARAMETERS, handle.pid, handle.secret());
+    [accepted, greeting].concat()
 }
 
 impl Session {
@@ -215,10 +208,10 @@ impl Session {
 
     async fn wait_for_more(&mut self) -> Result<(), End> {
         tokio::select! {
-            wish = wish(&self.handle, Wish::EndAtBoundary) => match wish {
+            wish = self.handle.wished(Wish::EndAtBoundary) => match wish {
                 Wish::Deadline => self.handle.granted(wish),
                 Wish::None | Wish::StopWaiting | Wish::EndAtBoundary | Wish::EndNow => {
-                    return Err(End::Told(shut_down()));
+                    return Err(End::Told(PgError::shutting_down()));
                 }
             },
             read = self.stream.read_buf(&mut self.inbox) => if read? == 0 {
@@ -275,10 +268,7 @@ impl Session {
             Ok(done) => Ok(done),
             Err(Stopped) => {
                 act::take_back(&house, command);
-                Ok(Err(PgError::error(
-                    sqlstate::QUERY_CANCELED,
-                    "canceling statement due to user request",
-                )))
+                Ok(Err(PgError::canceled()))
             }
         }
     }
@@ -291,11 +281,11 @@ impl Session {
             tokio::select! {
                 biased;
                 done = &mut act => return Ok(Ok(done)),
-                wish = wish(&self.handle, Wish::StopWaiting) => match wish {
+                wish = self.handle.wished(Wish::StopWaiting) => match wish {
                     Wish::StopWaiting => return Ok(Err(Stopped)),
                     Wish::Deadline => self.handle.granted(wish),
                     Wish::None | Wish::EndAtBoundary | Wish::EndNow => {
-                        return Err(End::Told(shut_down()));
+                        return Err(End::Told(PgError::shutting_down()));
                     }
                 },
                 read = self.stream.read_buf(&mut self.inbox), if self.inbox.len() < LONGEST => {
@@ -306,25 +296,6 @@ impl Session {
             }
         }
     }
-}
-
-/// Waits until something is wanted that is at least as grave as `least`.
-async fn wish(handle: &Registered, least: Wish) -> Wish {
-    poll_fn(|cx| {
-        handle.wake_by(cx.waker());
-        match handle.wish() {
-            wish if wish >= least => Poll::Ready(wish),
-            _ => Poll::Pending,
-        }
-    })
-    .await
-}
-
-fn shut_down() -> PgError {
-    PgError::fatal(
-        sqlstate::ADMIN_SHUTDOWN,
-        "terminating connection due to administrator command",
-    )
 }
 
 #[cfg(test)]

@@ -168,7 +168,7 @@ pub fn convert(file: &Path) -> Result<String, String> {
 }
 
 /// This process's environment and files.
-fn sources() -> Sources<'static> {
+pub(super) fn sources() -> Sources<'static> {
     Sources {
         env: &|name| std::env::var(name).ok(),
         read_file: &|path| std::fs::read_to_string(path),

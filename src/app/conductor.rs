@@ -5,12 +5,12 @@ use std::sync::{Arc, Weak};
 
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
+use super::cli::sources;
 use super::reload::Reloader;
 use super::signals::Stop;
 use crate::admin::{Process, Reloaded, Shutdown};
-use crate::config::{Sources, changed};
-use crate::net::tls::mistakes;
-use crate::proxy::{House, login_mistakes};
+use crate::config::changed;
+use crate::proxy::House;
 
 /// Ends that may be asked for before the first is looked at.
 const QUEUE: usize = 8;
@@ -59,17 +59,7 @@ impl Process for Conductor {
     fn change(&self, key: &str, value: &str) -> Result<(), String> {
         let house = self.house()?;
         let before = house.config();
-        let after = changed(
-            &before,
-            key,
-            value,
-            &Sources {
-                env: &|name| std::env::var(name).ok(),
-                read_file: &|path| std::fs::read_to_string(path),
-                try_tls: &mistakes,
-                try_logins: &login_mistakes,
-            },
-        )?;
+        let after = changed(&before, key, value, &sources())?;
         house.adopt(after).map_err(|wrong| wrong.join("; "))?;
         self.reloader.log_as(&house.config().general);
         tracing::info!("the console has changed {key}");

@@ -74,7 +74,7 @@ async fn free_servers(house: &Arc<House>) {
     house.directory.pause(None);
     loop {
         let clients = house.clients.all().into_iter();
-        let waiting = clients.filter(|client| client.who.shelf.is_some());
+        let waiting = clients.filter(|client| client.who.pool().is_some());
         waiting
             .filter(|client| client.waits_for().is_some())
             .for_each(|client| client.want(Wish::EndNow));

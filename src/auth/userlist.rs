@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 
 use super::secret::ScramVerifier;
-use crate::config::{Mistake, Secret, SecretForm};
+use crate::config::{Mistake, Secret, SecretForm, unquoted};
 
 /// The longest name of a user, in bytes: PostgreSQL's own limit for names
 /// (`limits.html`).
@@ -61,10 +61,11 @@ fn read_line(line: &str) -> Result<Option<(String, Secret)>, &'static str> {
     let Some(name) = line.strip_prefix('"') else {
         return Err("the user's name must stand in double quotes");
     };
-    let (user, rest) = quoted(name).ok_or("the user's name has no closing quote on its line")?;
+    let (user, rest) =
+        unquoted(name, '"').ok_or("the user's name has no closing quote on its line")?;
     check_name(&user)?;
     let (secret, _ignored) =
-        quoted(secret_of(rest)?).ok_or("the secret has no closing quote on its line")?;
+        unquoted(secret_of(rest)?, '"').ok_or("the secret has no closing quote on its line")?;
     let secret = Secret::new(secret);
     check_secret(&secret)?;
     Ok(Some((user, secret)))
@@ -79,25 +80,6 @@ fn secret_of(rest: &str) -> Result<&str, &'static str> {
     match secret.strip_prefix('"') {
         Some(secret) if rest.starts_with(char::is_whitespace) => Ok(secret),
         Some(_) | None => Err("the secret must stand in double quotes, behind a blank"),
-    }
-}
-
-/// From behind an opening quote: what stands before the closing one, and what
-/// behind. Room for all of it is taken at once, so that no copy of a secret is
-/// left behind by growing.
-fn quoted(text: &str) -> Option<(String, &str)> {
-    let mut unquoted = String::with_capacity(text.len());
-    let mut rest = text;
-    loop {
-        let (before, behind) = rest.split_once('"')?;
-        unquoted.push_str(before);
-        match behind.strip_prefix('"') {
-            Some(more) => {
-                unquoted.push('"');
-                rest = more;
-            }
-            None => return Some((unquoted, behind)),
-        }
     }
 }
 

@@ -2,9 +2,10 @@
 //! timeouts, shutdown.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -166,6 +167,21 @@ impl ClientHandle {
     #[must_use]
     pub fn age_s(&self) -> u64 {
         self.since.elapsed().as_secs()
+    }
+
+    /// Waits until something is wanted that is at least as grave as `least`.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost: a wish stays until it is granted.
+    pub async fn wished(&self, least: Wish) -> Wish {
+        poll_fn(|cx| {
+            self.wake_by(cx.waker());
+            match self.wish() {
+                wish if wish >= least => Poll::Ready(wish),
+                _ => Poll::Pending,
+            }
+        })
+        .await
     }
 
     /// The task that is to be woken by a wish.
@@ -330,7 +346,7 @@ impl Clients {
     #[must_use]
     pub fn pooled(&self) -> usize {
         let by_pid = self.by_pid.lock();
-        let pooled = by_pid.values().filter(|client| client.who.shelf.is_some());
+        let pooled = by_pid.values().filter(|client| client.who.pool().is_some());
         pooled.count()
     }
 
@@ -465,12 +481,15 @@ impl Clients {
 mod tests {
     use super::*;
 
+    fn anybody(clients: &Arc<Clients>) -> Registered {
+        let registered = clients.register(Who::anybody(), false, ClientLimits::default());
+        registered.unwrap_or_else(|_| panic!("no random bytes"))
+    }
+
     #[test]
     fn since_when_a_client_is_pinned_does_not_change_with_the_reason() {
         let clients = Arc::new(Clients::default());
-        let Ok(client) = clients.register(Who::anybody(), false, ClientLimits::default()) else {
-            panic!("no random bytes");
-        };
+        let client = anybody(&clients);
         assert_eq!(client.pinned().0, 0);
         client.pinned_by(1);
         client.since_ms.store(u32::MAX, Ordering::Relaxed);
@@ -493,9 +512,7 @@ mod tests {
     #[test]
     fn what_was_reloaded_is_told_beside_any_wish() {
         let clients = Arc::new(Clients::default());
-        let Ok(client) = clients.register(Who::anybody(), false, ClientLimits::default()) else {
-            panic!("no random bytes");
-        };
+        let client = anybody(&clients);
         client.want(Wish::Deadline);
         clients.reloaded();
         assert_eq!(
@@ -511,9 +528,7 @@ mod tests {
     #[test]
     fn a_graver_wish_replaces_a_lesser_and_not_the_other_way() {
         let clients = Arc::new(Clients::default());
-        let Ok(client) = clients.register(Who::anybody(), false, ClientLimits::default()) else {
-            panic!("no random bytes");
-        };
+        let client = anybody(&clients);
         client.want(Wish::EndAtBoundary);
         client.want(Wish::StopWaiting);
         assert_eq!(client.wish(), Wish::EndAtBoundary);
@@ -551,9 +566,7 @@ mod tests {
     #[test]
     fn a_passed_deadline_is_told_once_it_has_passed() {
         let clients = Arc::new(Clients::default());
-        let Ok(client) = clients.register(Who::anybody(), false, ClientLimits::default()) else {
-            panic!("no random bytes");
-        };
+        let client = anybody(&clients);
         clients.expect_deadlines();
         client.set_deadline(Some(clients.now_ms() + 60_000));
         clients.enforce_deadlines();

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use super::headcount::TooMany;
+use super::server_pool::ServerPool;
 use super::shelf::Shelf;
 use crate::net::Peer;
+use crate::wire::{PgError, sqlstate};
 
 /// A name that few clients have: it costs the others little.
 #[derive(Debug, Clone)]
@@ -34,18 +36,39 @@ pub enum NotRegistered {
     NoRandomBytes,
 }
 
+impl From<NotRegistered> for PgError {
+    fn from(why: NotRegistered) -> Self {
+        let full = |limit: &str| {
+            let what = format!("no more connections allowed ({limit})");
+            PgError::fatal(sqlstate::TOO_MANY_CONNECTIONS, what)
+        };
+        match why {
+            NotRegistered::TooMany(TooMany::OfDatabase) => full("max_db_client_connections"),
+            NotRegistered::TooMany(TooMany::OfUser) => full("max_user_client_connections"),
+            NotRegistered::NoRandomBytes => {
+                PgError::fatal(sqlstate::INTERNAL_ERROR, "no random bytes")
+            }
+        }
+    }
+}
+
 impl Who {
+    /// Its pool; none on the console.
+    #[must_use]
+    pub fn pool(&self) -> Option<&Arc<ServerPool>> {
+        self.shelf.as_ref().map(|shelf| shelf.pool())
+    }
+
     /// The database and the user that it counts for; none on the console.
     pub(super) fn groups(&self) -> Option<(&str, &str)> {
-        Some((self.shelf.as_ref()?.pool().database.as_str(), self.user()?))
+        Some((self.pool()?.database.as_str(), self.user()?))
     }
 
     /// The name that it logged in with; none on the console.
     #[must_use]
     pub fn user(&self) -> Option<&str> {
-        let own = self.shelf.as_ref();
         let alias = self.alias.as_deref().map(|alias| &*alias.0);
-        alias.or(own.map(|shelf| shelf.pool().server_user.as_str()))
+        alias.or(self.pool().map(|pool| pool.server_user.as_str()))
     }
 }
 

@@ -608,19 +608,16 @@ impl Client {
             Wish::StopWaiting => {
                 self.handle.granted(Wish::StopWaiting);
                 if matches!(self.service, Service::Waiting(_)) {
-                    self.refuse(PgError::error(
-                        sqlstate::QUERY_CANCELED,
-                        "canceling statement due to user request",
-                    ))?;
+                    self.refuse(PgError::canceled())?;
                 }
                 Ok(())
             }
             Wish::EndAtBoundary => match self.service {
                 Service::Idle if self.body_left == 0 && self.inbox.is_empty() => {
-                    Err(End::Told(shutting_down()))
+                    Err(End::Told(PgError::shutting_down()))
                 }
                 Service::Leased(ref lease) if !matches!(lease.tracker.rest(), Rest::Busy) => {
-                    Err(End::Told(shutting_down()))
+                    Err(End::Told(PgError::shutting_down()))
                 }
                 Service::Idle | Service::Waiting(_) | Service::Leased(_) => Ok(()),
             },
@@ -628,7 +625,7 @@ impl Client {
                 self.handle.granted(Wish::Deadline);
                 self.deadline_passed()
             }
-            Wish::EndNow => Err(End::Told(shutting_down())),
+            Wish::EndNow => Err(End::Told(PgError::shutting_down())),
         }
     }
 
@@ -657,13 +654,6 @@ impl Broken for Poll<std::io::Result<()>> {
     fn is_ready_and_broken(&self) -> bool {
         matches!(self, Poll::Ready(Err(_)))
     }
-}
-
-fn shutting_down() -> PgError {
-    PgError::fatal(
-        sqlstate::ADMIN_SHUTDOWN,
-        "terminating connection due to administrator command",
-    )
 }
 
 fn server_lost() -> PgError {

@@ -1,20 +1,18 @@
 //! Replication connections (`protocol-replication.html`): each has a server
 //! connection of its own, through which everything passes as it is.
 
-use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
 
 use tokio::io::copy_bidirectional_with_sizes;
 
 use super::house::{Connected, House};
-use super::login::{register, who};
+use super::login::{is_ignored, register, who};
 use crate::config::{Config, PoolSettings};
 use crate::net::{Peer, Stream};
 use crate::pool::{Apart, Registered, ServerPool, Wish};
 use crate::wire::startup::Startup;
-use crate::wire::{PgError, backend};
+use crate::wire::{PgError, backend, sqlstate};
 
 /// Bytes that are on their way at a time, in each direction.
 const ON_THEIR_WAY: usize = 64 * 1024;
@@ -63,7 +61,7 @@ impl Kind {
             return Ok(Kind::None);
         }
         Err(PgError::fatal(
-            INVALID_VALUE,
+            sqlstate::INVALID_PARAMETER_VALUE,
             format!("invalid value for parameter \"replication\": {value:?}"),
         ))
     }
@@ -78,9 +76,6 @@ impl Kind {
     }
 }
 
-/// `invalid_parameter_value` (`errcodes-appendix.html`).
-const INVALID_VALUE: &str = "22023";
-
 /// Opens the server connection of a client that has proven who it is.
 pub(super) async fn open(
     house: &Arc<House>,
@@ -92,24 +87,16 @@ pub(super) async fn open(
 ) -> Result<Replication, PgError> {
     let mut parameters = startup.settings.clone();
     let ignored = config.general.ignore_startup_parameters.as_deref();
-    parameters.retain(|(name, _)| {
-        !ignored
-            .unwrap_or_default()
-            .iter()
-            .any(|ignored| ignored.eq_ignore_ascii_case(name))
-    });
+    parameters.retain(|(name, _)| !is_ignored(ignored.unwrap_or_default(), name));
     let word = Kind::of(startup)?.word();
     parameters.push(("replication".to_owned(), word.to_owned()));
     let server = pool.open_apart(parameters).await?;
     let called = server.parameter("application_name").unwrap_or_default();
     let who = who(startup, &pool.shelf(Vec::new()), called.into(), at);
     let handle = register(house, startup, who, &settings)?;
-    let mut reply = Vec::new();
-    for (name, value) in &server.parameters {
-        reply.extend_from_slice(&backend::parameter_status(name, value));
-    }
-    reply.extend_from_slice(&backend::backend_key_data(handle.pid, handle.secret()));
-    reply.extend_from_slice(&backend::READY_IDLE);
+    let told = server.parameters.iter();
+    let told = told.map(|(name, value)| (name.as_str(), value.as_str()));
+    let reply = backend::session_begins(told, handle.pid, handle.secret());
     Ok(Replication {
         server,
         pool,
@@ -142,7 +129,8 @@ impl Replication {
             );
             tokio::select! {
                 passed = joined => self.count(passed.unwrap_or_default()),
-                () = is_to_end(&self.handle) => {}
+                // It stands at no boundary ever.
+                _ = self.handle.wished(Wish::EndAtBoundary) => {}
             }
         }
         self.handle.served_by_nobody();
@@ -156,18 +144,6 @@ impl Replication {
         stats.received.fetch_add(received, Ordering::Relaxed);
         stats.sent.fetch_add(sent, Ordering::Relaxed);
     }
-}
-
-/// Waits until somebody wants the client's end: it stands at no boundary ever.
-async fn is_to_end(handle: &Registered) {
-    poll_fn(|cx| {
-        handle.wake_by(cx.waker());
-        match handle.wish() {
-            Wish::EndAtBoundary | Wish::EndNow => Poll::Ready(()),
-            _ => Poll::Pending,
-        }
-    })
-    .await;
 }
 
 #[cfg(test)]
@@ -191,7 +167,11 @@ mod tests {
             assert_eq!(kind(value), Ok(Kind::None), "{value}");
         }
         for value in ["", "o", "2", "Database", "database ", "truely", "\u{131}"] {
-            assert_eq!(kind(value), Err(INVALID_VALUE.to_owned()), "{value}");
+            assert_eq!(
+                kind(value),
+                Err(sqlstate::INVALID_PARAMETER_VALUE.to_owned()),
+                "{value}"
+            );
         }
         assert_eq!(Kind::of(&Startup::default()).ok(), Some(Kind::None));
     }

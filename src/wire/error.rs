@@ -120,6 +120,20 @@ impl PgError {
         }
     }
 
+    /// What ends a connection because the pooler, or whoever runs it, wants that.
+    #[must_use]
+    pub fn shutting_down() -> Self {
+        let what = "terminating connection due to administrator command";
+        Self::fatal(sqlstate::ADMIN_SHUTDOWN, what)
+    }
+
+    /// What a CancelRequest ends a statement with.
+    #[must_use]
+    pub fn canceled() -> Self {
+        let what = "canceling statement due to user request";
+        Self::error(sqlstate::QUERY_CANCELED, what)
+    }
+
     /// The same error with a HINT.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {

@@ -11,7 +11,6 @@ pub(super) fn databases(view: &View<'_>) -> Vec<Row> {
         .iter()
         .filter_map(|name| database(view, name))
         .collect();
-    let visitors = view.clients.iter().filter(|client| client.pool().is_none());
     rows.push(row![
         CONSOLE,
         "",
@@ -27,7 +26,7 @@ pub(super) fn databases(view: &View<'_>) -> Vec<Row> {
         0_u32,
         0_u32,
         0_u32,
-        visitors.count(),
+        view.visitors(),
         0_u32,
         0_u32,
     ]);

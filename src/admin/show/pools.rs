@@ -4,18 +4,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::process::CONSOLE;
-use super::view::View;
+use super::view::{ServerState, View};
 use crate::admin::table::{Row, row};
 use crate::config::Word;
 use crate::pool::ServerPool;
 
 pub(super) fn pools(view: &View<'_>) -> Vec<Row> {
     let mut rows: Vec<Row> = view.pools.iter().map(|pool| of(view, pool)).collect();
-    let visitors = view.clients.iter().filter(|client| client.pool().is_none());
     rows.push(row![
         CONSOLE,
         CONSOLE,
-        visitors.count(),
+        view.visitors(),
         0_u32,
         0_u32,
         0_u32,
@@ -47,10 +46,10 @@ fn of(view: &View<'_>, pool: &Arc<ServerPool>) -> Row {
     let servers = pool.servers();
     let (mut in_use, mut canceled, mut idle) = (0_u32, 0_u32, 0_u32);
     for server in &servers {
-        match (view.client_of(server), server.identity.is_being_canceled()) {
-            (_, true) => canceled += 1,
-            (Some(_), false) => in_use += 1,
-            (None, false) => idle += 1,
+        match view.state_of(server) {
+            ServerState::BeingCanceled => canceled += 1,
+            ServerState::Active => in_use += 1,
+            ServerState::Idle => idle += 1,
         }
     }
     let opening = pool

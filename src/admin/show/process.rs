@@ -34,7 +34,6 @@ pub(super) fn state(view: &View<'_>) -> Vec<Row> {
 pub(super) fn lists(view: &View<'_>) -> Vec<Row> {
     let clients = view.clients.len();
     let connected = usize::try_from(view.house.connected()).unwrap_or(0);
-    let servers: usize = view.pools.iter().map(|pool| pool.servers().len()).sum();
     let items: [(&str, usize); 14] = [
         ("databases", view.databases().len()),
         ("users", super::databases::users(view).len()),
@@ -45,7 +44,7 @@ pub(super) fn lists(view: &View<'_>) -> Vec<Row> {
         ("used_clients", clients),
         ("login_clients", connected.saturating_sub(clients)),
         ("free_servers", 0),
-        ("used_servers", servers),
+        ("used_servers", view.servers()),
         ("dns_names", 0),
         ("dns_zones", 0),
         ("dns_queries", 0),
@@ -59,14 +58,13 @@ pub(super) fn lists(view: &View<'_>) -> Vec<Row> {
 
 /// What the registries hold: nothing is kept in reserve.
 pub(super) fn mem(view: &View<'_>) -> Vec<Row> {
-    let servers: usize = view.pools.iter().map(|pool| pool.servers().len()).sum();
     let kinds = [
         (
             "client_cache",
             size_of::<ClientHandle>(),
             view.clients.len(),
         ),
-        ("server_cache", size_of::<ServerEntry>(), servers),
+        ("server_cache", size_of::<ServerEntry>(), view.servers()),
     ];
     let row = |(name, size, used): (&'static str, usize, usize)| {
         row![name, size, used, 0_u32, size.saturating_mul(used)]

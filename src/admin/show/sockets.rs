@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::view::{Seen, View};
+use super::view::{Seen, ServerState, View};
 use crate::admin::calendar::ago;
 use crate::admin::table::{Row, row};
 use crate::net::{Peer, Target};
@@ -82,10 +82,10 @@ fn client(view: &View<'_>, seen: &Seen) -> Row {
 
 fn server(view: &View<'_>, pool: &ServerPool, entry: &ServerEntry) -> Row {
     let client = view.client_of(entry);
-    let state = match (client, entry.identity.is_being_canceled()) {
-        (_, true) => "being_canceled",
-        (Some(_), false) => "active",
-        (None, false) => "idle",
+    let state = match view.state_of(entry) {
+        ServerState::BeingCanceled => "being_canceled",
+        ServerState::Active => "active",
+        ServerState::Idle => "idle",
     };
     let (address, port) = match &entry.identity.target {
         Target::Tcp(host, port) => (host.clone(), u32::from(*port)),

@@ -40,31 +40,30 @@ fn cells(totals: Totals) -> impl Iterator<Item = Cell> {
     totals.0.into_iter().map(Cell::from)
 }
 
+/// A database's name, and its counts.
+fn row_of(name: String, counts: impl Iterator<Item = Cell>) -> Row {
+    let mut row = row![name];
+    row.extend(counts);
+    row
+}
+
 pub(super) fn stats(pools: &[Arc<ServerPool>], periods: &Periods) -> Vec<Row> {
     let row = |(name, totals): (String, Totals)| {
-        let averages = cells(periods.average(&name));
-        let mut row = row![name];
-        row.extend(cells(totals).chain(averages));
-        row
+        let averages = periods.average(&name);
+        row_of(name, cells(totals).chain(cells(averages)))
     };
     totals(pools).into_iter().map(row).collect()
 }
 
 pub(super) fn stats_totals(pools: &[Arc<ServerPool>]) -> Vec<Row> {
-    let row = |(name, totals): (String, Totals)| {
-        let mut row = row![name];
-        row.extend(cells(totals));
-        row
-    };
+    let row = |(name, totals): (String, Totals)| row_of(name, cells(totals));
     totals(pools).into_iter().map(row).collect()
 }
 
 pub(super) fn stats_averages(pools: &[Arc<ServerPool>], periods: &Periods) -> Vec<Row> {
     let row = |name: String| {
-        let averages = cells(periods.average(&name));
-        let mut row = row![name];
-        row.extend(averages);
-        row
+        let averages = periods.average(&name);
+        row_of(name, cells(averages))
     };
     totals(pools).into_keys().map(row).collect()
 }

@@ -14,6 +14,17 @@ pub(super) struct Seen {
     pub serving: Serving,
 }
 
+/// What a server connection does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ServerState {
+    /// A query of its client's is being cancelled.
+    BeingCanceled,
+    /// It serves a client.
+    Active,
+    /// Nothing.
+    Idle,
+}
+
 /// The house at one moment, or nearly: nobody is kept from moving meanwhile.
 pub(super) struct View<'a> {
     pub house: &'a House,
@@ -57,6 +68,26 @@ impl<'a> View<'a> {
         self.clients.get(*at)
     }
 
+    /// What a server connection does.
+    pub fn state_of(&self, server: &ServerEntry) -> ServerState {
+        match self.client_of(server) {
+            _ if server.identity.is_being_canceled() => ServerState::BeingCanceled,
+            Some(_) => ServerState::Active,
+            None => ServerState::Idle,
+        }
+    }
+
+    /// The clients of the console.
+    pub fn visitors(&self) -> usize {
+        let visitors = self.clients.iter().filter(|client| client.pool().is_none());
+        visitors.count()
+    }
+
+    /// How many server connections there are.
+    pub fn servers(&self) -> usize {
+        self.pools.iter().map(|pool| pool.servers().len()).sum()
+    }
+
     /// The number of the server connection that this is.
     pub fn number_of(&self, identity: &Arc<Identity>) -> Option<u64> {
         self.numbers.get(&Arc::as_ptr(identity)).copied()
@@ -83,7 +114,7 @@ impl<'a> View<'a> {
 impl Seen {
     /// Its pool; none on the console.
     pub fn pool(&self) -> Option<&Arc<ServerPool>> {
-        self.handle.who.shelf.as_ref().map(|shelf| shelf.pool())
+        self.handle.who.pool()
     }
 
     pub fn waits(&self) -> bool {

@@ -53,7 +53,8 @@ pub struct Place {
 }
 
 impl Place {
-    pub(in crate::auth) fn mistake(&self, key: &str, what: impl Into<String>) -> Mistake {
+    /// One that is made here.
+    pub(crate) fn mistake(&self, key: &str, what: impl Into<String>) -> Mistake {
         Mistake {
             file: self.file.to_string(),
             line: Some(self.line),

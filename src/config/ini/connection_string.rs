@@ -1,6 +1,8 @@
 //! What stands behind a name in `[databases]`, `[users]` and `[peers]`:
 //! `key=value`, separated by blanks.
 
+use crate::config::unquoted;
+
 /// The pairs, in their order. A value may stand in single quotes, one within
 /// them doubled; an empty one is refused, as by PgBouncer.
 pub(super) fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
@@ -23,7 +25,9 @@ pub(super) fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
 
 fn value<'t>(text: &'t str, key: &str) -> Result<(String, &'t str), String> {
     let (value, rest) = match text.strip_prefix('\'') {
-        Some(quoted) => unquoted(quoted).ok_or_else(|| format!("{key}: has no closing quote"))?,
+        Some(quoted) => {
+            unquoted(quoted, '\'').ok_or_else(|| format!("{key}: has no closing quote"))?
+        }
         None => {
             let end = text.find(char::is_whitespace).unwrap_or(text.len());
             let (value, rest) = text.split_at(end);
@@ -33,22 +37,6 @@ fn value<'t>(text: &'t str, key: &str) -> Result<(String, &'t str), String> {
     match value.is_empty() {
         true => Err(format!("{key}: is empty")),
         false => Ok((value, rest)),
-    }
-}
-
-fn unquoted(text: &str) -> Option<(String, &str)> {
-    let mut value = String::new();
-    let mut rest = text;
-    loop {
-        let (part, behind) = rest.split_once('\'')?;
-        value.push_str(part);
-        match behind.strip_prefix('\'') {
-            Some(more) => {
-                value.push('\'');
-                rest = more;
-            }
-            None => return Some((value, behind)),
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::config::{Mistake, Sources};
+use crate::config::{Mistake, Sources, unquoted};
 
 /// How deep files may include each other.
 const MAX_DEPTH: usize = 10;
@@ -146,7 +146,7 @@ impl Reader<'_> {
 fn key_and_value(line: &str) -> Result<(String, &str), String> {
     let (key, rest) = match line.strip_prefix('"') {
         Some(quoted) => {
-            let (key, rest) = unquoted(quoted).ok_or("the name has no closing quote")?;
+            let (key, rest) = unquoted(quoted, '"').ok_or("the name has no closing quote")?;
             (key, rest)
         }
         None => {
@@ -161,21 +161,5 @@ fn key_and_value(line: &str) -> Result<(String, &str), String> {
     match (key.is_empty(), value) {
         (false, Some(value)) => Ok((key, value.trim())),
         (true, _) | (_, None) => Err("is neither `key = value` nor a section".to_owned()),
-    }
-}
-
-fn unquoted(text: &str) -> Option<(String, &str)> {
-    let mut name = String::new();
-    let mut rest = text;
-    loop {
-        let (part, behind) = rest.split_once('"')?;
-        name.push_str(part);
-        match behind.strip_prefix('"') {
-            Some(more) => {
-                name.push('"');
-                rest = more;
-            }
-            None => return Some((name, behind)),
-        }
     }
 }

@@ -40,11 +40,7 @@ impl Desks {
         let Some((settings, query)) = errand(config, password_of, database) else {
             return Ok(None);
         };
-        let errand = Errand {
-            directory,
-            settings,
-        };
-        self.ask(config, &errand, query, user).await
+        self.ask(config, directory, settings, query, user).await
     }
 
     /// What roles a user is a member of; none where nobody is to be asked.
@@ -59,11 +55,7 @@ impl Desks {
         let Some((settings, _)) = errand(config, password_of, database) else {
             return Ok(None);
         };
-        let errand = Errand {
-            directory,
-            settings,
-        };
-        let told = self.ask(config, &errand, ROLES, user).await?;
+        let told = self.ask(config, directory, settings, ROLES, user).await?;
         Ok(Some(
             told.map_or_else(HashSet::new, |told| names(told.expose())),
         ))
@@ -72,13 +64,18 @@ impl Desks {
     async fn ask(
         &self,
         config: &Config,
-        errand: &Errand<'_>,
+        directory: &Directory,
+        settings: PoolSettings,
         query: &str,
         user: &str,
     ) -> Result<Option<Secret>, PgError> {
         let ttl = config.general.auth_cache_ttl;
-        let desk = self.desk(&errand.settings, query);
-        desk.find(user, ttl, errand).await
+        let desk = self.desk(&settings, query);
+        let errand = Errand {
+            directory,
+            settings,
+        };
+        desk.find(user, ttl, &errand).await
     }
 
     fn desk(&self, settings: &PoolSettings, query: &str) -> Arc<Desk> {

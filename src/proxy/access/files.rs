@@ -93,13 +93,7 @@ impl Lists {
         let rules = self.rules.iter().flat_map(Rules::iter);
         let lacking = rules.filter_map(|rule| Some((rule, lacks(rule.method)?)));
         lacking
-            .map(|(rule, what)| Mistake {
-                file: rule.place.file.to_string(),
-                line: Some(rule.place.line),
-                key: "method".to_owned(),
-                what: what.to_owned(),
-                suggestion: None,
-            })
+            .map(|(rule, what)| rule.place.mistake("method", what))
             .collect()
     }
 
@@ -109,12 +103,9 @@ impl Lists {
         let named = rules.filter_map(|rule| Some((rule, rule.options.map.as_ref()?)));
         named
             .filter(|(_, map)| !self.maps.has(map))
-            .map(|(rule, map)| Mistake {
-                file: rule.place.file.to_string(),
-                line: Some(rule.place.line),
-                key: "map".to_owned(),
-                what: format!("there is no map {map:?} in auth_ident_file"),
-                suggestion: None,
+            .map(|(rule, map)| {
+                let what = format!("there is no map {map:?} in auth_ident_file");
+                rule.place.mistake("map", what)
             })
             .collect()
     }

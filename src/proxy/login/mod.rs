@@ -22,10 +22,7 @@ use super::replication::{self, Kind, Replication};
 use crate::auth::{Credential, StoredSecret};
 use crate::config::{Config, PoolSettings};
 use crate::net::{Peer, Stream};
-use crate::pool::{
-    Alias, ClientLimits, NotRegistered, Registered, ServerPool, Shelf, StartupClass, TooMany,
-    Welcome, Who,
-};
+use crate::pool::{Alias, ClientLimits, Registered, ServerPool, Shelf, StartupClass, Welcome, Who};
 use crate::session::Rest;
 use crate::wire::startup::Startup;
 use crate::wire::{PgError, Severity, backend, sqlstate};
@@ -213,21 +210,7 @@ async fn log_in(
         Ok(entered) => entered,
         Err(error) => return Err(NoSession::RefusedLater(accepted, error)),
     };
-    let mut reply = accepted;
-    for (name, value) in logged_in.greeting.iter() {
-        let value = if name == "application_name" {
-            &*logged_in.application_name
-        } else {
-            value.as_str()
-        };
-        reply.extend_from_slice(&backend::parameter_status(name, value));
-    }
-    reply.extend_from_slice(&backend::backend_key_data(
-        logged_in.handle.pid,
-        logged_in.handle.secret(),
-    ));
-    reply.extend_from_slice(&backend::READY_IDLE);
-    intro.stream.send(&reply).await?;
+    intro.stream.send(&greeting(accepted, &logged_in)).await?;
     if config.general.log_connections {
         let is_tls = intro.stream.is_tls();
         let (database, user) = (startup.database.escape_debug(), startup.user.escape_debug());
@@ -235,6 +218,20 @@ async fn log_in(
     }
     logged_in.ahead = intro.read.to_vec();
     Ok(logged_in)
+}
+
+/// All that the client is told up to its first ReadyForQuery.
+fn greeting(accepted: Vec<u8>, logged_in: &LoggedIn) -> Vec<u8> {
+    let told = logged_in.greeting.iter().map(|(name, value)| {
+        let value = match name.as_str() {
+            "application_name" => &*logged_in.application_name,
+            _ => value.as_str(),
+        };
+        (name.as_str(), value)
+    });
+    let handle = &logged_in.handle;
+    let greeting = backend::session_begins(told, handle.pid, handle.secret());
+    [accepted, greeting].concat()
 }
 
 /// Finds the pool of a client that has proven who it is.
@@ -315,19 +312,7 @@ pub(super) fn register(
     let registered = house
         .clients
         .register(who, startup.agreed_minor() >= 2, limits);
-    registered.map_err(|why| {
-        let full = |limit: &str| {
-            let what = format!("no more connections allowed ({limit})");
-            PgError::fatal(sqlstate::TOO_MANY_CONNECTIONS, what)
-        };
-        match why {
-            NotRegistered::TooMany(TooMany::OfDatabase) => full("max_db_client_connections"),
-            NotRegistered::TooMany(TooMany::OfUser) => full("max_user_client_connections"),
-            NotRegistered::NoRandomBytes => {
-                PgError::fatal(sqlstate::INTERNAL_ERROR, "no random bytes")
-            }
-        }
-    })
+    registered.map_err(PgError::from)
 }
 
 /// Who a client is, for those who list them.
@@ -345,6 +330,12 @@ pub(super) fn who(
         application_name,
         is_tls,
     }
+}
+
+/// Is this startup parameter one of `ignore_startup_parameters`?
+pub(super) fn is_ignored(ignored: &[String], parameter: &str) -> bool {
+    let mut ignored = ignored.iter();
+    ignored.any(|ignored| ignored.eq_ignore_ascii_case(parameter))
 }
 
 /// What the server connections of this client are opened with, and its
@@ -367,10 +358,7 @@ fn startup_class(
     };
     let unsaid = usual.iter().filter(|(key, _)| !says(key));
     for (key, value) in startup.settings.iter().chain(unsaid) {
-        if ignored
-            .iter()
-            .any(|ignored| ignored.eq_ignore_ascii_case(key))
-        {
+        if is_ignored(ignored, key) {
             continue;
         }
         let is_plain = value.bytes().all(|byte| (b' '..=b'~').contains(&byte)) && value.len() < 64;

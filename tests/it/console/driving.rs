@@ -1,7 +1,6 @@
 //! Settings that are changed on the console, and read again.
 
-use super::{Shown, complaint, console, plan, tag};
-use crate::support::frames;
+use super::{Shown, complaint, console, one_waits, plan, tag};
 use crate::support::postgres::Cluster;
 use crate::support::raw::Connection;
 
@@ -36,10 +35,7 @@ fn a_larger_pool_lets_in_who_waits() {
     let database = Cluster::shared().database();
     let pooler = plan(&database).pool_size(1).start();
     let mut console = console(&pooler);
-    let (mut holder, mut waiting) = (pooler.client(), pooler.client());
-    holder.rows("BEGIN");
-    waiting.send(&frames::query("SELECT 1"));
-    super::until_waiting(&mut console, &pooler, 1);
+    let (mut holder, mut waiting) = one_waits(&mut console, &pooler);
     assert_eq!(tag(&mut console, "SET default_pool_size = 2"), "SET");
     waiting.until_ready(1, "its turn in the larger pool");
     holder.rows("COMMIT");

@@ -91,6 +91,15 @@ pub fn until_waiting(console: &mut Connection, pooler: &Pooler, count: u64) {
     });
 }
 
+/// A client in a transaction on the only server connection, and one that waits.
+pub fn one_waits(console: &mut Connection, pooler: &Pooler) -> (Connection, Connection) {
+    let (mut holder, mut waiting) = (pooler.client(), pooler.client());
+    holder.rows("BEGIN");
+    waiting.send(&crate::support::frames::query("SELECT 1"));
+    until_waiting(console, pooler, 1);
+    (holder, waiting)
+}
+
 /// The message of the error that a command ends with.
 pub fn complaint(console: &mut Connection, command: &str) -> String {
     let answer = console.query(command);

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use super::{Shown, console, plan, until_shown, until_waiting};
+use super::{Shown, console, one_waits, plan, until_shown};
 use crate::support::frames;
 use crate::support::postgres::Cluster;
 use crate::support::wait;
@@ -105,10 +105,7 @@ fn waiting_is_counted_and_shown() {
     let database = Cluster::shared().database();
     let pooler = plan(&database).pool_size(1).start();
     let mut console = console(&pooler);
-    let (mut holder, mut waiting) = (pooler.client(), pooler.client());
-    holder.rows("BEGIN");
-    waiting.send(&frames::query("SELECT 1"));
-    until_waiting(&mut console, &pooler, 1);
+    let (mut holder, mut waiting) = one_waits(&mut console, &pooler);
     wait::until(wait::SOON, "a wait to be seen", || {
         let clients = Shown::of(&mut console, "CLIENTS");
         clients
