@@ -2,83 +2,145 @@
 
 use std::process::Stdio;
 
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use zeroize::Zeroizing;
 
 use super::Order;
 use crate::auth::Secret;
 
 /// Longest output that is read, in bytes: tokens have some thousand.
-const MAX_OUTPUT: u64 = 64 * 1024;
+const MAX_OUTPUT: usize = 64 * 1024;
 
 /// Longest complaint that goes to the log, in bytes.
-const MAX_COMPLAINT: u64 = 2048;
+const MAX_COMPLAINT: usize = 2048;
+
+/// What stands in the log where a complaint holds the password.
+const HIDDEN: &str = "(password)";
 
 /// The first line that the command prints; else what is wrong, as the end of a
 /// sentence that begins with its name.
+///
+/// # Cancel safety
+/// Dropped before its end, the command is killed with all that it has started.
 pub(super) async fn run(order: &Order) -> Result<Secret, String> {
-    let (program, arguments) = order.command.split_first().ok_or("is empty")?;
-    let mut child = Command::new(program)
-        .args(arguments)
-        .env("PGWEAVE_HOST", &order.host)
-        .env("PGWEAVE_PORT", order.port.to_string())
-        .env("PGWEAVE_DATABASE", &order.database)
-        .env("PGWEAVE_USER", &order.user)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|error| format!("cannot be run: {error}"))?;
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let (output, complaint) = tokio::join!(
-        start_of(stdout, MAX_OUTPUT),
-        start_of(stderr, MAX_COMPLAINT)
-    );
-    if output.len() as u64 > MAX_OUTPUT {
+    let mut group = Group::start(order).map_err(|error| format!("cannot be run: {error}"))?;
+    let (stdout, stderr) = (group.child.stdout.take(), group.child.stderr.take());
+    let (output, complaint) = tokio::join!(output_of(stdout), complaint_of(stderr));
+    if output.len() > MAX_OUTPUT {
         return Err("prints too much".to_owned());
     }
-    let status = child
+    let status = group
+        .child
         .wait()
         .await
         .map_err(|error| format!("was lost: {error}"))?;
+    group.is_over = true;
+    let line = first_line(&output);
     if !status.success() {
-        let complaint = String::from_utf8_lossy(&complaint);
-        tracing::warn!(
-            user = order.user,
-            "password_command says: {}",
-            complaint.trim().escape_debug()
-        );
+        let complaint = without(line, &complaint);
+        tracing::warn!(user = order.user, "password_command says: {complaint}");
         return Err(format!("failed ({status})"));
     }
-    let line = output
-        .split(|byte| *byte == b'\n')
-        .next()
-        .unwrap_or_default();
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
     match line.is_empty() || line.contains(&0) {
         true => Err("prints no password".to_owned()),
         false => Ok(Secret::new(line)),
     }
 }
 
-/// What a pipe gives, one byte beyond `most` at most; the rest is read and
-/// forgotten, so that the other side comes to its end.
-async fn start_of(pipe: Option<impl AsyncRead + Unpin>, most: u64) -> Zeroizing<Vec<u8>> {
-    let mut start = Zeroizing::new(Vec::new());
+/// The command and what it has started: a shell does not take its children
+/// with it when it is killed.
+struct Group {
+    child: Child,
+    /// Its number may be another's by now.
+    is_over: bool,
+}
+
+impl Group {
+    fn start(order: &Order) -> std::io::Result<Self> {
+        let (program, arguments) = order.command.split_first().ok_or_else(|| {
+            std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is an empty list")
+        })?;
+        let child = Command::new(program)
+            .args(arguments)
+            .env("PGWEAVE_HOST", &order.host)
+            .env("PGWEAVE_PORT", order.port.to_string())
+            .env("PGWEAVE_DATABASE", &order.database)
+            .env("PGWEAVE_USER", &order.user)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()?;
+        let is_over = false;
+        Ok(Self { child, is_over })
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let number = self.child.id().and_then(|id| i32::try_from(id).ok());
+        if let Some(number) = number.filter(|_| !self.is_over) {
+            let _ = killpg(Pid::from_raw(number), Signal::SIGKILL);
+        }
+    }
+}
+
+/// What it prints, one byte beyond the limit at most.
+async fn output_of(pipe: Option<impl AsyncRead + Unpin>) -> Zeroizing<Vec<u8>> {
+    // Room enough from the start: what is copied to a larger place is not wiped.
+    let mut output = Zeroizing::new(Vec::with_capacity(2 * MAX_OUTPUT));
+    if let Some(pipe) = pipe {
+        let most = MAX_OUTPUT as u64 + 1;
+        let _ = pipe.take(most).read_to_end(&mut output).await;
+    }
+    output
+}
+
+/// What it complains of. It may hold the password, which is found even where the
+/// limit would cut it. What is beyond is read and forgotten: a program that
+/// cannot complain fails.
+async fn complaint_of(pipe: Option<impl AsyncRead + Unpin>) -> Zeroizing<Vec<u8>> {
+    let mut complaint = Zeroizing::new(Vec::new());
     if let Some(mut pipe) = pipe {
-        let _ = (&mut pipe).take(most + 1).read_to_end(&mut start).await;
-        if start.len() as u64 <= most {
+        let most = (MAX_COMPLAINT + MAX_OUTPUT) as u64;
+        let start = (&mut pipe).take(most).read_to_end(&mut complaint).await;
+        if start.is_ok() {
             let _ = tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await;
         }
     }
-    start
+    complaint
+}
+
+fn first_line(output: &[u8]) -> &[u8] {
+    let line = output.split(|byte| *byte == b'\n').next();
+    let line = line.unwrap_or_default();
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+/// A complaint as it may be logged.
+fn without(password: &[u8], complaint: &[u8]) -> String {
+    let text = String::from_utf8_lossy(complaint);
+    let hidden = match str::from_utf8(password) {
+        Ok("") => text.into_owned(),
+        Ok(password) => text.replace(password, HIDDEN),
+        // It cannot be found in what was made text.
+        Err(_) => HIDDEN.to_owned(),
+    };
+    let start: String = hidden.trim().chars().take(MAX_COMPLAINT).collect();
+    start.escape_debug().to_string()
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
     use super::*;
 
     fn order(script: &str) -> Order {
@@ -98,6 +160,52 @@ mod tests {
         let script = "printf '%s' $PGWEAVE_USER@$PGWEAVE_HOST:$PGWEAVE_PORT/$PGWEAVE_DATABASE";
         let told = run(&order(script)).await.unwrap();
         assert!(told.is(b"alice@db:5432/app"));
+    }
+
+    #[tokio::test]
+    async fn who_complains_at_length_still_comes_to_an_end() {
+        let script = "head -c 300000 /dev/zero >&2 || exit 9; echo secret";
+        assert!(run(&order(script)).await.unwrap().is(b"secret"));
+    }
+
+    #[tokio::test]
+    async fn what_a_command_has_started_ends_with_it() {
+        let folder = std::env::temp_dir().join(format!("pgweave-run-{}", std::process::id()));
+        let file = folder.display();
+        let script = format!("sleep 3600 & echo $! > {file}; wait");
+        let child = {
+            let hangs = order(&script);
+            let mut running = std::pin::pin!(run(&hangs));
+            loop {
+                let _ = timeout(Duration::from_millis(20), &mut running).await;
+                let written = std::fs::read_to_string(&folder).unwrap_or_default();
+                if let Some(number) = written.strip_suffix('\n') {
+                    break number.to_owned();
+                }
+            }
+        };
+        std::fs::remove_file(&folder).unwrap();
+        let lives = || {
+            let state = std::fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+            !state.is_empty() && !state.contains(") Z")
+        };
+        timeout(Duration::from_secs(10), async {
+            while lives() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .unwrap();
+    }
+
+    #[test]
+    fn a_complaint_does_not_hold_the_password() {
+        assert_eq!(without(b"s3cret", b"+ echo s3cret\n"), "+ echo (password)");
+        assert_eq!(without(b"", b" not logged in\n"), "not logged in");
+        assert!(!without(b"\xff\xfe", b"+ echo \xff\xfe").contains('\u{fffd}'));
+        let long = [b"x".repeat(MAX_COMPLAINT - 3), b"s3cret".to_vec()].concat();
+        assert!(!without(b"s3cret", &long).contains("s3c"));
+        assert_eq!(without(b"y", &b"x".repeat(9000)).len(), MAX_COMPLAINT);
     }
 
     #[tokio::test]
