@@ -12,15 +12,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use tokio::sync::{OwnedMutexGuard, Semaphore};
 use tokio::time::timeout;
 
 use self::run::run;
-use crate::auth::Secret;
+use crate::auth::{Credential, Secret};
 use crate::config::PoolSettings;
 use crate::wire::{PgError, sqlstate};
 
-/// A run may take this long.
-const RUN: Duration = Duration::from_secs(30);
+/// So many commands run at a time, however many users ask.
+const AT_A_TIME: usize = 16;
 
 /// After a failure nobody runs the command again for so long.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -51,14 +52,20 @@ impl Order {
 }
 
 /// See the module. Clones share what is known.
-#[derive(Debug, Clone, Default)]
-pub struct Passwords(Arc<Mutex<HashMap<Order, Arc<Kept>>>>);
+#[derive(Debug, Clone)]
+pub struct Passwords(Arc<All>);
+
+#[derive(Debug)]
+struct All {
+    kept: Mutex<HashMap<Order, Arc<Kept>>>,
+    room: Semaphore,
+}
 
 /// What one command has said.
 #[derive(Debug, Default)]
 struct Kept {
     /// One runs at a time.
-    turn: tokio::sync::Mutex<()>,
+    turn: Arc<tokio::sync::Mutex<()>>,
     known: Mutex<Known>,
 }
 
@@ -68,6 +75,17 @@ struct Known {
     failure: Option<(PgError, Instant)>,
     used: Option<Instant>,
     ttl: Duration,
+    /// A run may take so long.
+    patience: Duration,
+}
+
+impl Default for Passwords {
+    fn default() -> Self {
+        Self(Arc::new(All {
+            kept: Mutex::default(),
+            room: Semaphore::new(AT_A_TIME),
+        }))
+    }
 }
 
 impl Passwords {
@@ -77,35 +95,47 @@ impl Passwords {
     /// 08001 when the command fails, in words without what it printed.
     ///
     /// # Cancel safety
-    /// Dropped before its end, the command is killed.
+    /// Dropped before its end, the command runs on, for whoever asks next.
     pub async fn get(&self, settings: &PoolSettings) -> Option<Result<Secret, PgError>> {
         let order = Order::of(settings)?;
-        let kept = Arc::clone(self.0.lock().entry(order.clone()).or_default());
-        let ttl = settings.password_command_ttl;
-        if let Some(known) = kept.known.lock().use_at(Instant::now(), ttl) {
+        let kept = Arc::clone(self.0.kept.lock().entry(order.clone()).or_default());
+        let now = Instant::now();
+        if let Some(known) = kept.known.lock().use_at(now, settings) {
             return Some(known);
         }
-        Some(kept.renew(&order, Instant::now()).await)
+        let turn = Arc::clone(&kept.turn).lock_owned().await;
+        if let Some(told) = kept.known.lock().told_since(now) {
+            return Some(told);
+        }
+        let running = tokio::spawn(Arc::clone(&self.0).renew(order, kept, turn));
+        Some(running.await.unwrap_or_else(|_| {
+            Err(PgError::fatal(
+                sqlstate::INTERNAL_ERROR,
+                "password_command was lost",
+            ))
+        }))
     }
 
-    /// The server has refused this password: the next to ask gets a new one.
-    /// False where there was none, or it was new.
-    pub fn doubt(&self, settings: &PoolSettings) -> bool {
-        let kept = Order::of(settings).and_then(|order| self.0.lock().get(&order).cloned());
-        let Some(kept) = kept else { return false };
-        let mut known = kept.known.lock();
-        let is_old = |(_, at): &mut (Secret, Instant)| at.elapsed() > PAUSE;
-        known.password.take_if(is_old).is_some()
+    /// The server has refused this. Is there another by now, or may the command
+    /// be asked for one? Not where it has just printed this one.
+    pub fn doubt(&self, settings: &PoolSettings, refused: &Credential) -> bool {
+        let Some(order) = Order::of(settings) else {
+            return false;
+        };
+        let kept = self.0.kept.lock().get(&order).cloned();
+        kept.is_some_and(|kept| kept.known.lock().doubt(refused, Instant::now()))
     }
 
     /// About once a second: has those run again whose answer ends soon.
     pub fn keep(&self, now: Instant) {
-        let mut orders = self.0.lock();
-        orders.retain(|_, kept| kept.known.lock().is_wanted(now));
-        for (order, kept) in &*orders {
-            if kept.known.lock().ends_soon(now) && kept.turn.try_lock().is_ok() {
+        let mut all = self.0.kept.lock();
+        all.retain(|_, kept| kept.known.lock().is_wanted(now));
+        for (order, kept) in &*all {
+            if kept.known.lock().ends_soon(now)
+                && let Ok(turn) = Arc::clone(&kept.turn).try_lock_owned()
+            {
                 let (order, kept) = (order.clone(), Arc::clone(kept));
-                tokio::spawn(async move { kept.renew(&order, now).await.map(drop) });
+                tokio::spawn(Arc::clone(&self.0).renew(order, kept, turn));
             }
         }
     }
@@ -113,15 +143,47 @@ impl Passwords {
 
 impl Known {
     /// What is in force.
-    fn use_at(&mut self, now: Instant, ttl: Duration) -> Option<Result<Secret, PgError>> {
-        (self.used, self.ttl) = (Some(now), ttl);
-        let is_over = |at: Instant| now.saturating_duration_since(at) >= ttl;
+    fn use_at(&mut self, now: Instant, by: &PoolSettings) -> Option<Result<Secret, PgError>> {
+        self.used = Some(now);
+        (self.ttl, self.patience) = (by.password_command_ttl, by.password_command_timeout);
+        let is_over = |at: Instant| now.saturating_duration_since(at) >= self.ttl;
         if let Some((password, _)) = self.password.as_ref().filter(|(_, at)| !is_over(*at)) {
             return Some(Ok(password.clone()));
         }
         let failure = self.failure.as_ref();
         let standing = failure.filter(|(_, at)| now.saturating_duration_since(*at) < PAUSE);
         standing.map(|(error, _)| Err(error.clone()))
+    }
+
+    /// What a run has told since then.
+    fn told_since(&self, then: Instant) -> Option<Result<Secret, PgError>> {
+        if let Some((password, _)) = self.password.as_ref().filter(|(_, at)| *at >= then) {
+            return Some(Ok(password.clone()));
+        }
+        let failure = self.failure.as_ref().filter(|(_, at)| *at >= then);
+        failure.map(|(error, _)| Err(error.clone()))
+    }
+
+    fn learn(&mut self, told: &Result<Secret, PgError>) {
+        let at = Instant::now();
+        match told {
+            Ok(password) => (self.password, self.failure) = (Some((password.clone(), at)), None),
+            Err(error) => self.failure = Some((error.clone(), at)),
+        }
+    }
+
+    /// See [`Passwords::doubt`].
+    fn doubt(&mut self, refused: &Credential, now: Instant) -> bool {
+        let Some((password, at)) = &self.password else {
+            // Somebody else has doubted it: a run is under way, or has failed.
+            return true;
+        };
+        let is_another = !Credential::Plain(password.clone()).same_as(refused);
+        let is_old = now.saturating_duration_since(*at) > PAUSE;
+        if is_old && !is_another {
+            self.password = None;
+        }
+        is_another || is_old
     }
 
     fn is_wanted(&self, now: Instant) -> bool {
@@ -140,65 +202,83 @@ impl Known {
     }
 }
 
-impl Kept {
-    /// Runs the command, unless somebody else has since `wanted`.
-    async fn renew(&self, order: &Order, wanted: Instant) -> Result<Secret, PgError> {
-        let _turn = self.turn.lock().await;
-        {
-            let known = self.known.lock();
-            if let Some((password, _)) = known.password.as_ref().filter(|(_, at)| *at >= wanted) {
-                return Ok(password.clone());
-            }
-            if let Some((error, _)) = known.failure.as_ref().filter(|(_, at)| *at >= wanted) {
-                return Err(error.clone());
-            }
-        }
-        let told = match timeout(RUN, run(order)).await {
+impl All {
+    /// Runs the command, whoever waits for it.
+    async fn renew(
+        self: Arc<Self>,
+        order: Order,
+        kept: Arc<Kept>,
+        turn: OwnedMutexGuard<()>,
+    ) -> Result<Secret, PgError> {
+        let _room = self.room.acquire().await;
+        let patience = kept.known.lock().patience;
+        let told = match timeout(patience, run(&order)).await {
             Ok(told) => told,
-            Err(_) => Err(format!("took longer than {} s", RUN.as_secs())),
+            Err(_) => Err(format!("took longer than {} s", patience.as_secs_f64())),
         };
-        let at = Instant::now();
-        let mut known = self.known.lock();
-        match told {
-            Ok(password) => {
-                known.failure = None;
-                known.password = Some((password.clone(), at));
-                Ok(password)
-            }
-            Err(what) => {
-                let (user, host) = (&order.user, &order.host);
-                tracing::warn!(user, host, "password_command {what}");
-                let error = PgError::fatal(
-                    sqlstate::CANNOT_CONNECT,
-                    format!("there is no password for user \"{user}\": password_command {what}"),
-                );
-                known.failure = Some((error.clone(), at));
-                Err(error)
-            }
-        }
+        let told = told.map_err(|what| no_password(&order, &what));
+        kept.known.lock().learn(&told);
+        drop(turn);
+        told
     }
+}
+
+fn no_password(order: &Order, what: &str) -> PgError {
+    let (user, host) = (&order.user, &order.host);
+    tracing::warn!(user, host, "password_command {what}");
+    PgError::fatal(
+        sqlstate::CANNOT_CONNECT,
+        format!("there is no password for user \"{user}\": password_command {what}"),
+    )
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::config::{Config, Database};
+
+    fn known(at: Instant, ttl: Duration) -> Known {
+        Known {
+            password: Some((Secret::new("a"), at)),
+            ttl,
+            ..Known::default()
+        }
+    }
+
+    #[test]
+    fn whoever_was_refused_with_an_older_one_takes_the_newer() {
+        let now = Instant::now();
+        let later = now + Duration::from_secs(2);
+        let [a, b] = ["a", "b"].map(|text| Credential::Plain(Secret::new(text)));
+        // Just printed, and refused: there is nothing better to be had.
+        assert!(!known(now, PAUSE).doubt(&a, now));
+        // Another one came while that was refused.
+        assert!(known(now, PAUSE).doubt(&b, now));
+        let mut old = known(now, PAUSE);
+        assert!(old.doubt(&b, later) && old.password.is_some());
+        assert!(old.doubt(&a, later) && old.password.is_none());
+        // The next waits for what the first has asked for.
+        assert!(old.doubt(&a, later));
+    }
 
     #[test]
     fn a_password_is_renewed_before_its_time_is_over() {
         let now = Instant::now();
         let at = |seconds: u64| now + Duration::from_secs(seconds);
-        let mut known = Known {
-            password: Some((Secret::new("a"), now)),
-            ttl: Duration::from_secs(100),
-            ..Known::default()
+        let config = Config {
+            fallback: Some(Database::named("*")),
+            ..Config::default()
         };
+        let mut settings = config.pool_settings("d", "u").unwrap();
+        settings.password_command_ttl = Duration::from_secs(100);
+        let mut known = known(now, settings.password_command_ttl);
         assert!(!known.ends_soon(at(79)) && known.ends_soon(at(81)));
-        assert!(known.use_at(at(99), known.ttl).is_some());
-        assert!(known.use_at(at(100), known.ttl).is_none());
+        assert!(known.use_at(at(99), &settings).is_some());
+        assert!(known.use_at(at(100), &settings).is_none());
         known.failure = Some((PgError::fatal("08001", "x"), at(81)));
         assert!(!known.ends_soon(at(82)) && known.ends_soon(at(87)));
-        assert!(known.use_at(at(81), known.ttl).unwrap().is_ok());
+        assert!(known.use_at(at(81), &settings).unwrap().is_ok());
         assert!(known.is_wanted(at(3000)) && !known.is_wanted(at(4000)));
     }
 }
