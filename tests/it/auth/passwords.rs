@@ -97,6 +97,7 @@ fn all_who_were_refused_at_once_are_served_by_one_more_run() {
     }
     let runs = std::fs::read_to_string(&counter).unwrap().lines().count();
     assert_eq!(runs, 2);
+    assert!(!pooler.log().contains("server login failed"));
 }
 
 #[test]
