@@ -1,11 +1,8 @@
 //! What it takes to log in to a server, and where the password comes from.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use zeroize::Zeroizing;
-
-use super::passwords::Passwords;
+use super::passwords::{InFiles, Passwords};
 use super::shelf::StartupClass;
 use crate::auth::{Credential, KeyCache, StoredSecret};
 use crate::config::{PoolSettings, TlsMistake};
@@ -18,6 +15,7 @@ use crate::wire::{PgError, sqlstate};
 pub(super) struct Ways {
     pub keys: KeyCache,
     pub passwords: Passwords,
+    pub files: InFiles,
     pub tls: Arc<Tls>,
 }
 
@@ -39,16 +37,18 @@ impl Ways {
         startup: StartupClass,
     ) -> Result<Server, PgError> {
         let credential = async || {
-            let named = credential_of(settings, &self.passwords).await?;
+            let named = credential_of(settings, self).await?;
             Ok::<_, PgError>(named.unwrap_or_else(|| learned.clone()))
         };
         let mut spec = self.login_spec(settings, hosts, credential().await?, startup)?;
         match connect(&spec).await {
-            Err(error)
-                if error.code == sqlstate::INVALID_PASSWORD
-                    && self.passwords.doubt(settings, &spec.credential) =>
-            {
-                spec.credential = credential().await?;
+            Err(error) if error.code == sqlstate::INVALID_PASSWORD => {
+                self.passwords.doubt(settings, &spec.credential);
+                let newer = credential().await?;
+                if newer.same_as(&spec.credential) {
+                    return Err(error);
+                }
+                spec.credential = newer;
                 connect(&spec).await
             }
             connected => connected,
@@ -87,9 +87,9 @@ impl Ways {
 /// they name none.
 async fn credential_of(
     settings: &PoolSettings,
-    passwords: &Passwords,
+    ways: &Ways,
 ) -> Result<Option<Credential>, PgError> {
-    if let Some(password) = passwords.get(settings).await {
+    if let Some(password) = ways.passwords.get(settings).await {
         return password.map(|password| Some(Credential::Plain(password)));
     }
     let Some(secret) = &settings.server_password else {
@@ -97,27 +97,13 @@ async fn credential_of(
     };
     let of = |text: &str| Some(Credential::of(&StoredSecret::parse(text)));
     if let Some(file) = secret.file().cloned() {
-        let read = tokio::task::spawn_blocking(move || first_read(&file)).await;
+        let files = ways.files.clone();
+        let read = tokio::task::spawn_blocking(move || files.read(&file)).await;
         if let Ok(Some(text)) = read {
             return Ok(of(&text));
         }
     }
     Ok(of(secret.expose()))
-}
-
-/// What stands in the file, where there is something.
-fn first_read(file: &Path) -> Option<Zeroizing<String>> {
-    match std::fs::read_to_string(file) {
-        Ok(text) => {
-            let text = Zeroizing::new(text);
-            let line = text.trim_end_matches(['\r', '\n']);
-            (!line.is_empty()).then(|| Zeroizing::new(line.to_owned()))
-        }
-        Err(error) => {
-            tracing::warn!(file = %file.display(), "cannot read the password again: {error}");
-            None
-        }
-    }
 }
 
 fn unusable(mistakes: &[TlsMistake]) -> PgError {

@@ -11,7 +11,7 @@ use super::budget::Budget;
 use super::credentials::Ways;
 use super::generation::Generation;
 use super::orders::Orders;
-use super::passwords::Passwords;
+use super::passwords::{InFiles, Passwords};
 use super::server_pool::{Budgets, ServerPool};
 use super::shelf::StartupClass;
 use crate::auth::{Credential, KeyCache};
@@ -60,6 +60,7 @@ impl Directory {
             ways: Ways {
                 keys: KeyCache::new(CACHED_KEYS),
                 passwords: Passwords::default(),
+                files: InFiles::default(),
                 tls,
             },
             rounds: AtomicU32::new(0),

@@ -5,6 +5,7 @@
 //! until `password_command_ttl` is over, and is replaced before that, off the
 //! path of queries. What fails leaves the old one in force as long as that lasts.
 
+mod in_files;
 mod run;
 
 use std::collections::HashMap;
@@ -15,6 +16,7 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedMutexGuard, Semaphore};
 use tokio::time::timeout;
 
+pub use self::in_files::InFiles;
 use self::run::run;
 use crate::auth::{Credential, Secret};
 use crate::config::PoolSettings;
@@ -116,14 +118,14 @@ impl Passwords {
         }))
     }
 
-    /// The server has refused this. Is there another by now, or may the command
-    /// be asked for one? Not where it has just printed this one.
-    pub fn doubt(&self, settings: &PoolSettings, refused: &Credential) -> bool {
-        let Some(order) = Order::of(settings) else {
-            return false;
-        };
-        let kept = self.0.kept.lock().get(&order).cloned();
-        kept.is_some_and(|kept| kept.known.lock().doubt(refused, Instant::now()))
+    /// The server has refused this: the next to ask gets another, unless the
+    /// command has just printed this one.
+    pub fn doubt(&self, settings: &PoolSettings, refused: &Credential) {
+        let order = Order::of(settings);
+        let kept = order.and_then(|order| self.0.kept.lock().get(&order).cloned());
+        if let Some(kept) = kept {
+            kept.known.lock().doubt(refused, Instant::now());
+        }
     }
 
     /// About once a second: has those run again whose answer ends soon.
@@ -173,17 +175,12 @@ impl Known {
     }
 
     /// See [`Passwords::doubt`].
-    fn doubt(&mut self, refused: &Credential, now: Instant) -> bool {
-        let Some((password, at)) = &self.password else {
-            // Somebody else has doubted it: a run is under way, or has failed.
-            return true;
+    fn doubt(&mut self, refused: &Credential, now: Instant) {
+        let is_refused = |(password, at): &mut (Secret, Instant)| {
+            now.saturating_duration_since(*at) > PAUSE
+                && Credential::Plain(password.clone()).same_as(refused)
         };
-        let is_another = !Credential::Plain(password.clone()).same_as(refused);
-        let is_old = now.saturating_duration_since(*at) > PAUSE;
-        if is_old && !is_another {
-            self.password = None;
-        }
-        is_another || is_old
+        self.password.take_if(is_refused);
     }
 
     fn is_wanted(&self, now: Instant) -> bool {
@@ -247,19 +244,19 @@ mod tests {
     }
 
     #[test]
-    fn whoever_was_refused_with_an_older_one_takes_the_newer() {
+    fn a_password_is_doubted_if_it_is_the_one_that_was_refused_and_not_new() {
         let now = Instant::now();
         let later = now + Duration::from_secs(2);
         let [a, b] = ["a", "b"].map(|text| Credential::Plain(Secret::new(text)));
         // Just printed, and refused: there is nothing better to be had.
-        assert!(!known(now, PAUSE).doubt(&a, now));
+        let mut known = known(now, PAUSE);
+        known.doubt(&a, now);
+        assert!(known.password.is_some());
         // Another one came while that was refused.
-        assert!(known(now, PAUSE).doubt(&b, now));
-        let mut old = known(now, PAUSE);
-        assert!(old.doubt(&b, later) && old.password.is_some());
-        assert!(old.doubt(&a, later) && old.password.is_none());
-        // The next waits for what the first has asked for.
-        assert!(old.doubt(&a, later));
+        known.doubt(&b, later);
+        assert!(known.password.is_some());
+        known.doubt(&a, later);
+        assert!(known.password.is_none());
     }
 
     #[test]
