@@ -10,6 +10,7 @@ impl Field for Command {
     /// A text is for the shell, a list is taken as it is.
     fn read(given: &Given, bounds: Bounds) -> Result<Self, Refusal> {
         match given {
+            Given::List(items) if items.is_empty() => Err(Refusal::new("must not be empty")),
             Given::List(_) => Vec::<String>::read(given, bounds).map(Self),
             given => {
                 let text = String::read(given, bounds)?;

@@ -26,6 +26,7 @@ pub struct PoolSettings {
     /// Never beside a password.
     pub password_command: Option<Vec<String>>,
     pub password_command_ttl: Duration,
+    pub password_command_timeout: Duration,
     pub server_tls: ServerTls,
     pub pool_mode: PoolMode,
     pub session_state: SessionState,
@@ -174,6 +175,7 @@ impl Config {
             server_password,
             password_command,
             password_command_ttl: general.password_command_ttl,
+            password_command_timeout: general.password_command_timeout,
             server_tls: general.server_tls(db),
             pool_mode: client
                 .and_then(|u| u.pool_mode)

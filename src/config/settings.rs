@@ -101,6 +101,7 @@ pub struct General {
     pub server_connect_timeout: Duration,
     pub server_login_retry: Duration,
     pub password_command_ttl: Duration,
+    pub password_command_timeout: Duration,
     /// Zero: a server connection is used once.
     pub server_lifetime: Duration,
     pub server_idle_timeout: Duration,
@@ -202,6 +203,7 @@ impl Default for General {
             server_connect_timeout: Duration::from_secs(15),
             server_login_retry: Duration::from_secs(15),
             password_command_ttl: Duration::from_secs(600),
+            password_command_timeout: Duration::from_secs(30),
             server_lifetime: Duration::from_secs(3600),
             server_idle_timeout: Duration::from_secs(600),
             server_check_delay: Duration::from_secs(30),

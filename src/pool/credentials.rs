@@ -1,34 +1,95 @@
 //! What it takes to log in to a server, and where the password comes from.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use zeroize::Zeroizing;
-
-use super::passwords::Passwords;
+use super::passwords::{InFiles, Passwords};
 use super::shelf::StartupClass;
 use crate::auth::{Credential, KeyCache, StoredSecret};
 use crate::config::{PoolSettings, TlsMistake};
 use crate::net::tls::Tls;
-use crate::server::{Hosts, LoginSpec};
+use crate::server::{Hosts, LoginSpec, Server, connect};
 use crate::wire::{PgError, sqlstate};
 
 /// What all pools log in with the help of.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Ways {
     pub keys: KeyCache,
     pub passwords: Passwords,
+    pub files: InFiles,
     pub tls: Arc<Tls>,
+}
+
+impl Ways {
+    /// Logs in to the server of these settings; once more where it refuses a
+    /// password of which there is a newer one. Where they name none, `learned`
+    /// stands for it.
+    ///
+    /// # Errors
+    /// Those of [`connect`]; 08001 where no password is to be had.
+    ///
+    /// # Cancel safety
+    /// As that of [`connect`].
+    pub async fn connect(
+        &self,
+        settings: &PoolSettings,
+        hosts: &Arc<Hosts>,
+        learned: Credential,
+        startup: StartupClass,
+    ) -> Result<Server, PgError> {
+        let credential = async || {
+            let named = credential_of(settings, self).await?;
+            Ok::<_, PgError>(named.unwrap_or_else(|| learned.clone()))
+        };
+        let mut spec = self.login_spec(settings, hosts, credential().await?, startup)?;
+        match connect(&spec).await {
+            Err(error) if error.code == sqlstate::INVALID_PASSWORD => {
+                self.passwords.doubt(settings, &spec.credential);
+                let newer = credential().await?;
+                if newer.same_as(&spec.credential) {
+                    return Err(error);
+                }
+                spec.credential = newer;
+                connect(&spec).await
+            }
+            connected => connected,
+        }
+    }
+
+    /// All that it takes to log in to the server of these settings.
+    ///
+    /// # Errors
+    /// When the files for TLS to the server cannot be used (08001).
+    pub fn login_spec(
+        &self,
+        settings: &PoolSettings,
+        hosts: &Arc<Hosts>,
+        credential: Credential,
+        startup: StartupClass,
+    ) -> Result<LoginSpec, PgError> {
+        let tls = self.tls.connector(&settings.server_tls);
+        Ok(LoginSpec {
+            hosts: Arc::clone(hosts),
+            tls: tls.map_err(|mistakes| unusable(&mistakes))?,
+            user: settings.server_user.clone(),
+            database: settings.dbname.clone(),
+            credential,
+            must_be_asked: false,
+            settings: startup,
+            keys: self.keys.clone(),
+            tcp: settings.tcp,
+            within: settings.server_connect_timeout,
+        })
+    }
 }
 
 /// The password that the settings name: printed by a command, in a file, which
 /// is read each time since others write it anew, or written there. None where
 /// they name none.
-pub(super) async fn credential_of(
+async fn credential_of(
     settings: &PoolSettings,
-    passwords: &Passwords,
+    ways: &Ways,
 ) -> Result<Option<Credential>, PgError> {
-    if let Some(password) = passwords.get(settings).await {
+    if let Some(password) = ways.passwords.get(settings).await {
         return password.map(|password| Some(Credential::Plain(password)));
     }
     let Some(secret) = &settings.server_password else {
@@ -36,51 +97,13 @@ pub(super) async fn credential_of(
     };
     let of = |text: &str| Some(Credential::of(&StoredSecret::parse(text)));
     if let Some(file) = secret.file().cloned() {
-        let read = tokio::task::spawn_blocking(move || first_read(&file)).await;
+        let files = ways.files.clone();
+        let read = tokio::task::spawn_blocking(move || files.read(&file)).await;
         if let Ok(Some(text)) = read {
             return Ok(of(&text));
         }
     }
     Ok(of(secret.expose()))
-}
-
-/// What stands in the file, where there is something.
-fn first_read(file: &Path) -> Option<Zeroizing<String>> {
-    match std::fs::read_to_string(file) {
-        Ok(text) => {
-            let text = Zeroizing::new(text);
-            let line = text.trim_end_matches(['\r', '\n']);
-            (!line.is_empty()).then(|| Zeroizing::new(line.to_owned()))
-        }
-        Err(error) => {
-            tracing::warn!(file = %file.display(), "cannot read the password again: {error}");
-            None
-        }
-    }
-}
-
-/// All that it takes to log in to the server of these settings.
-pub(super) fn login_spec(
-    settings: &PoolSettings,
-    hosts: &Arc<Hosts>,
-    credential: Credential,
-    startup: StartupClass,
-    keys: &KeyCache,
-    tls: &Tls,
-) -> Result<LoginSpec, PgError> {
-    let tls = tls.connector(&settings.server_tls);
-    Ok(LoginSpec {
-        hosts: Arc::clone(hosts),
-        tls: tls.map_err(|mistakes| unusable(&mistakes))?,
-        user: settings.server_user.clone(),
-        database: settings.dbname.clone(),
-        credential,
-        must_be_asked: false,
-        settings: startup,
-        keys: keys.clone(),
-        tcp: settings.tcp,
-        within: settings.server_connect_timeout,
-    })
 }
 
 fn unusable(mistakes: &[TlsMistake]) -> PgError {

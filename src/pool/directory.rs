@@ -8,16 +8,16 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use super::budget::Budget;
-use super::credentials::{Ways, credential_of, login_spec};
+use super::credentials::Ways;
 use super::generation::Generation;
 use super::orders::Orders;
-use super::passwords::Passwords;
+use super::passwords::{InFiles, Passwords};
 use super::server_pool::{Budgets, ServerPool};
 use super::shelf::StartupClass;
 use crate::auth::{Credential, KeyCache};
 use crate::config::{Config, LoadBalance, PoolSettings};
 use crate::net::tls::Tls;
-use crate::server::{Hosts, LoginSpec};
+use crate::server::{Hosts, LoginSpec, Server};
 use crate::session::statements::Catalog;
 use crate::wire::PgError;
 
@@ -40,9 +40,7 @@ pub struct Directory {
     generations: Mutex<HashMap<(String, u16), Generation>>,
     hosts: Mutex<HashMap<(String, u16, bool), Arc<Hosts>>>,
     orders: Mutex<Orders>,
-    keys: KeyCache,
-    passwords: Passwords,
-    tls: Arc<Tls>,
+    ways: Ways,
     /// How often [`Directory::keep`] was called.
     rounds: AtomicU32,
 }
@@ -59,9 +57,12 @@ impl Directory {
             generations: Mutex::default(),
             hosts: Mutex::default(),
             orders: Mutex::default(),
-            keys: KeyCache::new(CACHED_KEYS),
-            passwords: Passwords::default(),
-            tls,
+            ways: Ways {
+                keys: KeyCache::new(CACHED_KEYS),
+                passwords: Passwords::default(),
+                files: InFiles::default(),
+                tls,
+            },
             rounds: AtomicU32::new(0),
         }
     }
@@ -97,11 +98,6 @@ impl Directory {
                 ),
             };
             let (catalog, generation) = (self.catalog(&settings), self.generation(&settings));
-            let ways = Ways {
-                keys: self.keys.clone(),
-                passwords: self.passwords.clone(),
-                tls: Arc::clone(&self.tls),
-            };
             let hosts = self.hosts(&settings);
             let pool = ServerPool::new(
                 database,
@@ -110,7 +106,7 @@ impl Directory {
                 catalog,
                 generation,
                 hosts,
-                ways,
+                self.ways.clone(),
             );
             if self.orders.lock().is_paused(database) {
                 pool.gate.pause();
@@ -143,26 +139,38 @@ impl Directory {
         });
     }
 
-    /// What it takes to log in to the server of these settings, for a connection
-    /// that belongs to no pool; `credential` stands for what they say of passwords.
+    /// Opens a connection that belongs to no pool, with the password that the
+    /// settings name.
     ///
     /// # Errors
-    /// When the files for TLS to the server cannot be used, or there is no
-    /// password to be had (08001).
-    pub async fn login(
+    /// The server's own; 08001 when it cannot be reached, or there is no password
+    /// to be had.
+    ///
+    /// # Cancel safety
+    /// Dropped before its end, the half-open connection is closed.
+    pub async fn connect(
         &self,
         settings: &PoolSettings,
-        credential: Option<Credential>,
+        startup: StartupClass,
+    ) -> Result<Server, PgError> {
+        let hosts = self.hosts(settings);
+        let ways = &self.ways;
+        ways.connect(settings, &hosts, Credential::None, startup)
+            .await
+    }
+
+    /// What it takes to log in to the server of these settings with this.
+    ///
+    /// # Errors
+    /// When the files for TLS to the server cannot be used (08001).
+    pub fn login(
+        &self,
+        settings: &PoolSettings,
+        credential: Credential,
         startup: StartupClass,
     ) -> Result<LoginSpec, PgError> {
-        let credential = match credential {
-            Some(credential) => credential,
-            None => credential_of(settings, &self.passwords)
-                .await?
-                .unwrap_or(Credential::None),
-        };
         let hosts = self.hosts(settings);
-        login_spec(settings, &hosts, credential, startup, &self.keys, &self.tls)
+        self.ways.login_spec(settings, &hosts, credential, startup)
     }
 
     /// The catalog of a database, by whatever names clients ask for it.
@@ -288,7 +296,7 @@ impl Directory {
         let round = self.rounds.fetch_add(1, Ordering::Relaxed);
         let sweeps = round.is_multiple_of(SWEEP_EVERY);
         let is_old = round.is_multiple_of(LEARN_EVERY);
-        self.passwords.keep(now);
+        self.ways.passwords.keep(now);
         for pool in self.pools() {
             pool.cool_down(now);
             if is_old {

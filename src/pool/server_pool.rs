@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use super::budget::{Budget, Place};
 use super::connection::Connection;
-use super::credentials::{Ways, credential_of, login_spec};
+use super::credentials::Ways;
 use super::gate::Gate;
 use super::generation::Generation;
 use super::listener::Listener;
@@ -20,9 +20,9 @@ use super::stats::PoolStats;
 use super::trouble::Trouble;
 use crate::auth::Credential;
 use crate::config::PoolSettings;
-use crate::server::{Hosts, LoginSpec, Server, connect};
+use crate::server::{Hosts, Server};
 use crate::session::statements::Catalog;
-use crate::wire::{PgError, sqlstate};
+use crate::wire::PgError;
 
 /// Startup classes that are kept without a client using them.
 const SPARE_SHELVES: usize = 32;
@@ -292,31 +292,11 @@ impl ServerPool {
         Ok([in_pool, in_database, in_user])
     }
 
-    async fn login(&self, startup: StartupClass) -> Result<LoginSpec, PgError> {
-        let Ways {
-            keys,
-            passwords,
-            tls,
-        } = &self.ways;
-        let named = credential_of(&self.settings(), passwords).await?;
-        let credential = named.unwrap_or_else(|| self.learned.lock().clone());
-        let hosts = Arc::clone(&self.hosts.lock());
-        login_spec(&self.settings(), &hosts, credential, startup, keys, tls)
-    }
-
-    /// Logs in to the server; once more where it refuses a password of which
-    /// there is a newer one.
+    /// Logs in to the server.
     pub(super) async fn connect(&self, startup: StartupClass) -> Result<Server, PgError> {
-        let spec = self.login(startup.clone()).await?;
-        match connect(&spec).await {
-            Err(error)
-                if error.code == sqlstate::INVALID_PASSWORD
-                    && self.ways.passwords.doubt(&self.settings()) =>
-            {
-                connect(&self.login(startup).await?).await
-            }
-            connected => connected,
-        }
+        let (hosts, learned) = (self.hosts(), self.learned.lock().clone());
+        let settings = Arc::clone(&self.settings());
+        self.ways.connect(&settings, &hosts, learned, startup).await
     }
 
     /// From now on it logs in with this: a client has shown it.

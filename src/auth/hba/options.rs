@@ -157,6 +157,9 @@ impl Options {
         if self.settings.iter().any(|setting| setting.name == known) {
             return Err(twice(known));
         }
+        if known == "pam_use_hostname" && value != "0" {
+            return Err("pam_use_hostname is not supported: PAM is told the address".to_owned());
+        }
         let value = Secret::new(value);
         self.settings.push(Setting { name: known, value });
         Ok(())

@@ -3,6 +3,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde::Deserialize;
@@ -13,6 +15,9 @@ const LEEWAY: Duration = Duration::from_secs(30);
 
 /// Longest token that is looked at, in bytes.
 const MAX_TOKEN: usize = 16 * 1024;
+
+/// Shortest modulus of RSA, in bytes (RFC 7518, section 3.3).
+const MIN_RSA: usize = 2048 / 8;
 
 /// What a token must say.
 #[derive(Debug, Clone, Default)]
@@ -68,10 +73,16 @@ impl Keys {
         }
         set.keys.retain(|key| {
             let signs = !matches!(key.common.public_key_use, Some(PublicKeyUse::Encryption));
-            signs && !algorithms(key).is_empty() && DecodingKey::from_jwk(key).is_ok()
+            signs
+                && !algorithms(key).is_empty()
+                && is_strong(key)
+                && DecodingKey::from_jwk(key).is_ok()
         });
         match set.keys.is_empty() {
-            true => Err("holds no key for signatures (RSA, EC or Ed25519)".to_owned()),
+            true => Err(
+                "holds no key for signatures (RSA of 2048 bits or more, P-256, P-384 or Ed25519)"
+                    .to_owned(),
+            ),
             false => Ok(Self(set)),
         }
     }
@@ -135,6 +146,26 @@ fn algorithms(key: &Jwk) -> &'static [Algorithm] {
         AlgorithmParameters::OctetKeyPair(pair) if pair.curve == EllipticCurve::Ed25519 => &[EdDSA],
         _ => &[],
     }
+}
+
+/// RSA is as strong as its modulus is long, and exponents of 1 and 2 make it none.
+fn is_strong(key: &Jwk) -> bool {
+    let AlgorithmParameters::RSA(rsa) = &key.algorithm else {
+        return true;
+    };
+    let number = |text: &str| {
+        let bytes = URL_SAFE_NO_PAD.decode(text).unwrap_or_default();
+        let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+        bytes.get(zeros..).map(<[u8]>::to_vec).unwrap_or_default()
+    };
+    let (modulus, exponent) = (number(&rsa.n), number(&rsa.e));
+    // The first byte of 2048 bits has its highest bit set.
+    let is_long = match modulus.first() {
+        Some(first) => modulus.len() > MIN_RSA || modulus.len() == MIN_RSA && *first >= 0x80,
+        None => false,
+    };
+    let is_odd = exponent.last().is_some_and(|last| last % 2 == 1);
+    is_long && is_odd && exponent != [1]
 }
 
 impl Claims {

@@ -52,9 +52,11 @@ static WHERE: &[Setting<Database>] = &[
     setting!(password_command, ANY,
         "A command that prints the password for the server on its first line: for tokens that end, of \
          a cloud or a vault. A text is run by `/bin/sh -c`, a list is a program and its arguments. It \
-         finds `PGWEAVE_HOST`, `PGWEAVE_PORT`, `PGWEAVE_DATABASE` and `PGWEAVE_USER` in its \
-         environment, must end with status 0 within 30 s, and runs when a password is first needed, \
-         before `password_command_ttl` is over, and when the server refuses what it printed last. It \
+         finds `PGWEAVE_HOST` (as `host` is written), `PGWEAVE_PORT`, `PGWEAVE_DATABASE` and \
+         `PGWEAVE_USER` in its environment. Write them in double quotes and without braces: the name \
+         of a user may hold spaces, and `${...}` is replaced when the configuration is read. It must \
+         end with status 0 within `password_command_timeout`, and runs when a password is first \
+         needed, before `password_command_ttl` is over, and when the server refuses what it printed last. It \
          goes before `password`.",
         differs "It has no such key."),
     setting!(

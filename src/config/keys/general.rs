@@ -368,6 +368,9 @@ static SERVERS: &[Setting<General>] = &[
         "How long a password that a `password_command` has printed is used: less than it is valid. \
          After four fifths of that time the command is run again.",
         differs "It has no such key."),
+    setting!(password_command_timeout, POSITIVE,
+        "How long a `password_command` may run. Then it is killed with all that it has started.",
+        differs "It has no such key."),
     setting!(
         server_lifetime,
         OR_ZERO,

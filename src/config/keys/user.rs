@@ -27,8 +27,8 @@ static WHO: &[Setting<User>] = &[
      clients prove.",
     differs "There it stands in `auth_file` alone."; secret),
     setting!(password_command, ANY,
-        "A command that prints the password that pgweave logs in to the server with as this user; see \
-         there. What the client must prove is `password` all the same.",
+        "A command that prints the password that pgweave logs in to the server with as this user, \
+         in the way of `password_command` of `[databases.NAME]`. What the client must prove is `password` all the same.",
         differs "It has no such key."),
 ];
 

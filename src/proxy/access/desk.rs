@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use super::errand::Errand;
 use crate::auth::userlist::MAX_NAME_BYTES;
 use crate::config::Secret;
-use crate::server::{Row, Server, connect};
+use crate::server::{Row, Server};
 use crate::wire::{PgError, sqlstate};
 
 /// Most answers that are remembered.
@@ -173,7 +173,7 @@ impl Line {
                 return secret_in(&rows?, user);
             }
         }
-        let mut server = connect(&errand.login().await?).await?;
+        let mut server = errand.connect().await?;
         let rows = server.look_up(query, user, within).await;
         if !server.is_spent() {
             self.keep(server);

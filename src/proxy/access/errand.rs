@@ -3,7 +3,7 @@
 use crate::config::{Config, Database, PoolSettings, Secret};
 use crate::pool::Directory;
 use crate::proxy::console::NAMES;
-use crate::server::LoginSpec;
+use crate::server::Server;
 use crate::wire::PgError;
 
 /// What the connection is opened with, whatever the role has set: names in the
@@ -24,11 +24,11 @@ pub(super) struct Errand<'e> {
 }
 
 impl Errand<'_> {
-    /// What it takes to log in there.
-    pub async fn login(&self) -> Result<LoginSpec, PgError> {
+    /// Logs in there.
+    pub async fn connect(&self) -> Result<Server, PgError> {
         let startup = SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let settings = &self.settings;
-        self.directory.login(settings, None, startup.to_vec()).await
+        self.directory.connect(settings, startup.to_vec()).await
     }
 }
 

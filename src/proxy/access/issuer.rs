@@ -2,6 +2,7 @@
 //! again when the file has changed.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -21,10 +22,19 @@ pub(crate) type Trusted = Arc<(Keys, Wanted)>;
 #[derive(Debug, Default)]
 pub(super) struct Issuer(Mutex<Known>);
 
+/// Which file it is, and how far it is written: the time alone may be the same for
+/// two writes that follow each other.
+#[derive(Debug, PartialEq, Eq)]
+struct State {
+    file: u64,
+    bytes: u64,
+    changed: Option<SystemTime>,
+}
+
 #[derive(Debug, Default)]
 struct Known {
     looked: Option<Instant>,
-    changed: Option<SystemTime>,
+    seen: Option<State>,
     trusted: Option<Trusted>,
 }
 
@@ -63,13 +73,23 @@ impl Issuer {
     }
 }
 
+impl State {
+    fn of(about: &fs::Metadata) -> Self {
+        Self {
+            file: about.ino(),
+            bytes: about.len(),
+            changed: about.modified().ok(),
+        }
+    }
+}
+
 impl Known {
     fn look(&mut self, path: &Path, general: &General) {
-        let changed = fs::metadata(path).and_then(|about| about.modified()).ok();
-        if self.trusted.is_some() && changed == self.changed {
+        let seen = fs::metadata(path).ok().map(|about| State::of(&about));
+        if self.trusted.is_some() && seen == self.seen {
             return;
         }
-        self.changed = changed;
+        self.seen = seen;
         match keys(path) {
             Ok(keys) => self.trusted = Some(Arc::new((keys, wanted(general)))),
             Err(what) => {

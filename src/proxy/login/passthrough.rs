@@ -111,8 +111,7 @@ async fn ask_server(trial: &Trial<'_, '_>, password: &Secret) -> Result<(), PgEr
     let mut spec = trial
         .house
         .directory
-        .login(&settings, Some(credential), vec![name])
-        .await?;
+        .login(&settings, credential, vec![name])?;
     spec.must_be_asked = true;
     let _permit = ROOM.acquire().await;
     let Err(error) = connect(&spec).await else {

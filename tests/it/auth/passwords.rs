@@ -1,11 +1,14 @@
 //! Passwords for the server that change while clients work: `password_command`,
 //! `password_file`.
 
+use std::time::{Duration, Instant};
+
 use super::{attempt, outcome, told};
 use crate::support::certificates::Folder;
+use crate::support::frames::query;
 use crate::support::pooler::{Plan, Pooler};
 use crate::support::postgres::{Cluster, Database};
-use crate::support::raw::Connection;
+use crate::support::raw::{Connection, first_error};
 use crate::support::wait;
 
 /// Everybody is that user at the server, and each connection is used once.
@@ -60,9 +63,76 @@ fn a_command_prints_the_password_and_a_newer_one_when_the_server_refuses_it() {
     assert!(!pooler.log().contains("second"));
 }
 
+#[test]
+fn all_who_were_refused_at_once_are_served_by_one_more_run() {
+    let cluster = asking();
+    let database = cluster.database();
+    let folder = Folder::new();
+    let file = folder.put("token", "first\n");
+    let counter = folder.put("counter", "");
+    // Slow, so that the others are refused while it is under way.
+    let command = format!("echo x >> {counter}; sleep 0.3; cat {file}");
+    let pooler = as_user(
+        &database,
+        "login_scram",
+        &format!("password_command = {command:?}"),
+    )
+    .pool_size(4)
+    .start();
+    let mut clients = [(); 4].map(|()| pooler.client());
+    let began = Instant::now();
+    cluster
+        .admin()
+        .rows("ALTER ROLE login_scram PASSWORD 'second'");
+    folder.put("token", "second\n");
+    wait::until(wait::SOON, "the first password to be no new one", || {
+        began.elapsed() > Duration::from_millis(1200)
+    });
+    for client in &mut clients {
+        client.send(&query("SELECT pg_sleep(0.2)"));
+    }
+    for client in &mut clients {
+        let answer = client.until_ready(1, "an answer");
+        assert_eq!(first_error(&answer), None);
+    }
+    let runs = std::fs::read_to_string(&counter).unwrap().lines().count();
+    assert_eq!(runs, 2);
+    assert!(!pooler.log().contains("server login failed"));
+}
+
+#[test]
+fn who_asks_for_users_takes_a_newer_password_too() {
+    let cluster = asking();
+    let mut admin = cluster.admin();
+    admin.rows("ALTER ROLE login_scram SUPERUSER");
+    admin.rows("CREATE ROLE asked_for LOGIN PASSWORD 'x'");
+    let database = cluster.database();
+    let folder = Folder::new();
+    let file = folder.put("token", "first\n");
+    let command = format!("cat {file}");
+    let pooler = Plan::before(&database)
+        .without_fallback()
+        .pool_size(2)
+        .setting("auth_type", "\"scram-sha-256\"")
+        .setting("auth_user", "\"login_scram\"")
+        .setting("auth_cache_ttl", "0")
+        .setting("server_idle_timeout", "\"1s\"")
+        .user_lines("login_scram", &format!("password_command = {command:?}"))
+        .start();
+    assert_eq!(outcome(&pooler, "asked_for", "x"), "ok");
+    admin.rows("ALTER ROLE login_scram PASSWORD 'second'");
+    folder.put("token", "second\n");
+    // The connection that asks is gone, and the password no new one.
+    wait::until(wait::SOON, "the connection that asks to end", || {
+        let asking = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'login_scram'";
+        admin.value(asking) == "0"
+    });
+    assert_eq!(outcome(&pooler, "asked_for", "x"), "ok");
+}
+
 fn pooler_serves(client: &mut Connection) -> bool {
     let frames = client.query("SELECT 6 * 7");
-    crate::support::raw::first_error(&frames).is_none()
+    first_error(&frames).is_none()
 }
 
 #[test]
@@ -103,6 +173,24 @@ fn a_command_that_gives_none_is_told_to_the_client() {
 }
 
 #[test]
+fn a_command_that_hangs_is_ended_and_told_to_the_client() {
+    let database = Cluster::shared().database();
+    let pooler = as_user(
+        &database,
+        "login_scram",
+        "password_command = \"sleep 3600 | cat\"",
+    )
+    .setting("password_command_timeout", "\"300ms\"")
+    .start();
+    let frames = attempt(&pooler, "postgres", "").err().expect("no password");
+    let text = crate::support::raw::render_all(&frames).join("\n");
+    assert!(
+        text.contains("C=08001") && text.contains("took longer than 0.3 s"),
+        "{text}"
+    );
+}
+
+#[test]
 fn who_has_no_command_is_not_kept_waiting_by_one_that_hangs() {
     let database = Cluster::shared().database();
     let pooler = Plan::before(&database)
@@ -138,10 +226,8 @@ fn a_password_file_is_read_for_each_login_to_the_server() {
         .rows("ALTER ROLE login_scram PASSWORD 'second'");
     folder.put("password", "second\n");
     assert_eq!(serves(&pooler), "ok");
-    // Gone for a moment: the last that was read at the start is tried.
+    // Gone for a moment: the last that was read is used.
     std::fs::remove_file(&file).unwrap();
-    cluster
-        .admin()
-        .rows("ALTER ROLE login_scram PASSWORD 'first'");
     assert_eq!(serves(&pooler), "ok");
+    assert!(!pooler.log().contains("server login failed"));
 }

@@ -5,7 +5,7 @@ use super::*;
 /// A line, and all that is wrong with it.
 type Row = (&'static str, &'static [&'static str]);
 
-const LINES: [Row; 64] = [
+const LINES: [Row; 65] = [
     (
         "localhost all all trust",
         &["type: \"localhost\" is no type of connection"],
@@ -228,6 +228,10 @@ const LINES: [Row; 64] = [
     (
         "host all all all md5 ldapserver=x",
         &["options: ldapserver is an option of ldap alone"],
+    ),
+    (
+        "host all all all pam pam_use_hostname=1",
+        &["options: pam_use_hostname is not supported: PAM is told the address"],
     ),
     (
         "host all all all ldap pamservice=x",

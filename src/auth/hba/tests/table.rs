@@ -483,7 +483,7 @@ fn options_are_kept_with_their_rule() {
         hostssl all all all cert clientcert=verify-full\n\
         hostssl all all all md5 clientcert=verify-ca clientname=CN\n\
         host all all all ldap ldapserver=a ldapbindpasswd=\"hunter2, or so\" ldapport=1\n\
-        host all all all pam pamservice=p,pam_use_hostname=1";
+        host all all all pam pamservice=p,pam_use_hostname=0";
     let rules = read_main(text, EVERYTHING).unwrap();
     let shown: Vec<_> = rules
         .iter()
@@ -517,7 +517,7 @@ fn options_are_kept_with_their_rule() {
             None,
             None,
             None,
-            "pamservice=p pam_use_hostname=1".to_owned(),
+            "pamservice=p pam_use_hostname=0".to_owned(),
         ),
     ];
     assert_eq!(shown, expected);

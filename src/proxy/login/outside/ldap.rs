@@ -16,6 +16,11 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// The server says that name or password are wrong.
 const INVALID_CREDENTIALS: u32 = 49;
 
+/// The server says nothing of the user (RFC 4511, appendix A): operationsError,
+/// protocolError, timeLimitExceeded, authMethodNotSupported, strongerAuthRequired,
+/// adminLimitExceeded, confidentialityRequired, busy, unavailable, other.
+const COULD_NOT_TELL: [u32; 10] = [1, 2, 3, 7, 8, 11, 13, 51, 52, 80];
+
 type Options = [(&'static str, Setting)];
 
 fn option<'o>(options: &'o Options, name: &str) -> Option<&'o str> {
@@ -91,7 +96,12 @@ async fn find_and_bind(
     match told.rc {
         0 => Ok(true),
         INVALID_CREDENTIALS => Ok(false),
-        _ => Err(told.to_string()),
+        code if COULD_NOT_TELL.contains(&code) => Err(told.to_string()),
+        // Locked, not allowed, no such name: servers differ in what they say.
+        _ => {
+            tracing::info!(user, "LDAP does not let the user in: {told}");
+            Ok(false)
+        }
     }
 }
 

@@ -34,8 +34,15 @@ pub(super) async fn by_judge(
         #[cfg(feature = "pam")]
         Judge::Pam => {
             let service = pam::service(&demand.settings, &trial.config.general.auth_pam_service);
+            let from = trial.from();
             by_password(trial, "PAM", async move |user, password| {
-                pam::accepts(service, user, password).await
+                let question = pam::Question {
+                    service,
+                    from,
+                    user,
+                    password,
+                };
+                pam::accepts(question).await
             })
             .await
         }

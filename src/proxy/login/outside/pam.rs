@@ -1,9 +1,11 @@
 //! By a password that PAM takes (`auth-pam.html`).
 
 use std::ffi::OsStr;
+use std::net::IpAddr;
 
+use nonstick::items::ItemsMut;
 use nonstick::{
-    AuthnFlags, ConversationAdapter, ErrorCode, Result, Transaction, TransactionBuilder,
+    AuthnFlags, ConversationAdapter, ErrorCode, PamShared, Result, Transaction, TransactionBuilder,
 };
 use tokio::sync::Semaphore;
 
@@ -23,41 +25,62 @@ pub(super) fn service(options: &[(&'static str, Setting)], usual: &str) -> Strin
     named.map_or(usual, |(_, value)| value.expose()).to_owned()
 }
 
+/// What PAM is asked.
+pub(super) struct Question {
+    pub service: String,
+    /// Where the client comes from; none: by a Unix socket.
+    pub from: Option<IpAddr>,
+    pub user: String,
+    pub password: Secret,
+}
+
 /// Does PAM take this password for this user? None: it cannot be told, or too
 /// many want to know.
 ///
 /// Whoever gives up waiting leaves PAM at work on its thread, which counts
 /// until it is done.
-pub(super) async fn accepts(service: String, user: String, password: Secret) -> Option<bool> {
+pub(super) async fn accepts(question: Question) -> Option<bool> {
     let _in_line = LINE.try_acquire().ok()?;
     let permit = ROOM.acquire().await.ok()?;
     let asked = tokio::task::spawn_blocking(move || {
         let _permit = permit;
-        let error = match ask(&service, &user, &password) {
+        let error = match ask(&question) {
             Ok(()) => return Some(true),
             Err(error) => error,
         };
+        let Question { user, service, .. } = question;
         tracing::info!(user, service, "PAM does not let the user in: {error}");
-        let is_no = matches!(
-            error,
-            ErrorCode::AuthenticationError
-                | ErrorCode::UserUnknown
-                | ErrorCode::PermissionDenied
-                | ErrorCode::AccountExpired
-                | ErrorCode::CredentialsExpired
-                | ErrorCode::NewAuthTokRequired
-                | ErrorCode::MaxTries
-        );
-        is_no.then_some(false)
+        (!could_not_tell(error)).then_some(false)
     });
     asked.await.ok().flatten()
 }
 
-fn ask(service: &str, user: &str, password: &Secret) -> Result<()> {
+/// Was nobody there to judge? Whatever else went wrong counts against the client:
+/// some modules (pam_exec) say of a wrong password that the system has failed, and
+/// who could guess on would.
+fn could_not_tell(error: ErrorCode) -> bool {
+    matches!(
+        error,
+        ErrorCode::OpenError
+            | ErrorCode::SymbolError
+            | ErrorCode::BufferError
+            | ErrorCode::AuthInfoUnavailable
+            | ErrorCode::Abort
+    )
+}
+
+fn ask(question: &Question) -> Result<()> {
+    let Question { user, password, .. } = question;
     let answers = Answers { user, password };
-    let mut transaction = TransactionBuilder::new_with_service(service)
+    let mut transaction = TransactionBuilder::new_with_service(&question.service)
         .username(user)
         .build(answers.into_conversation())?;
+    // As PostgreSQL does: modules may be about where somebody comes from.
+    let from = question.from.map(|from| from.to_canonical().to_string());
+    let from = from.unwrap_or_else(|| "[local]".to_owned());
+    transaction
+        .items_mut()
+        .set_remote_host(Some(from.as_ref()))?;
     transaction.authenticate(AuthnFlags::empty())?;
     transaction.account_management(AuthnFlags::empty())
 }

@@ -35,12 +35,13 @@ pub(super) async fn by_token(
                 trial.stands_for(Some(name), demand, "OAuth bearer").await?;
                 return Ok(accepted());
             }
-            Turn::Refused(error, why) => {
-                if let Some(why) = why {
-                    tracing::info!(user, "the token is not taken: {why}");
-                }
+            Turn::Refused(error, Some(why)) => {
+                tracing::info!(user, "the token is not taken: {why}");
                 return Err(NoSession::Unproven(error));
             }
+            // It has only asked where to get one, as every client does that has
+            // none yet: no failure.
+            Turn::Refused(error, None) => return Err(error.into()),
         };
     }
 }

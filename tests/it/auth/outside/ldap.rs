@@ -2,35 +2,59 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
-use crate::auth::outcome;
+use crate::auth::{attempt, outcome};
 use crate::support::certificates::Folder;
 use crate::support::pooler::Plan;
-use crate::support::postgres::Cluster;
+use crate::support::postgres::{Cluster, Database};
+use crate::support::raw::first_error;
+use crate::support::wait;
 
 const GUEST: (&str, &str) = ("uid=guest,dc=example", "x");
 const ASKER: (&str, &str) = ("cn=asker", "may I");
 
 /// Serves simple binds and searches (RFC 4511), as far as the cases go.
 fn server() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            thread::spawn(move || serve(stream));
-        }
-    });
-    address
+    server_that(Way::Knows).0
 }
 
-fn serve(mut stream: TcpStream) {
+/// What a server does with a bind.
+#[derive(Clone, Copy)]
+enum Way {
+    Knows,
+    Says(u8),
+    Hangs,
+}
+
+/// A server, and the tags of the requests that it has read.
+fn server_that(way: Way) -> (SocketAddr, Arc<Mutex<Vec<u8>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let read = Arc::<Mutex<Vec<u8>>>::default();
+    let tags = Arc::clone(&read);
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let tags = Arc::clone(&tags);
+            thread::spawn(move || serve(stream, way, &tags));
+        }
+    });
+    (address, read)
+}
+
+fn serve(mut stream: TcpStream, way: Way, tags: &Mutex<Vec<u8>>) {
     while let Some(message) = read_message(&mut stream) {
         let (id, rest) = element(&message);
         let (tag, operation) = (rest[0], element(rest).0);
-        let answers = match tag {
-            0x60 => vec![bind(operation)],
-            0x63 => search(operation),
+        tags.lock().unwrap().push(tag);
+        let answers = match (tag, way) {
+            (_, Way::Hangs) => continue,
+            (0x60, Way::Says(code)) => vec![result(0x61, code)],
+            (0x60, Way::Knows) => vec![bind(operation)],
+            // To begin TLS: protocolError.
+            (0x77, _) => vec![result(0x78, 2)],
+            (0x63, _) => search(operation),
             _ => return,
         };
         for answer in answers {
@@ -111,7 +135,10 @@ fn read_message(stream: &mut TcpStream) -> Option<Vec<u8>> {
 }
 
 fn options(more: &str) -> String {
-    let address = server();
+    options_of(server(), more)
+}
+
+fn options_of(address: SocketAddr, more: &str) -> String {
     format!("ldapserver=127.0.0.1 ldapport={} {more}", address.port())
 }
 
@@ -167,4 +194,78 @@ fn without_a_server_nobody_comes_in() {
     for _ in 0..5 {
         assert_eq!(outcome(&pooler, "guest", "x"), "08006");
     }
+}
+
+fn by_ldap(database: &Database, options: &str) -> Plan {
+    Plan::before(database)
+        .setting("auth_type", "\"ldap\"")
+        .setting("auth_ldap_options", &format!("{options:?}"))
+}
+
+const MADE: &str = "\"ldapprefix=uid=\" \"ldapsuffix=,dc=example\"";
+
+#[test]
+fn a_server_that_is_away_is_passed_over() {
+    let port = server().port();
+    let two = format!("\"ldapserver=127.0.0.2 127.0.0.1\" ldapport={port} {MADE}");
+    let database = Cluster::shared().database();
+    expect(by_ldap(&database, &two));
+}
+
+#[test]
+fn nobody_waits_for_somebody_elses_server_that_hangs() {
+    let (address, tags) = server_that(Way::Hangs);
+    let folder = Folder::new();
+    let rules = folder.put(
+        "hba.conf",
+        &format!(
+            "host all guest all ldap {}\nhost all all all trust\n",
+            options_of(address, MADE)
+        ),
+    );
+    let database = Cluster::shared().database();
+    let pooler = Plan::before(&database)
+        .setting("auth_type", "\"hba\"")
+        .setting("auth_hba_file", &format!("{rules:?}"))
+        .setting("client_login_timeout", "\"2s\"")
+        .start();
+    thread::scope(|scope| {
+        let hangs = scope.spawn(|| {
+            attempt(&pooler, "guest", "x")
+                .err()
+                .map(|frames| first_error(&frames))
+        });
+        wait::until(wait::SOON, "the server to be asked", || {
+            tags.lock().unwrap().contains(&0x60)
+        });
+        assert_eq!(outcome(&pooler, "postgres", "x"), "ok");
+        assert!(!hangs.is_finished());
+        assert_eq!(hangs.join().unwrap(), Some(Some("08P01".to_owned())));
+    });
+}
+
+#[test]
+fn what_is_about_the_user_counts_as_a_failure_and_nothing_else_does() {
+    // unwillingToPerform, unavailable.
+    for (code, expected) in [(53, ["28000", "53300"]), (52, ["08006", "08006"])] {
+        let (address, _) = server_that(Way::Says(code));
+        let pooler = by_ldap(&Cluster::shared().database(), &options_of(address, MADE))
+            .setting("auth_failures_per_minute", "1")
+            .start();
+        for expected in expected {
+            assert_eq!(outcome(&pooler, "guest", "x"), expected, "{code}");
+        }
+    }
+}
+
+#[test]
+fn no_password_is_sent_to_a_server_that_does_not_begin_tls() {
+    let (address, tags) = server_that(Way::Knows);
+    let pooler = by_ldap(
+        &Cluster::shared().database(),
+        &options_of(address, &format!("ldaptls=1 {MADE}")),
+    )
+    .start();
+    assert_eq!(outcome(&pooler, "guest", "x"), "08006");
+    assert_eq!(*tags.lock().unwrap(), [0x77]);
 }

@@ -64,6 +64,9 @@ fn come(pooler: &Pooler, user: &str, token: &str) -> Result<Connection, Vec<Fram
     let mut client = Connection::open(pooler.address);
     client.send(&Startup::new(user, "postgres").to_bytes());
     let offer = client.read_frame("an offer").unwrap();
+    if offer.tag == b'E' {
+        return Err(vec![offer]);
+    }
     assert!(offer.body.ends_with(b"OAUTHBEARER\0\0"), "{offer:?}");
     let data = format!("n,,\u{1}auth=Bearer {token}\u{1}\u{1}");
     let length = u32::try_from(data.len()).unwrap().to_be_bytes();
@@ -145,4 +148,35 @@ fn a_map_says_for_whom_a_name_of_the_issuer_stands() {
         outcome(&pooler, "guest", &issuer.token("guest@example.org")),
         "28000"
     );
+}
+
+#[test]
+fn who_asks_where_to_get_a_token_has_not_failed() {
+    let (folder, issuer) = (Folder::new(), Issuer::new());
+    let pooler = plan(&folder, &issuer)
+        .setting("auth_failures_per_minute", "2")
+        .start();
+    for _ in 0..5 {
+        let mut client = Connection::open(pooler.address);
+        client.send(&Startup::new("guest", "postgres").to_bytes());
+        client.read_frame("an offer").unwrap();
+        let data = b"n,,\x01auth=\x01\x01";
+        let length = u32::try_from(data.len()).unwrap().to_be_bytes();
+        client.send(&frame(
+            b'p',
+            &[b"OAUTHBEARER\0", length.as_slice(), data].concat(),
+        ));
+        let told = client.read_frame("where to get one").unwrap();
+        let told: Value = serde_json::from_slice(&told.body[4..]).unwrap();
+        let place = "https://issuer.example/.well-known/openid-configuration";
+        assert_eq!(told["openid-configuration"], place);
+        client.send(&frame(b'p', b"\x01"));
+        let frames = client.until_ready(1, "the end of the login");
+        assert_eq!(first_error(&frames).as_deref(), Some("28000"));
+    }
+    assert_eq!(outcome(&pooler, "guest", &issuer.token("guest")), "guest");
+    for expected in ["28000", "28000", "53300"] {
+        assert_eq!(outcome(&pooler, "guest", "nonsense"), expected);
+    }
+    assert_eq!(outcome(&pooler, "guest", &issuer.token("guest")), "53300");
 }

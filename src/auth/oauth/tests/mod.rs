@@ -1,6 +1,8 @@
 //! Tokens that are good, and all that are not.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+mod ready;
+
 use std::time::{Duration, UNIX_EPOCH};
 
 use base64::Engine;
