@@ -2,8 +2,7 @@
 //! made when they are first needed, made anew when they may be stale.
 
 use std::sync::Arc;
-use std::sync::OnceLock;
-use std::time::Instant;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::environment::{Way, by_detour};
 use super::segment_of_newest;
@@ -14,11 +13,6 @@ use crate::session::statements::{Held, Named, Op, Statement};
 use crate::session::{About, Kind, Pay, Refused};
 use crate::wire::frontend::{flush, frame_into};
 use crate::wire::run::Run;
-
-/// A copy may be this much older, in seconds, than the client's own Parse: a
-/// change of the catalog that passed us by could as well have come just after
-/// a Parse of its own.
-const FRESH: u32 = 1;
 
 /// A statement name that no server connection ever has.
 const NOBODY: &[u8] = b"_pw_nobody";
@@ -56,7 +50,8 @@ impl Client {
         let (segment, settled) = (lease.tracker.segment(), lease.tracker.settled());
         match lease.statements.touch(statement.id) {
             Some(held) if held.is_outdated => {}
-            Some(held) if held.parsed.saturating_add(FRESH) < named.since => {}
+            // A change of the catalog may have passed us by between the two.
+            Some(held) if held.parsed < named.since => {}
             // Made of a catalog that the client has never seen, and that is past.
             Some(held) if statement.epoch < held.epoch && held.epoch < catalog.epoch() => {}
             Some(held) if !ask || told.is_none() || held.shape == told => return Copied::Yes,
@@ -131,11 +126,6 @@ impl Client {
     }
 }
 
-/// Is a copy as good as one parsed now?
-pub(super) fn is_fresh(held: &Held) -> bool {
-    !held.is_outdated && held.parsed.saturating_add(FRESH) >= now()
-}
-
 /// Drops a copy that is about to be made anew.
 pub(super) fn drop_copy(lease: &mut Lease, statement: &Statement, run: &mut Run<'_>) {
     close_copy(lease, statement.id, Pay::Swallow, run);
@@ -161,7 +151,7 @@ pub(super) fn prepares(lease: &mut Lease, statement: &Arc<Statement>, epoch: u64
     let segment = lease.tracker.segment();
     lease.statements.insert(Held {
         statement: Arc::clone(statement),
-        parsed: now(),
+        parsed: next(),
         epoch,
         segment,
         shape: None,
@@ -203,9 +193,8 @@ pub(super) fn refuse(lease: &mut Lease, kind: Kind, why: Refused, run: &mut Run<
     frame_into(run.insert(), b'B', &[b"\0", NOBODY, b"\0", &[0; 6]]);
 }
 
-/// Seconds since this was first asked.
-pub(super) fn now() -> u32 {
-    static START: OnceLock<Instant> = OnceLock::new();
-    let elapsed = START.get_or_init(Instant::now).elapsed();
-    u32::try_from(elapsed.as_secs()).unwrap_or(u32::MAX)
+/// The next in the order of all Parses.
+pub(super) fn next() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::called_if_long;
-use super::copies::{close_copy, is_fresh, now, parse_into, prepares, refuse};
+use super::copies::{drop_copy, next, parse_into, prepares, refuse};
 use crate::pool::Lease;
 use crate::proxy::client::{Client, End};
 use crate::proxy::session_state::Pins;
@@ -123,7 +123,7 @@ impl Client {
         }
         let named = Named {
             statement: self.identity_of(lease, rest, run),
-            since: now(),
+            since: next(),
             told: None,
         };
         let Some((statement, _)) = self.resolve(lease, &named.statement, run) else {
@@ -196,8 +196,8 @@ impl Client {
             .and_then(|profile| profile.env.clone())
     }
 
-    /// Has the server parse what the client prepares, unless it has just done
-    /// so: then the answer is ours.
+    /// Has the server parse what the client prepares, though it may hold a copy
+    /// of another client's: a change of the catalog can have passed us by.
     pub(super) fn prepare(
         &mut self,
         lease: &mut Lease,
@@ -205,16 +205,7 @@ impl Client {
         name: &[u8],
         run: &mut Run<'_>,
     ) {
-        match lease.statements.touch(statement.id) {
-            Some(held) if is_fresh(held) => {
-                lease.tracker.owe(Kind::Parse, Pay::Answer);
-                return;
-            }
-            Some(_) => {
-                close_copy(lease, statement.id, Pay::Swallow, run);
-            }
-            None => {}
-        }
+        drop_copy(lease, statement, run);
         self.make_room(lease, run);
         lease
             .tracker

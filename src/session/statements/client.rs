@@ -14,8 +14,8 @@ use crate::session::owed::About;
 pub struct Named {
     /// The identity.
     pub statement: Arc<Statement>,
-    /// When the client prepared it, in seconds since any one moment.
-    pub since: u32,
+    /// When the client prepared it, in the order of all Parses.
+    pub since: u64,
     /// What the client was told that it takes and returns, if it has asked.
     pub told: Option<NonZeroU32>,
 }

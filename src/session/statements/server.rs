@@ -26,8 +26,8 @@ pub const UNKNOWN_SHAPE: NonZeroU32 = NonZeroU32::MAX;
 pub struct Held {
     /// The identity.
     pub statement: Arc<Statement>,
-    /// When the server parsed it, in seconds since any one moment.
-    pub parsed: u32,
+    /// When the server parsed it, in the order of all Parses.
+    pub parsed: u64,
     /// The state of the catalog ([`super::Catalog`]) then.
     pub epoch: u64,
     /// The segment of the server connection in which it did.

@@ -6,7 +6,6 @@ use crate::support::frames::{close, parse, sync, unnamed};
 use crate::support::pooler::Plan;
 use crate::support::postgres::Cluster;
 use crate::support::raw::{Connection, first_error};
-use crate::support::wait;
 
 const TEXT: &str = "SELECT * FROM t";
 
@@ -206,20 +205,41 @@ fn a_table_that_is_gone_is_missed_by_what_was_prepared_before() {
 /// A change that pgweave does not see: made on a connection of its own.
 #[test]
 fn what_is_prepared_after_a_change_that_passed_by_is_parsed_anew() {
-    let database = Cluster::shared().database();
-    let mut direct = database.direct();
-    direct.rows("CREATE TABLE t AS SELECT 1 AS x");
-    let pooler = Plan::before(&database).pool_size(1).start();
-    let (mut one, mut other) = (pooler.client(), pooler.client());
-    one.send(&[prepare("s1", TEXT), described("s1"), run("s1")].concat());
-    one.until_ready(3, "a statement prepared before the change");
-    direct.rows("ALTER TABLE t ADD y int");
-    // What was parsed a moment ago may still be taken for new.
-    wait::until(wait::SOON, "a statement parsed after the change", || {
-        other.send(&[prepare("s1", TEXT), run("s1"), closed("s1")].concat());
-        let answer = other.until_ready(3, "a statement prepared after the change");
-        answer.iter().all(|frame| frame.tag != b'E')
-    });
+    script()
+        .pools(&[1])
+        .setup("CREATE TABLE t AS SELECT 1 AS x")
+        .ask(A, [prepare("s1", TEXT), run("s1")].concat(), 2)
+        .admin("ALTER TABLE t ADD y int")
+        .ask(B, [prepare("s1", TEXT), described("s1")].concat(), 2)
+        .ask(B, run("s1"), 1)
+        .admin("ALTER TABLE t ADD z int")
+        .ask(C, [prepare("s1", TEXT), run("s1")].concat(), 2)
+        .ask(C, run("s1"), 1)
+        .run();
+}
+
+/// The same, where the client comes to the other server connection, that parsed
+/// the text before the change.
+#[test]
+fn a_copy_of_before_a_change_that_passed_by_is_not_used_for_a_later_parse() {
+    script()
+        .pools(&[2])
+        .setup("CREATE TABLE t AS SELECT 1 AS x")
+        // What the functions of this database do is found out before.
+        .ask(B, [prepare("s0", TEXT), run("s0"), run("s0")].concat(), 3)
+        .ask(B, run("s0"), 1)
+        .query(C, "BEGIN")
+        .ask(A, [prepare("s1", TEXT), run("s1")].concat(), 2)
+        .query(B, "BEGIN")
+        .query(C, "COMMIT")
+        .ask(A, run("s1"), 1)
+        .admin("ALTER TABLE t ADD y int")
+        .ask(C, [prepare("s1", TEXT), run("s1")].concat(), 2)
+        .query(A, "BEGIN")
+        .query(B, "COMMIT")
+        .ask(C, run("s1"), 1)
+        .query(A, "COMMIT")
+        .run();
 }
 
 /// The same, on a server connection that has never parsed it.
