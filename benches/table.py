@@ -22,6 +22,7 @@ FIGURES = {
     "logins": ("logins/s", "{:.0f}", False),
     "p99_storm": ("p99 us in it", "{:.0f}", False),
     "storm": ("in it / without", "{:.2f}", False),
+    "storm_beside": ("in one beside / without", "{:.2f}", False),
     "login_cpu": ("CPU us/login, queries too", "{:.0f}", True),
     "syscalls": ("syscalls/tx", "{:.2f}", True),
 }
