@@ -137,7 +137,7 @@ fn register(house: &House, visitor: &Visitor) -> Result<Registered, PgError> {
 }
 
 fn greeting(accepted: Vec<u8>, handle: &Registered) -> Vec<u8> {
-    let greeting = backend::session_begins(PARAMETERS, handle.pid, handle.secret());
+    let greeting = backend::session_begins(PARAMETERS, handle.pid, handle.secret(), b"");
     [accepted, greeting].concat()
 }
 

@@ -195,8 +195,10 @@ async fn keep_pools(house: Arc<House>) {
     let mut ticks = ticks(POOLS_TICK);
     loop {
         ticks.tick().await;
-        house.access.keep(&house.config());
-        house.directory.keep().await;
+        let config = house.config();
+        house.access.keep(&config);
+        house.tell_those_who_wait(&config);
+        house.directory.keep(&config).await;
     }
 }
 

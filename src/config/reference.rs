@@ -1,6 +1,8 @@
 //! The settings in print: docs/CONFIG.md and config/full.toml.
 
+use super::ini::defaults;
 use super::keys::{DATABASE, GENERAL, Group, Setting, USER};
+use super::running::FIXED;
 use super::{Database, General, User};
 
 /// One section of the configuration, with what prints it.
@@ -10,6 +12,10 @@ struct Section<T: 'static> {
     groups: &'static [Group<T>],
     /// Where the defaults are read from.
     defaults: T,
+    /// The same where PgBouncer's own file is read.
+    in_ini: T,
+    /// What is read at start only.
+    fixed: &'static [&'static str],
 }
 
 const INTRODUCTION: &str = "\
@@ -21,7 +27,11 @@ const INTRODUCTION: &str = "\
 `pgweave check CONFIG` tells every mistake in a file, with its line.
 
 Names, units and meanings of the settings are those of PgBouncer wherever the concept is the
-same; where they differ, it is said.
+same; where they differ, it is said. PgBouncer's own files are read as well, with its defaults
+(see [MIGRATING.md](MIGRATING.md)): where such a default is another it stands behind ours.
+
+All settings but those that are \"read at start only\" can be changed while pgweave runs, by a reload
+(SIGHUP, or `RELOAD` on the console) or, those of `[pgweave]`, by `SET` on the console.
 
 **Durations** are seconds (`90`, `0.5`), or text with a unit: `\"500ms\"`, `\"30s\"`, `\"5min\"`,
 `\"1h\"`, `\"1d\"`.
@@ -63,6 +73,8 @@ fn general() -> Section<General> {
         about: "The pooler itself, and what holds for every pool.",
         groups: GENERAL,
         defaults: General::default(),
+        in_ini: defaults::config().general,
+        fixed: &FIXED,
     }
 }
 
@@ -73,6 +85,8 @@ fn database() -> Section<Database> {
                 every name without a section. The names `pgweave` and `pgbouncer` are taken.",
         groups: DATABASE,
         defaults: Database::named("NAME"),
+        in_ini: Database::named("NAME"),
+        fixed: &[],
     }
 }
 
@@ -83,6 +97,8 @@ fn user() -> Section<User> {
                 it, unless `auth_type` is `trust`.",
         groups: USER,
         defaults: User::named("NAME"),
+        in_ini: User::named("NAME"),
+        fixed: &[],
     }
 }
 
@@ -131,9 +147,19 @@ impl<T> Section<T> {
             ..
         } = setting;
         let kind = (setting.kind)(&self.defaults);
-        let default = match (setting.show)(&self.defaults) {
+        let [default, in_ini] = [&self.defaults, &self.in_ini].map(setting.show);
+        let in_ini = match in_ini {
+            same if same == default => String::new(),
+            Some(value) => format!(", in an ini file `{value}`"),
+            None => ", in an ini file unset".to_owned(),
+        };
+        let default = match default {
             Some(value) => format!("default `{value}`"),
             None => "unset".to_owned(),
+        };
+        let fixed = match self.fixed.contains(name) {
+            true => "; read at start only",
+            false => "",
         };
         let also = if setting.secret {
             format!(", or `{name}_file`")
@@ -145,7 +171,7 @@ impl<T> Section<T> {
         } else {
             format!("*PgBouncer:* {differs}\n")
         };
-        format!("\n**`{name}`**{also}: {kind}; {default}.\n{meaning}\n{differs}")
+        format!("\n**`{name}`**{also}: {kind}; {default}{in_ini}{fixed}.\n{meaning}\n{differs}")
     }
 
     fn write_toml(&self, heading: &str, file: &mut String) {

@@ -8,7 +8,8 @@ use super::suggest::did_you_mean;
 use super::{Config, General, Sources, checks};
 
 /// What is read at start only.
-const FIXED: [&str; 12] = [
+pub(super) const FIXED: [&str; 13] = [
+    "so_reuseport",
     "listen_addr",
     "listen_port",
     "listen_backlog",

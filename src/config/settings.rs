@@ -98,6 +98,8 @@ pub struct General {
     /// Bytes.
     pub max_client_prepared_bytes: u32,
     pub query_wait_timeout: Duration,
+    /// Zero: nobody is told.
+    pub query_wait_notify: Duration,
     pub server_connect_timeout: Duration,
     pub server_login_retry: Duration,
     pub password_command_ttl: Duration,
@@ -120,6 +122,12 @@ pub struct General {
     pub cancel_wait_timeout: Duration,
     /// Zero: a vanished client's server connection is closed at once.
     pub drain_timeout: Duration,
+    /// Zero: never.
+    pub autodb_idle_timeout: Duration,
+    /// Zero: never.
+    pub pool_idle_timeout: Duration,
+    pub application_name_add_host: bool,
+    pub login_notify_message: Option<String>,
     /// Zero: nothing is waited for.
     pub shutdown_timeout: Duration,
     pub admin_users: Option<Vec<String>>,
@@ -200,6 +208,7 @@ impl Default for General {
             max_client_prepared_statements: 10_000,
             max_client_prepared_bytes: 64 << 20,
             query_wait_timeout: Duration::from_secs(120),
+            query_wait_notify: Duration::ZERO,
             server_connect_timeout: Duration::from_secs(15),
             server_login_retry: Duration::from_secs(15),
             password_command_ttl: Duration::from_secs(600),
@@ -219,6 +228,10 @@ impl Default for General {
             client_idle_timeout: Duration::ZERO,
             cancel_wait_timeout: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(2),
+            autodb_idle_timeout: Duration::from_secs(3600),
+            pool_idle_timeout: Duration::ZERO,
+            application_name_add_host: false,
+            login_notify_message: None,
             shutdown_timeout: Duration::from_secs(30),
             admin_users: None,
             stats_users: None,

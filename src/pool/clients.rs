@@ -53,6 +53,12 @@ impl Wish {
 /// In the byte of a client's wish: its configuration has been read again.
 const RELOADED: u8 = 0x80;
 
+/// The same: it is to be told that it has waited for a while.
+const QUEUED: u8 = 0x40;
+
+/// What stands beside the wish.
+const MARKS: u8 = RELOADED | QUEUED;
+
 /// One client, as the rest of the house sees it.
 #[derive(Debug)]
 pub struct ClientHandle {
@@ -90,7 +96,10 @@ pub enum Serving {
     #[default]
     Nobody,
     /// It waits for a server connection.
-    Waiting,
+    Waiting {
+        /// Somebody has seen to it that the client hears of that.
+        told: bool,
+    },
     /// This connection.
     Server(Arc<Identity>),
 }
@@ -111,7 +120,7 @@ impl ClientHandle {
     /// For how long it has waited, if it waits.
     #[must_use]
     pub fn waits_for(&self) -> Option<Duration> {
-        let waits = matches!(self.state.lock().serving, Serving::Waiting);
+        let waits = matches!(self.state.lock().serving, Serving::Waiting { .. });
         waits.then(|| self.for_how_long())
     }
 
@@ -198,7 +207,7 @@ impl ClientHandle {
     /// It waits for a server connection.
     pub fn waits(&self) {
         self.begins_now();
-        self.state.lock().serving = Serving::Waiting;
+        self.state.lock().serving = Serving::Waiting { told: false };
     }
 
     /// Nothing serves it. A cancel that comes later hits nobody; one that came
@@ -219,7 +228,7 @@ impl ClientHandle {
     #[inline]
     #[must_use]
     pub fn wish(&self) -> Wish {
-        Wish::from_u8(self.wish.load(Ordering::Relaxed) & !RELOADED)
+        Wish::from_u8(self.wish.load(Ordering::Relaxed) & !MARKS)
     }
 
     /// Wants something of it, unless something graver is wanted already.
@@ -228,9 +237,9 @@ impl ClientHandle {
         self.wake();
     }
 
-    /// Changes the wish, and leaves the mark beside it.
+    /// Changes the wish, and leaves the marks beside it.
     fn change(&self, change: impl Fn(u8) -> u8) {
-        let apart = |both: u8| Some(both & RELOADED | change(both & !RELOADED));
+        let apart = |both: u8| Some(both & MARKS | change(both & !MARKS));
         let _ = self
             .wish
             .fetch_update(Ordering::AcqRel, Ordering::Relaxed, apart);
@@ -251,6 +260,27 @@ impl ClientHandle {
     /// It is about to look.
     pub fn looks(&self) {
         self.wish.fetch_and(!RELOADED, Ordering::AcqRel);
+    }
+
+    /// Has it waited for so long, and not been told so yet? Then it is to be.
+    fn tell_if_queued_for(&self, patience: Duration) {
+        let mut state = self.state.lock();
+        if !matches!(state.serving, Serving::Waiting { told: false })
+            || self.for_how_long() < patience
+        {
+            return;
+        }
+        state.serving = Serving::Waiting { told: true };
+        drop(state);
+        self.wish.fetch_or(QUEUED, Ordering::AcqRel);
+        self.wake();
+    }
+
+    /// Is it to be told that it has waited for a while? Asked once each time.
+    #[must_use]
+    pub fn is_to_hear_that_it_waits(&self) -> bool {
+        self.wish.load(Ordering::Relaxed) & QUEUED != 0
+            && self.wish.fetch_and(!QUEUED, Ordering::AcqRel) & QUEUED != 0
     }
 
     /// Its task is to look what there is to do.
@@ -424,6 +454,14 @@ impl Clients {
         }
     }
 
+    /// Has those told of it who have waited for a server connection for so long.
+    pub fn tell_those_queued_for(&self, patience: Duration) {
+        let by_pid = self.by_pid.lock();
+        by_pid
+            .values()
+            .for_each(|client| client.tell_if_queued_for(patience));
+    }
+
     /// From now on clients set deadlines.
     pub fn expect_deadlines(&self) {
         self.deadlines.store(true, Ordering::Relaxed);
@@ -465,7 +503,7 @@ impl Clients {
         // lease can end: the server connection is not handed on meanwhile.
         let under_way = match &client.state.lock().serving {
             Serving::Nobody => return,
-            Serving::Waiting => None,
+            Serving::Waiting { .. } => None,
             Serving::Server(identity) => Some(identity.begin_cancel()),
         };
         match under_way {

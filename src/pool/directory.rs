@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -40,6 +40,8 @@ pub struct Directory {
     generations: Mutex<HashMap<(String, u16), Generation>>,
     hosts: Mutex<HashMap<(String, u16, bool), Arc<Hosts>>>,
     orders: Mutex<Orders>,
+    /// Pools that no client comes to any more, until the last one has left.
+    leaving: Mutex<Vec<Arc<ServerPool>>>,
     ways: Ways,
     /// How often [`Directory::keep`] was called.
     rounds: AtomicU32,
@@ -57,6 +59,7 @@ impl Directory {
             generations: Mutex::default(),
             hosts: Mutex::default(),
             orders: Mutex::default(),
+            leaving: Mutex::default(),
             ways: Ways {
                 keys: KeyCache::new(CACHED_KEYS),
                 passwords: Passwords::default(),
@@ -133,6 +136,7 @@ impl Directory {
                 }
                 None => {
                     pool.replace_connections();
+                    self.leaving.lock().push(Arc::clone(pool));
                     false
                 }
             }
@@ -291,7 +295,7 @@ impl Directory {
     }
 
     /// What pools need from time to time: about once a second.
-    pub async fn keep(&self) {
+    pub async fn keep(&self, config: &Config) {
         let now = Instant::now();
         let round = self.rounds.fetch_add(1, Ordering::Relaxed);
         let sweeps = round.is_multiple_of(SWEEP_EVERY);
@@ -309,5 +313,99 @@ impl Directory {
                 pool.warm_up().await;
             }
         }
+        self.forget_deserted(config, now);
+    }
+
+    /// Forgets pools that nobody has used for long: `autodb_idle_timeout`,
+    /// `pool_idle_timeout`, and those whose last client has left since a reload.
+    fn forget_deserted(&self, config: &Config, now: Instant) {
+        let general = &config.general;
+        self.pools.lock().retain(|(database, _), pool| {
+            let by_name = config.databases.contains_key(database);
+            let of_auto = (!by_name).then_some(general.autodb_idle_timeout);
+            let limits = of_auto.into_iter().chain([general.pool_idle_timeout]);
+            let deserted = pool.deserted_for(now);
+            let is_over = limits
+                .filter(|limit| !limit.is_zero())
+                .any(|limit| deserted >= limit);
+            // Whoever has just found it is about to use it.
+            let is_forgotten = is_over && pool.is_forgotten();
+            if is_forgotten {
+                pool.dissolve();
+            }
+            !is_forgotten
+        });
+        self.leaving.lock().retain(|pool| {
+            let is_forgotten = pool.is_forgotten();
+            if is_forgotten {
+                pool.dissolve();
+            }
+            !is_forgotten
+        });
+        // What only they had.
+        self.databases
+            .lock()
+            .retain(|_, budget| Arc::strong_count(budget) > 1);
+        self.users
+            .lock()
+            .retain(|_, budget| Arc::strong_count(budget) > 1);
+        self.catalogs
+            .lock()
+            .retain(|_, catalog| Arc::strong_count(catalog) > 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::config::Database;
+
+    fn settled() -> (Directory, Config) {
+        let mut config = Config {
+            fallback: Some(Database::named("*".to_owned())),
+            ..Config::default()
+        };
+        config.general.autodb_idle_timeout = Duration::from_secs(60);
+        let tls = Arc::new(Tls::load(&config).unwrap());
+        (Directory::new(tls), config)
+    }
+
+    #[tokio::test]
+    async fn a_deserted_pool_is_forgotten_with_all_that_was_its_own() {
+        let (directory, config) = settled();
+        let (pool, _) = directory.pool(&config, "app", "alice").unwrap();
+        let shelf = pool.shelf(Vec::new());
+        let weak = Arc::downgrade(&pool);
+        let (start, later) = (Instant::now(), Instant::now() + Duration::from_secs(61));
+        directory.forget_deserted(&config, start);
+        directory.forget_deserted(&config, later);
+        assert_eq!(directory.pools().len(), 1, "a client is there");
+        drop(shelf);
+        directory.forget_deserted(&config, later);
+        let much_later = later + Duration::from_secs(61);
+        directory.forget_deserted(&config, much_later);
+        assert_eq!(directory.pools().len(), 1, "somebody is about to come");
+        drop(pool);
+        directory.forget_deserted(&config, much_later);
+        assert!(directory.pools().is_empty() && weak.upgrade().is_none());
+        assert!(directory.catalogs.lock().is_empty() && directory.users.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_pool_that_a_reload_has_removed_goes_with_its_last_client() {
+        let (directory, mut config) = settled();
+        let (pool, _) = directory.pool(&config, "app", "alice").unwrap();
+        let shelf = pool.shelf(Vec::new());
+        let weak = Arc::downgrade(&pool);
+        drop(pool);
+        config.fallback = None;
+        directory.adopt(&config);
+        assert!(directory.pools().is_empty());
+        directory.forget_deserted(&config, Instant::now());
+        assert!(weak.upgrade().is_some());
+        drop(shelf);
+        directory.forget_deserted(&config, Instant::now());
+        assert!(weak.upgrade().is_none());
     }
 }

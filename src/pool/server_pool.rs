@@ -56,6 +56,8 @@ pub struct ServerPool {
     /// What to log in with where the settings name no password.
     learned: Mutex<Credential>,
     ways: Ways,
+    /// Since when nobody has used it.
+    deserted_since: Mutex<Option<Instant>>,
 }
 
 /// The budgets that each connection of a pool counts against.
@@ -96,6 +98,7 @@ impl ServerPool {
             settings: ArcSwap::from_pointee(settings),
             budgets,
             ways,
+            deserted_since: Mutex::default(),
         });
         for budget in [
             &pool.budgets.pool,
@@ -246,6 +249,31 @@ impl ServerPool {
         for shelf in shelves {
             shelf.cool_down(now);
         }
+    }
+
+    /// For how long it has had neither clients nor connections, as seen by those who
+    /// look.
+    pub(super) fn deserted_for(&self, now: Instant) -> Duration {
+        let mut since = self.deserted_since.lock();
+        let is_used = |shelf: &Arc<Shelf>| Arc::strong_count(shelf) > 1;
+        if self.open() > 0 || self.shelves.lock().values().any(is_used) {
+            *since = None;
+            return Duration::ZERO;
+        }
+        now.saturating_duration_since(*since.get_or_insert(now))
+    }
+
+    /// Does nobody know of it but its shelves and one other, and nobody of those?
+    pub(super) fn is_forgotten(self: &Arc<Self>) -> bool {
+        let shelves = self.shelves.lock();
+        self.open() == 0
+            && Arc::strong_count(self) == 1 + shelves.len()
+            && shelves.values().all(|shelf| Arc::strong_count(shelf) == 1)
+    }
+
+    /// Its shelves know it in their turn: nothing would ever be freed.
+    pub(super) fn dissolve(&self) {
+        std::mem::take(&mut *self.shelves.lock());
     }
 
     /// See [`crate::session::statements::Registry::forget_unused`].

@@ -295,6 +295,7 @@ impl Client {
     fn step(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
         if self.handle.is_wanted() {
             self.look_what_holds()?;
+            self.hear_that_it_waits();
             self.grant_wish()?;
         }
         if self
@@ -331,6 +332,14 @@ impl Client {
             // Reading on, within bounds, notices that the client has left.
             Poll::Pending if self.inbox.len() < READ_AHEAD => self.read_ahead(cx),
             Poll::Pending => Ok(false),
+        }
+    }
+
+    /// `query_wait_notify`: nothing of a server's is on its way to the client, so
+    /// it is told at once.
+    fn hear_that_it_waits(&mut self) {
+        if self.handle.is_to_hear_that_it_waits() && matches!(self.service, Service::Waiting(_)) {
+            self.outbox.push(&queued().to_notice("NOTICE"));
         }
     }
 
@@ -654,6 +663,14 @@ impl Broken for Poll<std::io::Result<()>> {
     fn is_ready_and_broken(&self) -> bool {
         matches!(self, Poll::Ready(Err(_)))
     }
+}
+
+/// In PgBouncer's words.
+fn queued() -> PgError {
+    PgError::error(
+        sqlstate::SUCCESSFUL_COMPLETION,
+        "No server connection available in postgres backend, client being queued",
+    )
 }
 
 fn server_lost() -> PgError {

@@ -10,7 +10,7 @@ use super::console::Console;
 use crate::auth::Verifiers;
 use crate::config::Config;
 use crate::net::tls::Tls;
-use crate::pool::{Clients, Directory};
+use crate::pool::{Clients, Directory, ServerPool};
 
 /// The pools, the clients, and the configuration in force.
 #[derive(Debug)]
@@ -90,6 +90,15 @@ impl House {
         self.directory.adopt(&config);
         self.clients.reloaded();
         Ok(())
+    }
+
+    /// Has clients told that they have waited for `query_wait_notify`.
+    pub fn tell_those_who_wait(&self, config: &Config) {
+        let patience = config.general.query_wait_notify;
+        let waits = |pool: &Arc<ServerPool>| pool.waiting().0 > 0;
+        if !patience.is_zero() && self.directory.pools().iter().any(waits) {
+            self.clients.tell_those_queued_for(patience);
+        }
     }
 
     /// From now on this serves who asks for the console; the first one stays.

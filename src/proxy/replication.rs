@@ -96,7 +96,7 @@ pub(super) async fn open(
     let handle = register(house, startup, who, &settings)?;
     let told = server.parameters.iter();
     let told = told.map(|(name, value)| (name.as_str(), value.as_str()));
-    let reply = backend::session_begins(told, handle.pid, handle.secret());
+    let reply = backend::session_begins(told, handle.pid, handle.secret(), b"");
     Ok(Replication {
         server,
         pool,

@@ -40,18 +40,20 @@ pub fn backend_key_data(pid: i32, secret: &[u8]) -> Vec<u8> {
 }
 
 /// What a session begins with, behind AuthenticationOk: a ParameterStatus for each
-/// parameter, BackendKeyData, ReadyForQuery (`protocol-flow.html#PROTOCOL-FLOW-START-UP`).
+/// parameter, BackendKeyData, a NoticeResponse or nothing, ReadyForQuery (`protocol-flow.html#PROTOCOL-FLOW-START-UP`).
 #[must_use]
 pub fn session_begins<'p>(
     parameters: impl IntoIterator<Item = (&'p str, &'p str)>,
     pid: i32,
     secret: &[u8],
+    notice: &[u8],
 ) -> Vec<u8> {
     let mut out = Vec::new();
     for (name, value) in parameters {
         out.extend_from_slice(&parameter_status(name, value));
     }
     out.extend_from_slice(&backend_key_data(pid, secret));
+    out.extend_from_slice(notice);
     out.extend_from_slice(&READY_IDLE);
     out
 }

@@ -45,7 +45,7 @@ fn client(view: &View<'_>, seen: &Seen) -> Row {
     let handle = &seen.handle;
     let (address, port) = place(handle.who.peer);
     let (state, remote_pid) = match &seen.serving {
-        Serving::Waiting => ("waiting", 0),
+        Serving::Waiting { .. } => ("waiting", 0),
         Serving::Server(identity) => ("active", identity.pid.unsigned_abs()),
         Serving::Nobody if seen.pool().is_none() => ("active", 0),
         Serving::Nobody => ("idle", 0),
@@ -53,7 +53,7 @@ fn client(view: &View<'_>, seen: &Seen) -> Row {
     let wait = handle.waits_for().unwrap_or_default();
     let link = match &seen.serving {
         Serving::Server(identity) => view.number_of(identity).map(|id| name("S", id)),
-        Serving::Waiting | Serving::Nobody => None,
+        Serving::Waiting { .. } | Serving::Nobody => None,
     };
     row![
         "C",

@@ -2,9 +2,6 @@
 
 /// Settings of `[pgbouncer]`.
 pub(super) const GENERAL: &[(&str, &str)] = &[
-    ("application_name_add_host", NOT_YET),
-    ("autodb_idle_timeout", NOT_YET),
-    ("pool_idle_timeout", NOT_YET),
     ("client_tls13_ciphers", CIPHERS),
     ("client_tls_ciphers", CIPHERS),
     ("client_tls_dheparams", CIPHERS),
@@ -20,11 +17,9 @@ pub(super) const GENERAL: &[(&str, &str)] = &[
     ("job_name", "it is for Windows"),
     ("service_name", "it is for Windows"),
     ("log_stats", "there are no statistics in the log yet"),
-    ("login_notify_message", NOT_YET),
     ("peer_id", PEERS),
     ("pkt_buf", BUFFERS),
     ("sbuf_loopcnt", BUFFERS),
-    ("query_wait_notify", NOT_YET),
     (
         "server_check_query",
         "connections are checked by an empty exchange of messages",
@@ -87,7 +82,6 @@ pub(super) fn says_nothing(key: &str, value: &str) -> bool {
         | "server_fast_close"
         | "so_reuseport"
         | "disable_pqexec"
-        | "application_name_add_host"
         | "syslog"
         | "peer_id"
         | "log_stats"
@@ -98,24 +92,16 @@ pub(super) fn says_nothing(key: &str, value: &str) -> bool {
         | "tcp_user_timeout"
         | "max_db_client_connections"
         | "max_user_client_connections"
-        | "pool_idle_timeout"
         | "dns_zone_check_period" => &["0", ""],
         "tcp_defer_accept" => &["1"],
         "client_tls_ciphers"
         | "server_tls_ciphers"
         | "client_tls_ecdhcurve"
         | "client_tls_dheparams" => &["", "default", "auto", "secure", "fast", "normal"],
-        "job_name"
-        | "service_name"
-        | "conffile"
-        | "pkt_buf"
-        | "sbuf_loopcnt"
-        | "dns_max_ttl"
-        | "dns_nxdomain_ttl"
-        | "suspend_timeout"
-        | "autodb_idle_timeout"
-        | "syslog_facility"
-        | "syslog_ident" => return true,
+        "job_name" | "service_name" | "conffile" | "pkt_buf" | "sbuf_loopcnt" | "dns_max_ttl"
+        | "dns_nxdomain_ttl" | "suspend_timeout" | "syslog_facility" | "syslog_ident" => {
+            return true;
+        }
         _ => &[""],
     };
     nothing.contains(&value)

@@ -7,7 +7,7 @@
 
 mod connection_string;
 mod convert;
-mod defaults;
+pub(super) mod defaults;
 mod differences;
 mod lines;
 mod translate;

@@ -125,7 +125,8 @@ impl Translator {
                 | "server_tls_cert_file"
                 | "server_tls_ca_file"
                 | "auth_ldap_options"
-                | "ignore_startup_parameters",
+                | "ignore_startup_parameters"
+                | "login_notify_message",
                 "",
             ) => {}
             _ => return false,

@@ -51,32 +51,40 @@ pub(in crate::config) static GENERAL: &[Group<General>] = &[
 ];
 
 static LISTENING: &[Setting<General>] = &[
-    setting!(listen_addr, ANY,
-        "The addresses to listen on: IP addresses or host names. `*` stands for all of them.",
-        differs "There the default is to listen on no address, only on a Unix socket."),
+    setting!(
+        listen_addr,
+        ANY,
+        "The addresses to listen on: IP addresses or host names. `*` stands for all of them."
+    ),
     setting!(
         listen_port,
         between(0, 65_535),
         "The TCP port to listen on. 0 lets the operating system choose one; the log tells which."
     ),
-    setting!(unix_socket_dir, ANY,
+    setting!(
+        unix_socket_dir,
+        ANY,
         "The directory of a Unix socket to listen on as well; its name is `.s.PGSQL.` and the port. \
-         Unset, there is none.",
-        differs "There the default is `/tmp`."),
+         Unset, there is none."
+    ),
     setting!(unix_socket_mode, ANY, "The permissions of that socket."),
     setting!(
         unix_socket_group,
         ANY,
         "The group that the socket belongs to: a name, or a number."
     ),
-    setting!(listen_backlog, between(1, 65_535),
+    setting!(
+        listen_backlog,
+        between(1, 65_535),
         "How many connections may wait to be accepted. The operating system may cap it. Too few, \
-         and a burst of clients is delayed by repeated SYNs.",
-        differs "There the default is 128."),
-    setting!(max_client_conn, between(1, 1_000_000),
+         and a burst of clients is delayed by repeated SYNs."
+    ),
+    setting!(
+        max_client_conn,
+        between(1, 1_000_000),
         "How many clients may be connected at once, over all databases. The next one is refused \
-         with SQLSTATE 53300. Each needs a file descriptor and a little memory.",
-        differs "There the default is 100."),
+         with SQLSTATE 53300. Each needs a file descriptor and a little memory."
+    ),
     setting!(
         tcp_keepalive,
         ANY,
@@ -136,7 +144,7 @@ static LOGINS: &[Setting<General>] = &[
          of users: the server is asked whether it lets the client in. `oauth` takes a token of an \
          issuer; `ldap` and `pam` ask for the password in clear text and have others judge it; these \
          three are there in builds with the feature of that name.",
-        differs "There the default is `md5`, `peer` is possible in a file of rules alone, and there \
+        differs "There `peer` is possible in a file of rules alone, and there \
          is no `passthrough`. `trust` and `any` ask no list of users whether there is such a user."),
     setting!(auth_file, ANY,
         "A file of users and their secrets, `\"user\" \"secret\"` a line, in addition to the \
@@ -217,18 +225,31 @@ static LOGINS: &[Setting<General>] = &[
         "Parameters of a client's startup message that are left out: names. Few need it, since all \
          others are passed to the server, which knows them.",
         differs "There every parameter but a few is refused unless it stands here."),
+    setting!(
+        application_name_add_host,
+        ANY,
+        "Whether a client's address and port are put behind its `application_name` when it logs in, so \
+         that `pg_stat_activity` shows where it comes from. What it sets later stays as it is."
+    ),
+    setting!(
+        login_notify_message,
+        ANY,
+        "What every client is told by a NOTICE when it has logged in."
+    ),
     setting!(client_login_timeout, POSITIVE,
         "How long a client may take to log in.",
         differs "There 0 means without limit; here it is refused."),
 ];
 
 static POOLS: &[Setting<General>] = &[
-    setting!(pool_mode, ANY,
+    setting!(
+        pool_mode,
+        ANY,
         "When a server connection goes back to its pool: when the client leaves (`session`), at \
          the end of a transaction (`transaction`), or after each statement (`statement`, which \
          refuses transactions over several statements). The earlier, the fewer server \
-         connections are needed, and the less session state a client can keep.",
-        differs "There the default is `session`."),
+         connections are needed, and the less session state a client can keep."
+    ),
     setting!(default_pool_size, POOL,
         "How many server connections one pool, a pair of database and user, may have.",
         differs "There 0 means without limit; here it is refused."),
@@ -394,6 +415,17 @@ static SERVERS: &[Setting<General>] = &[
         "How long it may take to cancel and roll back what a client that vanished has left on \
          its server connection. What takes longer is closed. 0 means that it is closed at once.",
         differs "It has no such key: there such a server connection is always closed."),
+    setting!(
+        autodb_idle_timeout,
+        OR_ZERO,
+        "How long a pool of a database that only `[databases.\"*\"]` names is remembered with neither \
+         clients nor server connections, its counts in `SHOW STATS` with it. 0 means for ever."
+    ),
+    setting!(
+        pool_idle_timeout,
+        OR_ZERO,
+        "The same for pools of all databases."
+    ),
     setting!(cancel_wait_timeout, POSITIVE,
         "How long a cancel request may take to reach the server before it is given up.",
         differs "There 0 means without limit; here it is refused."),
@@ -405,6 +437,12 @@ static LIMITS: &[Setting<General>] = &[
         OR_ZERO,
         "How long a client may wait for a server connection before it is disconnected. 0 means \
          for ever."
+    ),
+    setting!(
+        query_wait_notify,
+        OR_ZERO,
+        "After so long a client that waits for a server connection is told so, by a NOTICE. 0 means \
+         that it is not."
     ),
     setting!(
         query_timeout,

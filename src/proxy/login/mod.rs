@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use tokio::time::timeout;
 
+mod application_name;
 mod demand;
 mod names;
 mod outside;
@@ -13,6 +14,7 @@ mod passthrough;
 mod prove;
 mod roles;
 
+use self::application_name::{is_plain, with_host};
 use self::prove::{Proven, Trial, prove};
 use super::client::Client;
 use super::console::{self, Visit};
@@ -210,7 +212,9 @@ async fn log_in(
         Ok(entered) => entered,
         Err(error) => return Err(NoSession::RefusedLater(accepted, error)),
     };
-    intro.stream.send(&greeting(accepted, &logged_in)).await?;
+    let message = config.general.login_notify_message.as_deref();
+    let greeting = greeting(accepted, &logged_in, message.unwrap_or_default());
+    intro.stream.send(&greeting).await?;
     if config.general.log_connections {
         let is_tls = intro.stream.is_tls();
         let (database, user) = (startup.database.escape_debug(), startup.user.escape_debug());
@@ -220,8 +224,13 @@ async fn log_in(
     Ok(logged_in)
 }
 
-/// All that the client is told up to its first ReadyForQuery.
-fn greeting(accepted: Vec<u8>, logged_in: &LoggedIn) -> Vec<u8> {
+/// All that the client is told up to its first ReadyForQuery; a message that is
+/// not empty as a notice.
+fn greeting(accepted: Vec<u8>, logged_in: &LoggedIn, message: &str) -> Vec<u8> {
+    let notice = match message {
+        "" => Vec::new(),
+        message => PgError::error(sqlstate::SUCCESSFUL_COMPLETION, message).to_notice("NOTICE"),
+    };
     let told = logged_in.greeting.iter().map(|(name, value)| {
         let value = match name.as_str() {
             "application_name" => &*logged_in.application_name,
@@ -230,7 +239,7 @@ fn greeting(accepted: Vec<u8>, logged_in: &LoggedIn) -> Vec<u8> {
         (name.as_str(), value)
     });
     let handle = &logged_in.handle;
-    let greeting = backend::session_begins(told, handle.pid, handle.secret());
+    let greeting = backend::session_begins(told, handle.pid, handle.secret(), &notice);
     [accepted, greeting].concat()
 }
 
@@ -285,6 +294,10 @@ async fn enter(
     let welcome = welcome(&shelf).await?;
     let application_name =
         application_name.unwrap_or_else(|| reported(&welcome, "application_name"));
+    let application_name = match config.general.application_name_add_host {
+        true => with_host(&application_name, at.0),
+        false => application_name,
+    };
     let who = who(startup, &shelf, Arc::clone(&application_name), at);
     let handle = register(house, startup, who, &settings)?;
     pool.stats.logins.fetch_add(1, Ordering::Relaxed);
@@ -341,8 +354,7 @@ pub(super) fn is_ignored(ignored: &[String], parameter: &str) -> bool {
 /// What the server connections of this client are opened with, and its
 /// `application_name`, which they take on when they serve it.
 ///
-/// PostgreSQL changes a name that is not plain ASCII in ways of its own, so
-/// such a one is left to it.
+/// A name that PostgreSQL changes is left to it.
 fn startup_class(
     startup: &Startup,
     ignored: &[String],
@@ -361,8 +373,7 @@ fn startup_class(
         if is_ignored(ignored, key) {
             continue;
         }
-        let is_plain = value.bytes().all(|byte| (b' '..=b'~').contains(&byte)) && value.len() < 64;
-        if key.eq_ignore_ascii_case("application_name") && is_plain {
+        if key.eq_ignore_ascii_case("application_name") && is_plain(value) {
             name = Some(value.as_str().into());
         } else {
             class.push((key.clone(), value.clone()));

@@ -112,6 +112,11 @@ impl Connection {
         self.line.write_all(bytes)
     }
 
+    /// The address that it comes from.
+    pub fn local_address(&self) -> SocketAddr {
+        self.writer().local_addr().unwrap()
+    }
+
     /// A second handle, to write from another thread.
     pub fn writer(&self) -> TcpStream {
         self.line.socket().try_clone().unwrap()
