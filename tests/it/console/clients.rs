@@ -2,10 +2,17 @@
 
 use super::{Shown, complaint, console, finished, plan, tag, until_shown, until_waiting};
 use crate::support::frames;
-use crate::support::postgres::Cluster;
+use crate::support::postgres::{Cluster, Database};
 use crate::support::raw::{Connection, cancel, first_error};
 use crate::support::startup::Startup;
 use crate::support::wait;
+
+/// PostgreSQL takes a moment to notice that a connection was closed.
+fn until_no_server(database: &Database) {
+    wait::until(wait::SOON, "no server connection", || {
+        database.backends("backend_type = 'client backend'") == 0
+    });
+}
 
 #[test]
 fn clients_wait_in_order_while_their_database_is_paused_and_none_fails() {
@@ -19,7 +26,7 @@ fn clients_wait_in_order_while_their_database_is_paused_and_none_fails() {
         tag(&mut console, &format!("PAUSE {}", pooler.database)),
         "PAUSE"
     );
-    assert_eq!(database.backends("backend_type = 'client backend'"), 0);
+    until_no_server(&database);
     for (who, client) in clients.iter_mut().enumerate() {
         client.send(&frames::query(&format!(
             "INSERT INTO came (who) VALUES ({who})"
@@ -91,7 +98,7 @@ fn a_pool_that_is_made_in_a_pause_is_held_too() {
             let waits = pools.value("user", "guest", "maxwait_us");
             waits.is_some_and(|us| us != "0")
         });
-        assert_eq!(database.backends("backend_type = 'client backend'"), 0);
+        until_no_server(&database);
         assert_eq!(tag(&mut console, "RESUME"), "RESUME");
         assert_eq!(guest.join().unwrap().value("SELECT current_user"), "guest");
     });
@@ -176,7 +183,7 @@ fn who_is_killed_is_told_and_others_wait_for_resume() {
         let told = client.until_end("the end of one who is killed");
         assert_eq!(first_error(&told).as_deref(), Some("57P01"));
     }
-    assert_eq!(database.backends("backend_type = 'client backend'"), 0);
+    until_no_server(&database);
     let mut client = pooler.client();
     client.send(&frames::query("SELECT 2"));
     until_waiting(&mut console, &pooler, 1);
