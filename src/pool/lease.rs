@@ -48,6 +48,15 @@ impl Drop for Permit {
     }
 }
 
+/// How long a transaction took.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Took {
+    /// From its first message to its boundary.
+    pub transaction: Duration,
+    /// Of that, what was not spent waiting for its client.
+    pub queries: Duration,
+}
+
 impl Lease {
     pub(super) fn new(
         mut taken: Taken,
@@ -58,6 +67,8 @@ impl Lease {
     ) -> Self {
         taken.clean = false;
         taken.turn_since = Some(now);
+        taken.query_since = Some(now);
+        taken.queried = Duration::ZERO;
         taken.last_client = client;
         taken.server.ear = None;
         Self {
@@ -77,17 +88,35 @@ impl Lease {
     #[inline]
     pub fn turn_goes_on(&mut self) {
         if let Some(taken) = &mut self.taken
-            && taken.turn_since.is_none()
+            && taken.query_since.is_none()
         {
-            taken.turn_since = Some(Instant::now());
+            let now = Instant::now();
+            taken.query_since = Some(now);
+            taken.turn_since.get_or_insert(now);
         }
     }
 
-    /// A transaction is over, now: how long it took.
-    pub fn turn_ends(&mut self, now: Instant) -> Duration {
-        let taken = self.taken.as_mut();
-        let since = taken.and_then(|taken| taken.turn_since.take());
-        since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+    /// All is answered, in a transaction: what comes now is its client's own time.
+    pub fn query_ends(&mut self) {
+        if let Some(taken) = &mut self.taken
+            && let Some(since) = taken.query_since.take()
+        {
+            taken.queried += since.elapsed();
+        }
+    }
+
+    /// A transaction is over, now.
+    pub fn turn_ends(&mut self, now: Instant) -> Took {
+        let Some(taken) = &mut self.taken else {
+            return Took::default();
+        };
+        let until_now = |since: Option<Instant>| {
+            since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+        };
+        Took {
+            transaction: until_now(taken.turn_since.take()),
+            queries: std::mem::take(&mut taken.queried) + until_now(taken.query_since.take()),
+        }
     }
 
     /// Gives the server connection back: to the client that has waited

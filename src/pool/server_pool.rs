@@ -359,6 +359,8 @@ impl ServerPool {
         let enrolled = self.servers.enrol(&server, [born.clone(), renewed]);
         shelf.put_new(Connection {
             turn_since: None,
+            query_since: None,
+            queried: Duration::ZERO,
             enrolled,
             server,
             deadline: self.lifetime().map(|lifetime| now + lifetime),

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::lease::Took;
+
 /// Different SQLSTATEs that are counted apart.
 const KINDS_OF_ERRORS: usize = 256;
 
@@ -24,6 +26,8 @@ pub struct PoolStats {
     pub sent: AtomicU64,
     /// Time that transactions took, from the first message to the boundary.
     pub transaction_us: AtomicU64,
+    /// Of that, what was not spent waiting for the client.
+    pub query_us: AtomicU64,
     /// Time that clients waited for a server connection.
     pub wait_us: AtomicU64,
     /// Named statements that clients prepared.
@@ -81,9 +85,11 @@ impl PoolStats {
 
     /// A turn has ended that took so long; meanwhile the server connection was
     /// given so many statements.
-    pub fn turned(&self, time: Duration, parses: u32) {
+    pub fn turned(&self, took: Took, parses: u32) {
         self.transaction_us
-            .fetch_add(micros(time), Ordering::Relaxed);
+            .fetch_add(micros(took.transaction), Ordering::Relaxed);
+        self.query_us
+            .fetch_add(micros(took.queries), Ordering::Relaxed);
         if parses > 0 {
             self.server_parses
                 .fetch_add(parses.into(), Ordering::Relaxed);

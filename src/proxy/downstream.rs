@@ -204,13 +204,16 @@ impl Client {
     /// The turn ends at its boundary; otherwise what waited for the server's
     /// answer is looked at again.
     pub(super) fn release_or_go_on(&mut self) {
-        let Service::Leased(lease) = &self.service else {
+        let Service::Leased(lease) = &mut self.service else {
             return;
         };
         if lease.tracker.owes() {
             return;
         }
         let at_rest = !matches!(lease.tracker.rest(), Rest::Busy);
+        if !at_rest {
+            lease.query_ends();
+        }
         self.mark_answered();
         if self.asks_at_rest() || self.stops_listening_here() || self.calms() {
             return;
