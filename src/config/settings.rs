@@ -129,6 +129,7 @@ pub struct General {
     pub log_connections: bool,
     pub log_disconnections: bool,
     pub log_pooler_errors: bool,
+    pub log_stats: bool,
     pub log_format: LogFormat,
     pub logfile: Option<PathBuf>,
 }
@@ -227,6 +228,7 @@ impl Default for General {
             log_connections: true,
             log_disconnections: true,
             log_pooler_errors: true,
+            log_stats: false,
             log_format: LogFormat::Text,
             logfile: None,
         }

@@ -133,6 +133,16 @@ fn check_tells_and_convert_prints() {
 }
 
 #[test]
+fn an_ini_file_has_its_statistics_in_the_log() {
+    let database = Cluster::shared().database();
+    let databases = format!("* = {}", at(&database));
+    let pooler = start(&database, &databases, "stats_period = 0.1");
+    wait::until(wait::SOON, "statistics", || {
+        pooler.log().contains("stats: 0 xacts/s, 0 queries/s, ")
+    });
+}
+
+#[test]
 fn the_pidfile_is_there_while_pgweave_is() {
     let database = Cluster::shared().database();
     let databases = format!("* = {}", at(&database));

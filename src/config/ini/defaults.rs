@@ -16,5 +16,6 @@ pub(super) fn config() -> Config {
     general.max_client_conn = 100;
     general.pool_mode = PoolMode::Session;
     general.auth_type = AuthType::Md5;
+    general.log_stats = true;
     config
 }

@@ -19,7 +19,6 @@ pub(super) const GENERAL: &[(&str, &str)] = &[
     ("resolv_conf", DNS),
     ("job_name", "it is for Windows"),
     ("service_name", "it is for Windows"),
-    ("log_stats", "there are no statistics in the log yet"),
     ("login_notify_message", NOT_YET),
     ("peer_id", PEERS),
     ("pkt_buf", BUFFERS),
@@ -90,7 +89,6 @@ pub(super) fn says_nothing(key: &str, value: &str) -> bool {
         | "application_name_add_host"
         | "syslog"
         | "peer_id"
-        | "log_stats"
         | "tcp_keepcnt"
         | "tcp_keepidle"
         | "tcp_keepintvl"

@@ -447,7 +447,7 @@ static CONSOLE: &[Setting<General>] = &[
     setting!(
         stats_period,
         POSITIVE,
-        "Over what time the averages of `SHOW STATS` are taken."
+        "Over what time the averages of `SHOW STATS` are taken, and how often `log_stats` logs them."
     ),
 ];
 
@@ -484,6 +484,10 @@ static PROCESS: &[Setting<General>] = &[
         ANY,
         "Whether errors that clients were told are logged."
     ),
+    setting!(log_stats, ANY,
+        "Whether a line is logged every `stats_period` that tells what all databases together did in \
+         it, in PgBouncer's words (`stats: 12 xacts/s, ...`).",
+        differs "There the default is true."),
     setting!(log_format, ANY,
         "Log lines for people (`text`) or one JSON object a line (`json`).",
         differs "It has no such key."),
