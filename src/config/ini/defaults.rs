@@ -17,5 +17,6 @@ pub(super) fn config() -> Config {
     general.pool_mode = PoolMode::Session;
     general.auth_type = AuthType::Md5;
     general.log_stats = true;
+    general.syslog_ident = "pgbouncer".to_owned();
     config
 }

@@ -32,9 +32,6 @@ pub(super) const GENERAL: &[(&str, &str)] = &[
     ("server_reset_query", RESET),
     ("server_reset_query_always", RESET),
     ("suspend_timeout", "SUSPEND waits for nothing"),
-    ("syslog", SYSLOG),
-    ("syslog_facility", SYSLOG),
-    ("syslog_ident", SYSLOG),
     ("tcp_defer_accept", SOCKETS),
     (
         "track_extra_parameters",
@@ -60,7 +57,6 @@ const CIPHERS: &str = "the suites and curves are those of rustls, all of them so
 const DNS: &str = "names are resolved by the system, anew for each connection";
 const BUFFERS: &str = "buffers need no tuning";
 const RESET: &str = "server connections are cleaned by DISCARD ALL where it is needed, or closed";
-const SYSLOG: &str = "logs go to the standard error output or to logfile";
 const SOCKETS: &str = "sockets have the system's own settings";
 
 /// Why a setting is not honoured, if it is PgBouncer's.
@@ -87,7 +83,6 @@ pub(super) fn says_nothing(key: &str, value: &str) -> bool {
         | "so_reuseport"
         | "disable_pqexec"
         | "application_name_add_host"
-        | "syslog"
         | "peer_id"
         | "tcp_keepcnt"
         | "tcp_keepidle"
@@ -111,9 +106,7 @@ pub(super) fn says_nothing(key: &str, value: &str) -> bool {
         | "dns_max_ttl"
         | "dns_nxdomain_ttl"
         | "suspend_timeout"
-        | "autodb_idle_timeout"
-        | "syslog_facility"
-        | "syslog_ident" => return true,
+        | "autodb_idle_timeout" => return true,
         _ => &[""],
     };
     nothing.contains(&value)

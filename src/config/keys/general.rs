@@ -496,4 +496,22 @@ static PROCESS: &[Setting<General>] = &[
         ANY,
         "The file to log to, instead of the standard error output."
     ),
+    setting!(
+        syslog,
+        ANY,
+        "Whether lines go to the system's log as well, as text whatever `log_format` says. `-q` then \
+         keeps them from the standard error output, and hides none from the system's log."
+    ),
+    setting!(syslog_ident, ANY,
+        "The name that lines in the system's log begin with.",
+        differs "There the default is `pgbouncer`."),
+    setting!(
+        syslog_facility,
+        ANY,
+        "What the system's log takes pgweave for."
+    ),
+    setting!(syslog_socket, ANY,
+        "The Unix socket at which the system's log is written to; on macOS that is `/var/run/syslog`. A daemon that is not there, or does \
+         not read, keeps nobody waiting: lines are lost, and it is told how many.",
+        differs "It has no such key."),
 ];
