@@ -346,6 +346,20 @@ fn a_wait_that_must_end_may_not_be_zero() {
 }
 
 #[test]
+fn who_a_line_in_the_systems_log_is_of_can_be_read_off_it() {
+    for ident in ["my pooler", "a[1]", "a:", ""] {
+        let told = told(&general(&format!("syslog_ident = {ident:?}")));
+        assert!(
+            told[0].contains("pgweave.syslog_ident: must not "),
+            "{told:#?}"
+        );
+    }
+    let told = told(&general("syslog_facility = 'local8'"));
+    assert!(told[0].contains("local7"), "{told:#?}");
+    assert!(read(&general("syslog_ident = 'pgweave-1.b'")).is_ok());
+}
+
+#[test]
 fn zero_bytes_are_refused_wherever_they_would_reach_the_protocol() {
     let told = told(
         "[databases.app]\nuser = \"a\\u0000b\"\n[users.alice]\npassword = \"\\u0000\"\n\

@@ -28,7 +28,7 @@ pub use command::Shutdown;
 
 use crate::proxy::House;
 use crate::proxy::console::{Console, Served, Visitor};
-use totals::Periods;
+use totals::{Periods, Totals};
 
 /// What has come of a reload: nothing, or every mistake.
 pub type Reloaded<'a> = Pin<Box<dyn Future<Output = Result<(), Vec<String>>> + Send + 'a>>;
@@ -74,17 +74,29 @@ impl Desk {
         }))
     }
 
-    /// Takes averages every `stats_period`, for ever.
+    /// Takes averages every `stats_period`, for ever, and logs them where that is
+    /// wanted.
     ///
     /// # Cancel safety
     /// Dropping it ends that.
     pub async fn keep(self, house: Arc<House>) {
+        self.period_ends(&house);
         loop {
             let period = house.config().general.stats_period;
             sleep(period.max(Duration::from_millis(1))).await;
-            let now = show::totals(&house.directory.pools());
-            self.0.periods.lock().ends(now, std::time::Instant::now());
+            let averages = self.period_ends(&house);
+            if house.config().general.log_stats {
+                tracing::info!("{averages}");
+            }
         }
+    }
+
+    /// The averages of the period that is over; at first there was none.
+    fn period_ends(&self, house: &House) -> Totals {
+        let now = show::totals(&house.directory.pools());
+        let mut periods = self.0.periods.lock();
+        periods.ends(now, std::time::Instant::now());
+        periods.of_all()
     }
 }
 

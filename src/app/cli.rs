@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::{ArgAction, Parser, Subcommand};
 
 use crate::config::{
-    Config, FromIni, LogLevel, Mistake, Sources, from_environment, from_ini, from_toml, to_toml,
+    Config, FromIni, General, LogLevel, Mistake, Sources, from_environment, from_ini, from_toml,
+    to_toml,
 };
 use crate::net::tls::mistakes;
 use crate::proxy::login_mistakes;
@@ -29,7 +30,7 @@ pub struct Cli {
     /// The configuration file: TOML, or PgBouncer's if it ends in .ini
     pub config: Option<PathBuf>,
 
-    /// Log warnings and errors only
+    /// Log warnings and errors only; with `syslog`, nothing to the standard error output
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
 
@@ -93,14 +94,22 @@ impl Cli {
     }
 
     /// The log level: that of the configuration, unless `-q` or `-v` was given.
-    pub fn log_level(&self, configured: LogLevel) -> LogLevel {
-        match configured {
+    pub fn log_level(&self, general: &General) -> LogLevel {
+        match general.log_level {
+            // Nothing is hidden from the system's log.
+            configured if self.is_mute(general) => configured,
             // Quieter than -q already.
             LogLevel::Error if self.quiet => LogLevel::Error,
             _ if self.quiet => LogLevel::Warn,
             _ if self.verbose > 0 => LogLevel::Debug,
             configured => configured,
         }
+    }
+
+    /// Is nothing to be logged to the standard error output? Only where there is
+    /// the system's log, with which PgBouncer's `-q` means that.
+    pub fn is_mute(&self, general: &General) -> bool {
+        self.quiet && general.syslog
     }
 }
 
@@ -338,13 +347,20 @@ mod tests {
 
     #[test]
     fn flags_come_before_the_configured_log_level() {
-        let level = |line: &str| parse(line).unwrap().log_level(LogLevel::Info);
+        let mut general = General::default();
+        let level = |line: &str| parse(line).unwrap().log_level(&General::default());
         assert_eq!(level("pgweave"), LogLevel::Info);
         assert_eq!(level("pgweave -q"), LogLevel::Warn);
         assert_eq!(level("pgweave -v a.toml"), LogLevel::Debug);
         assert_eq!(level("pgweave -vv"), LogLevel::Debug);
         let quiet = parse("pgweave -q").unwrap();
-        assert_eq!(quiet.log_level(LogLevel::Error), LogLevel::Error);
+        general.log_level = LogLevel::Error;
+        assert_eq!(quiet.log_level(&general), LogLevel::Error);
+        assert!(!quiet.is_mute(&general));
+        general.syslog = true;
+        general.log_level = LogLevel::Info;
+        assert_eq!(quiet.log_level(&general), LogLevel::Info);
+        assert!(quiet.is_mute(&general) && !parse("pgweave").unwrap().is_mute(&general));
     }
 
     #[test]
@@ -388,10 +404,10 @@ mod tests {
         );
         let ini = Origin::File("a.ini".into());
         let text =
-            "[databases]\na = host=b\n[pgbouncer]\nauth_type = trust\npkt_buf = 1\nsyslog = 1\n";
+            "[databases]\na = host=b\n[pgbouncer]\nauth_type = trust\npkt_buf = 1\npeer_id = 1\n";
         let loaded = loaded_whole(&ini, &[], &[("a.ini", text)]).unwrap();
         assert!(loaded.config.databases.contains_key("a"));
-        assert!(loaded.warning.unwrap().contains("syslog ("));
+        assert!(loaded.warning.unwrap().contains("peer_id ("));
     }
 
     #[test]

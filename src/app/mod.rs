@@ -9,5 +9,6 @@ mod logging;
 mod reload;
 mod run;
 mod signals;
+mod syslog;
 
 pub use run::main;

@@ -24,8 +24,12 @@ impl Reloader {
 
     /// Logs as the settings say now.
     pub fn log_as(&self, general: &General) {
-        let level = self.cli.log_level(general.log_level);
-        self.logging.renew(general, level);
+        self.logging.renew(general, &self.cli);
+    }
+
+    /// Waits a moment for lines of the log that are on their way. Blocks.
+    pub fn finish_log(&self) {
+        self.logging.finish();
     }
 
     /// All that can change while the process runs does, or nothing. Blocks.

@@ -72,7 +72,7 @@ fn serve(cli: &Cli) -> Result<(), String> {
     cli.refuse_the_past()?;
     let (loaded, origin) = load(cli)?;
     let config = loaded.config;
-    let logging = Logging::start(&config.general, cli.log_level(config.general.log_level))
+    let logging = Logging::start(&config.general, cli)
         .map_err(|error| format!("pgweave: cannot open the log file: {error}"))?;
     let runtime = runtime(&config).map_err(|error| format!("pgweave: cannot start: {error}"))?;
     tracing::info!(
@@ -83,9 +83,11 @@ fn serve(cli: &Cli) -> Result<(), String> {
         tracing::warn!("{warning}");
     }
     let reloader = Arc::new(Reloader::new(origin, cli.clone(), logging));
-    let result = runtime.block_on(run(config, reloader, cli.user.as_deref()));
+    let running = run(config, Arc::clone(&reloader), cli.user.as_deref());
+    let result = runtime.block_on(running);
     // Tasks that are still at work would only wrap up for nobody.
     runtime.shutdown_background();
+    reloader.finish_log();
     result
 }
 

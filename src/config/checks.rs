@@ -99,6 +99,14 @@ fn general(general: &General, found: &mut Vec<Finding>) {
             Refusal::new("is empty, and there is no unix_socket_dir: nobody could connect"),
         ));
     }
+    let odd = |c: char| c.is_whitespace() || c.is_control() || "[]:<>".contains(c);
+    if general.syslog_ident.contains(odd) {
+        found.push(Finding::new(
+            "pgweave.syslog_ident",
+            &[],
+            Refusal::new("must not hold spaces or any of []:<>, which would end it"),
+        ));
+    }
     for refusal in general
         .listen_addr
         .iter()

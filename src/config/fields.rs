@@ -9,7 +9,7 @@ use super::suggest::did_you_mean;
 use super::words::Word;
 use super::{
     AssignPolicy, AuthType, Listen, LoadBalance, LogFormat, LogLevel, PoolMode, Secret,
-    SessionState, SslMode, TlsNegotiation, Verify,
+    SessionState, SslMode, SyslogFacility, TlsNegotiation, Verify,
 };
 
 impl Field for u32 {
@@ -269,5 +269,6 @@ word_field!(
     Verify,
     AssignPolicy,
     SslMode,
+    SyslogFacility,
     TlsNegotiation
 );

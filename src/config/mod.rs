@@ -60,5 +60,5 @@ pub use tls::{ClientTls, ServerTls, Tls, TlsFile, TlsFiles, TlsMistake};
 pub use tls_protocols::TlsProtocols;
 pub use words::{
     AssignPolicy, AuthType, Listen, LoadBalance, LogFormat, LogLevel, PoolMode, SessionState,
-    SslMode, TlsNegotiation, Verify, Word,
+    SslMode, SyslogFacility, TlsNegotiation, Verify, Word,
 };

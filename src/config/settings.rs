@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::{
     AssignPolicy, AuthType, Command, FileMode, Listen, LoadBalance, LogFormat, LogLevel,
-    Milliseconds, PoolMode, Secret, SessionState, SslMode, TlsNegotiation, TlsProtocols, Verify,
+    Milliseconds, PoolMode, Secret, SessionState, SslMode, SyslogFacility, TlsNegotiation,
+    TlsProtocols, Verify,
 };
 
 /// Names a user and its secret; who is not to log in any more has none.
@@ -137,8 +138,13 @@ pub struct General {
     pub log_connections: bool,
     pub log_disconnections: bool,
     pub log_pooler_errors: bool,
+    pub log_stats: bool,
     pub log_format: LogFormat,
     pub logfile: Option<PathBuf>,
+    pub syslog: bool,
+    pub syslog_ident: String,
+    pub syslog_facility: SyslogFacility,
+    pub syslog_socket: PathBuf,
 }
 
 impl Default for General {
@@ -240,8 +246,13 @@ impl Default for General {
             log_connections: true,
             log_disconnections: true,
             log_pooler_errors: true,
+            log_stats: false,
             log_format: LogFormat::Text,
             logfile: None,
+            syslog: false,
+            syslog_ident: "pgweave".to_owned(),
+            syslog_facility: SyslogFacility::Daemon,
+            syslog_socket: "/dev/log".into(),
         }
     }
 }

@@ -181,3 +181,33 @@ words! {
         Json = "json",
     }
 }
+
+words! {
+    /// What kind of process the system's log takes pgweave for.
+    SyslogFacility {
+        /// Logins.
+        Auth = "auth",
+        /// Logins, for few eyes.
+        Authpriv = "authpriv",
+        /// A service.
+        Daemon = "daemon",
+        /// A user's program.
+        User = "user",
+        /// As its operator likes.
+        Local0 = "local0",
+        /// See there.
+        Local1 = "local1",
+        /// See there.
+        Local2 = "local2",
+        /// See there.
+        Local3 = "local3",
+        /// See there.
+        Local4 = "local4",
+        /// See there.
+        Local5 = "local5",
+        /// See there.
+        Local6 = "local6",
+        /// See there.
+        Local7 = "local7",
+    }
+}

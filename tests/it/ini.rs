@@ -28,13 +28,13 @@ fn an_ini_file_serves_clients_in_session_mode_unless_it_says_otherwise() {
     let database = Cluster::shared().database();
     let name = &database.name;
     let databases = format!("{name} = {}", at(&database));
-    let pooler = start(&database, &databases, "default_pool_size = 1\nsyslog = 1");
+    let pooler = start(&database, &databases, "default_pool_size = 1\npeer_id = 1");
     let mut client = pooler.client();
     assert_eq!(client.value("SELECT 6 * 7"), "42");
     wait::until(wait::SOON, "the warning", || {
         pooler
             .log()
-            .contains("these settings are not honoured: syslog (")
+            .contains("these settings are not honoured: peer_id (")
     });
     // Another waits for the only server connection until the first has left.
     let mut other = Connection::open(pooler.address);
@@ -105,11 +105,11 @@ fn check_tells_and_convert_prints() {
     let folder = crate::support::certificates::Folder::new();
     let good = folder.put(
         "good.ini",
-        "[databases]\na = host=b password='x'\n[pgbouncer]\nauth_type = trust\nsyslog = 1\n",
+        "[databases]\na = host=b password='x'\n[pgbouncer]\nauth_type = trust\npeer_id = 1\n",
     );
     let output = pgweave(&["check", &good]);
     assert!(output.status.success(), "{output:?}");
-    assert!(String::from_utf8_lossy(&output.stderr).contains("syslog"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("peer_id"));
     let output = pgweave(&["convert", &good]);
     let toml = String::from_utf8(output.stdout).unwrap();
     assert!(toml.contains("password = \"x\"") && toml.starts_with("# these settings"));
@@ -130,6 +130,16 @@ fn check_tells_and_convert_prints() {
         let output = pgweave(&[past, &good]);
         assert_eq!(output.status.code(), Some(1));
     }
+}
+
+#[test]
+fn an_ini_file_has_its_statistics_in_the_log() {
+    let database = Cluster::shared().database();
+    let databases = format!("* = {}", at(&database));
+    let pooler = start(&database, &databases, "stats_period = 0.1");
+    wait::until(wait::SOON, "statistics", || {
+        pooler.log().contains("stats: 0 xacts/s, 0 queries/s, ")
+    });
 }
 
 #[test]

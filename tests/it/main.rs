@@ -34,5 +34,6 @@ mod server_gone;
 mod session_state;
 mod statements;
 mod support;
+mod syslog;
 mod timeouts;
 mod tls;

@@ -89,11 +89,11 @@ pub(super) fn all_together(pools: &[Arc<ServerPool>], periods: &Periods) -> Vec<
         .values()
         .copied()
         .fold(Totals::default(), Totals::and);
-    let averages = by_database.keys().map(|name| periods.average(name));
-    let averages = averages.fold(Totals::default(), Totals::and);
     let named = |prefix: &'static str, totals: Totals| {
         let pairs = NAMES.into_iter().zip(totals.0);
         pairs.map(move |(name, value)| row![format!("{prefix}_{name}"), value])
     };
-    named("total", sum).chain(named("avg", averages)).collect()
+    named("total", sum)
+        .chain(named("avg", periods.of_all()))
+        .collect()
 }

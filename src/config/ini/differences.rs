@@ -16,7 +16,6 @@ pub(super) const GENERAL: &[(&str, &str)] = &[
     ("resolv_conf", DNS),
     ("job_name", "it is for Windows"),
     ("service_name", "it is for Windows"),
-    ("log_stats", "there are no statistics in the log yet"),
     ("peer_id", PEERS),
     ("pkt_buf", BUFFERS),
     ("sbuf_loopcnt", BUFFERS),
@@ -28,9 +27,6 @@ pub(super) const GENERAL: &[(&str, &str)] = &[
     ("server_reset_query", RESET),
     ("server_reset_query_always", RESET),
     ("suspend_timeout", "SUSPEND waits for nothing"),
-    ("syslog", SYSLOG),
-    ("syslog_facility", SYSLOG),
-    ("syslog_ident", SYSLOG),
     ("tcp_defer_accept", SOCKETS),
     (
         "track_extra_parameters",
@@ -56,7 +52,6 @@ const CIPHERS: &str = "the suites and curves are those of rustls, all of them so
 const DNS: &str = "names are resolved by the system, anew for each connection";
 const BUFFERS: &str = "buffers need no tuning";
 const RESET: &str = "server connections are cleaned by DISCARD ALL where it is needed, or closed";
-const SYSLOG: &str = "logs go to the standard error output or to logfile";
 const SOCKETS: &str = "sockets have the system's own settings";
 
 /// Why a setting is not honoured, if it is PgBouncer's.
@@ -82,9 +77,7 @@ pub(super) fn says_nothing(key: &str, value: &str) -> bool {
         | "server_fast_close"
         | "so_reuseport"
         | "disable_pqexec"
-        | "syslog"
         | "peer_id"
-        | "log_stats"
         | "tcp_keepcnt"
         | "tcp_keepidle"
         | "tcp_keepintvl"
@@ -99,9 +92,7 @@ pub(super) fn says_nothing(key: &str, value: &str) -> bool {
         | "client_tls_ecdhcurve"
         | "client_tls_dheparams" => &["", "default", "auto", "secure", "fast", "normal"],
         "job_name" | "service_name" | "conffile" | "pkt_buf" | "sbuf_loopcnt" | "dns_max_ttl"
-        | "dns_nxdomain_ttl" | "suspend_timeout" | "syslog_facility" | "syslog_ident" => {
-            return true;
-        }
+        | "dns_nxdomain_ttl" | "suspend_timeout" => return true,
         _ => &[""],
     };
     nothing.contains(&value)

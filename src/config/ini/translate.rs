@@ -124,6 +124,8 @@ impl Translator {
                 | "server_tls_key_file"
                 | "server_tls_cert_file"
                 | "server_tls_ca_file"
+                | "syslog_ident"
+                | "syslog_facility"
                 | "auth_ldap_options"
                 | "ignore_startup_parameters"
                 | "login_notify_message",

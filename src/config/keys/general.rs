@@ -485,7 +485,7 @@ static CONSOLE: &[Setting<General>] = &[
     setting!(
         stats_period,
         POSITIVE,
-        "Over what time the averages of `SHOW STATS` are taken."
+        "Over what time the averages of `SHOW STATS` are taken, and how often `log_stats` logs them."
     ),
 ];
 
@@ -522,6 +522,10 @@ static PROCESS: &[Setting<General>] = &[
         ANY,
         "Whether errors that clients were told are logged."
     ),
+    setting!(log_stats, ANY,
+        "Whether a line is logged every `stats_period` that tells what all databases together did in \
+         it, in PgBouncer's words (`stats: 12 xacts/s, ...`).",
+        differs "There the default is true."),
     setting!(log_format, ANY,
         "Log lines for people (`text`) or one JSON object a line (`json`).",
         differs "It has no such key."),
@@ -530,4 +534,22 @@ static PROCESS: &[Setting<General>] = &[
         ANY,
         "The file to log to, instead of the standard error output."
     ),
+    setting!(
+        syslog,
+        ANY,
+        "Whether lines go to the system's log as well, as text whatever `log_format` says. `-q` then \
+         keeps them from the standard error output, and hides none from the system's log."
+    ),
+    setting!(syslog_ident, ANY,
+        "The name that lines in the system's log begin with.",
+        differs "There the default is `pgbouncer`."),
+    setting!(
+        syslog_facility,
+        ANY,
+        "What the system's log takes pgweave for."
+    ),
+    setting!(syslog_socket, ANY,
+        "The Unix socket at which the system's log is written to; on macOS that is `/var/run/syslog`. A daemon that is not there, or does \
+         not read, keeps nobody waiting: lines are lost, and it is told how many.",
+        differs "It has no such key."),
 ];

@@ -160,3 +160,66 @@ fn averages_are_those_of_the_last_period() {
         averages.number("database", &pooler.database, "xact_count") == 0
     });
 }
+
+/// What the lines of statistics in the log say, without the time and the level.
+fn lines_of_stats(log: &str) -> Vec<String> {
+    let lines = log.lines().filter_map(|line| line.split_once("stats: "));
+    lines.map(|(_, said)| said.to_owned()).collect()
+}
+
+#[test]
+fn the_log_tells_what_show_stats_averages_tells() {
+    let database = Cluster::shared().database();
+    let pooler = plan(&database)
+        .setting("stats_period", "1")
+        .setting("log_stats", "true")
+        .start();
+    let mut console = console(&pooler);
+    let mut client = pooler.client();
+    wait::until(wait::SOON, "averages that are in the log", || {
+        for _ in 0..10 {
+            client.rows("SELECT 1");
+        }
+        let averages = Shown::of(&mut console, "STATS_AVERAGES");
+        if averages.len() == 0 {
+            return false;
+        }
+        let of = |column: &str| averages.number("database", &pooler.database, column);
+        let line = format!(
+            "{} xacts/s, {} queries/s, {} client parses/s, {} server parses/s, {} binds/s, \
+             in {} B/s, out {} B/s, xact {} us, query {} us, wait {} us",
+            of("xact_count"),
+            of("query_count"),
+            of("avg_client_parse_count"),
+            of("avg_server_parse_count"),
+            of("avg_bind_count"),
+            of("bytes_received"),
+            of("bytes_sent"),
+            of("xact_time"),
+            of("query_time"),
+            of("wait_time"),
+        );
+        of("xact_count") > 0 && lines_of_stats(&pooler.log()).contains(&line)
+    });
+}
+
+#[test]
+fn statistics_are_logged_only_where_that_is_wanted() {
+    let database = Cluster::shared().database();
+    let pooler = plan(&database).setting("stats_period", "0.05").start();
+    let mut console = console(&pooler);
+    let mut client = pooler.client();
+    let until_an_average = |console: &mut _, client: &mut crate::support::raw::Connection| {
+        wait::until(wait::SOON, "an average", || {
+            client.rows("SELECT 1");
+            let stats = Shown::of(console, "STATS");
+            stats.number("database", &pooler.database, "avg_xact_count") > 0
+        });
+    };
+    until_an_average(&mut console, &mut client);
+    assert_eq!(lines_of_stats(&pooler.log()), [""; 0]);
+    super::tag(&mut console, "SET log_stats = 1");
+    wait::until(wait::SOON, "a line", || {
+        !lines_of_stats(&pooler.log()).is_empty()
+    });
+}
