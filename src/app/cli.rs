@@ -38,9 +38,13 @@ pub struct Cli {
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
 
-    /// PgBouncer's way into the background
-    #[arg(short, long, hide = true)]
+    /// Run in the background; needs logfile or syslog
+    #[arg(short, long)]
     pub daemon: bool,
+
+    /// What -d starts
+    #[arg(long, hide = true)]
+    pub in_background: bool,
 
     /// PgBouncer's restart without an end
     #[arg(short = 'R', long, hide = true)]
@@ -76,13 +80,6 @@ impl Cli {
     /// # Errors
     /// What to do instead.
     pub fn refuse_the_past(&self) -> Result<(), String> {
-        if self.daemon {
-            return Err(
-                "pgweave: -d: it stays in the foreground; have systemd or a container \
-                        run it, or a shell with &"
-                    .to_owned(),
-            );
-        }
         if self.reboot {
             return Err(
                 "pgweave: -R: it takes over from no other process; start it beside the old \
@@ -340,9 +337,15 @@ mod tests {
         let cli = parse("pgweave -u pooler -q a.ini").unwrap();
         assert_eq!(cli.user.as_deref(), Some("pooler"));
         assert!(cli.refuse_the_past().is_ok());
-        for past in ["pgweave -d a.ini", "pgweave -R a.ini"] {
-            assert!(parse(past).unwrap().refuse_the_past().is_err());
-        }
+        assert!(parse("pgweave -d a.ini").unwrap().daemon);
+        assert!(
+            parse("pgweave -R a.ini")
+                .unwrap()
+                .refuse_the_past()
+                .is_err()
+        );
+        let again = format!("pgweave -d a.ini {}", crate::app::background::FLAG);
+        assert!(parse(&again).unwrap().in_background);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Puts the house together: flags, logging, listeners, signals, the end.
 
 mod accept;
+mod background;
 pub mod cli;
 mod conductor;
 mod ending;

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::accept::accept;
+use super::background;
 use super::cli::{Cli, Command, Origin, convert, load, one_a_line};
 use super::conductor::{Conductor, read_again};
 use super::ending;
@@ -72,6 +73,11 @@ fn serve(cli: &Cli) -> Result<(), String> {
     cli.refuse_the_past()?;
     let (loaded, origin) = load(cli)?;
     let config = loaded.config;
+    match (cli.daemon, cli.in_background) {
+        (true, false) => return background::start(&config.general),
+        (_, true) => background::leave_terminal()?,
+        (false, false) => {}
+    }
     let logging = Logging::start(&config.general, cli)
         .map_err(|error| format!("pgweave: cannot open the log file: {error}"))?;
     let runtime = runtime(&config).map_err(|error| format!("pgweave: cannot start: {error}"))?;
@@ -83,7 +89,7 @@ fn serve(cli: &Cli) -> Result<(), String> {
         tracing::warn!("{warning}");
     }
     let reloader = Arc::new(Reloader::new(origin, cli.clone(), logging));
-    let running = run(config, Arc::clone(&reloader), cli.user.as_deref());
+    let running = run(config, Arc::clone(&reloader), cli);
     let result = runtime.block_on(running);
     // Tasks that are still at work would only wrap up for nobody.
     runtime.shutdown_background();
@@ -103,7 +109,7 @@ fn runtime(config: &Config) -> std::io::Result<Runtime> {
     }
 }
 
-async fn run(config: Config, reloader: Arc<Reloader>, user: Option<&str>) -> Result<(), String> {
+async fn run(config: Config, reloader: Arc<Reloader>, cli: &Cli) -> Result<(), String> {
     let mut secret = [0; 32];
     getrandom::fill(&mut secret).map_err(|error| format!("pgweave: no random bytes: {error}"))?;
     let mut signals =
@@ -117,7 +123,7 @@ async fn run(config: Config, reloader: Arc<Reloader>, user: Option<&str>) -> Res
         Some(path) => Some(PidFile::write(path)?),
         None => None,
     };
-    if let Some(user) = user {
+    if let Some(user) = &cli.user {
         become_user(user)?;
     }
     let house = House::new(config, tls, access, secret);
@@ -133,6 +139,11 @@ async fn run(config: Config, reloader: Arc<Reloader>, user: Option<&str>) -> Res
     for listener in listeners {
         tracing::info!("listening on {listener}");
         accepting.spawn(accept(Arc::clone(&house), Arc::new(listener)));
+    }
+    if cli.in_background
+        && let Err(error) = background::is_ready()
+    {
+        tracing::warn!("cannot leave the standard output: {error}");
     }
     let stop = ending::wanted(&mut signals, &mut console).await;
     conductor.is_about_to_end();

@@ -126,9 +126,52 @@ fn check_tells_and_convert_prints() {
         told.contains("bad.ini:4: ") && told.contains("bad.ini:5: "),
         "{told}"
     );
-    for past in ["-d", "-R"] {
-        let output = pgweave(&[past, &good]);
+    // -d without a log.
+    for refused in ["-d", "-R"] {
+        let output = pgweave(&[refused, &good]);
         assert_eq!(output.status.code(), Some(1));
+    }
+}
+
+#[test]
+fn in_the_background_it_listens_when_the_command_is_over() {
+    let database = Cluster::shared().database();
+    let folder = crate::support::certificates::Folder::new();
+    let here = folder.path().display().to_string();
+    let text = format!(
+        "[databases]\n* = {}\n[pgbouncer]\nauth_type = trust\nunix_socket_dir = {here}\n\
+         logfile = {here}/log\npidfile = {here}/pid\n",
+        at(&database)
+    );
+    let config = folder.put("pgbouncer.ini", &text);
+    let started = pgweave(&["-d", &config]);
+    assert!(started.status.success(), "{started:?}");
+    assert!(started.stdout.is_empty() && started.stderr.is_empty());
+    let pid: i32 = fs::read_to_string(folder.path().join("pid"))
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    let ended = OnDrop(pid);
+    let socket = std::os::unix::net::UnixStream::connect(folder.path().join(".s.PGSQL.6432"));
+    assert!(socket.is_ok());
+    // What is wrong is told where it was started.
+    let second = pgweave(&["-d", &config]);
+    let told = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert_eq!(second.status.code(), Some(1));
+    assert!(told.contains("in use"), "{told}");
+    drop(ended);
+    wait::until(wait::SOON, "its end", || {
+        !folder.path().join("pid").exists()
+    });
+}
+
+/// A process that is asked to end, however the case ends.
+struct OnDrop(i32);
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").arg(self.0.to_string()).status();
     }
 }
 

@@ -31,7 +31,7 @@ mod tests {
 
     #[test]
     fn the_host_stands_behind_the_name_and_fits_in() {
-        let peer = Peer::Tcp("192.0.2.1:4711".parse().unwrap());
+        let peer = Peer::Tcp(([192, 0, 2, 1], 4711).into());
         assert_eq!(&*with_host("psql", peer), "psql - 192.0.2.1:4711");
         assert_eq!(&*with_host("", Peer::Unix), "app - unix");
         let long = with_host(&"x".repeat(63), peer);

@@ -109,6 +109,11 @@ impl Folder {
         Self(scratch_directory("certificates"))
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &std::path::Path {
+        &self.0
+    }
+
     /// Writes a file, and gives its path. A key is for its owner alone, as libpq
     /// wants it.
     pub fn put(&self, name: &str, text: &str) -> String {
