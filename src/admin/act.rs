@@ -1,5 +1,6 @@
 //! Commands that change something.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -7,6 +8,7 @@ use tokio::time::{Instant, sleep};
 use super::Desk;
 use super::command::Command;
 use super::conversation::Answer;
+use crate::config::is_secret;
 use crate::pool::Wish;
 use crate::proxy::House;
 use crate::proxy::console::NAMES;
@@ -96,7 +98,10 @@ pub(super) async fn carry_out(
         Command::Set(key, value) => {
             let changed = desk.0.process.change(key, value);
             changed.map_err(|why| PgError::error(sqlstate::INVALID_PARAMETER_VALUE, why))?;
-            "SET"
+            return Ok(Answer {
+                tag: set(key, value),
+                ..Answer::default()
+            });
         }
         Command::Shutdown(how) => {
             desk.0.process.shut_down(*how);
@@ -112,9 +117,17 @@ pub(super) async fn carry_out(
         | Command::IgnoredSet => "",
     };
     Ok(Answer {
-        tag,
+        tag: tag.into(),
         ..Answer::default()
     })
+}
+
+/// As PgBouncer says it, with the value; but for secrets.
+fn set(key: &str, value: &str) -> Cow<'static, str> {
+    match is_secret(key) {
+        true => format!("SET {key}").into(),
+        false => format!("SET {key}={value}").into(),
+    }
 }
 
 /// A command that had begun was cancelled: what was ordered is taken back.

@@ -9,6 +9,7 @@
 //!                an error:  all up to Sync is skipped
 //! ```
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -32,7 +33,7 @@ pub(super) struct Answer {
     pub notice: Option<PgError>,
     pub rows: Vec<Row>,
     /// The tag of CommandComplete.
-    pub tag: &'static str,
+    pub tag: Cow<'static, str>,
 }
 
 /// What is to be carried out.
@@ -58,7 +59,7 @@ struct Portal {
     command: Statement,
     formats: Vec<Format>,
     /// What is still to be fetched, once it has run, and its tag.
-    left: Option<(std::vec::IntoIter<Row>, &'static str)>,
+    left: Option<(std::vec::IntoIter<Row>, Cow<'static, str>)>,
 }
 
 /// One client's state.
@@ -135,7 +136,7 @@ impl Conversation {
         for row in &answer.rows {
             data_row(out, &columns, &[], row);
         }
-        complete(answer.tag, out);
+        complete(&answer.tag, out);
     }
 
     /// A simple query, which was `empty` or not, is answered to its end.

@@ -52,7 +52,7 @@ pub use milliseconds::Milliseconds;
 pub use mistake::Mistake;
 pub(crate) use quotes::unquoted;
 pub use resolve::{PoolSettings, Tcp};
-pub use running::{Changed, Shown, changed, shown, waits_for_a_start};
+pub use running::{Changed, Shown, changed, is_secret, shown, waits_for_a_start};
 pub use secret::{Secret, SecretForm};
 pub use settings::{Config, Database, General, User};
 pub use sources::Sources;

@@ -47,6 +47,12 @@ pub struct Shown {
     pub changeable: bool,
 }
 
+/// Is a setting of `[pgweave]` one whose value is never shown?
+#[must_use]
+pub fn is_secret(key: &str) -> bool {
+    keys::each(GENERAL).any(|setting| setting.name == key && setting.secret)
+}
+
 /// A configuration with one setting changed.
 pub type Changed = Result<Config, String>;
 

@@ -34,7 +34,7 @@ fn says(talk: &mut Conversation, tag: u8, body: &[u8]) -> String {
 fn lists(count: usize) -> Answer {
     Answer {
         rows: (0..count).map(|at| row!["x", at]).collect(),
-        tag: "SHOW",
+        tag: "SHOW".into(),
         ..Answer::default()
     }
 }

@@ -22,16 +22,16 @@ use view::View;
 
 /// The answer to a command that only looks ([`Command::only_looks`]).
 pub(super) fn answer(desk: &Desk, house: &House, command: &Command) -> Answer {
-    let shown = |rows: Vec<Row>, tag| Answer {
+    let shown = |rows: Vec<Row>, tag: &'static str| Answer {
         notice: None,
         rows,
-        tag,
+        tag: tag.into(),
     };
     match command {
         Command::Show(Show::Help) => Answer {
             notice: Some(help::notice()),
             rows: Vec::new(),
-            tag: "SHOW",
+            tag: "SHOW".into(),
         },
         Command::Show(show) => shown(rows(desk, house, *show), "SHOW"),
         Command::ShowParameter(_, value) => shown(vec![row![*value]], "SHOW"),
@@ -43,7 +43,7 @@ pub(super) fn answer(desk: &Desk, house: &House, command: &Command) -> Answer {
                 "SET ignored",
             )),
             rows: Vec::new(),
-            tag: "SET",
+            tag: "SET".into(),
         },
         _ => Answer::default(),
     }

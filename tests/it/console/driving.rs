@@ -11,7 +11,7 @@ fn a_setting_is_changed_shown_and_in_force() {
     let mut console = console(&pooler);
     assert_eq!(
         tag(&mut console, "SET idle_transaction_timeout = '200ms'"),
-        "SET"
+        "SET idle_transaction_timeout=200ms"
     );
     let config = Shown::of(&mut console, "CONFIG");
     let of = |column| {
@@ -36,7 +36,10 @@ fn a_larger_pool_lets_in_who_waits() {
     let pooler = plan(&database).pool_size(1).start();
     let mut console = console(&pooler);
     let (mut holder, mut waiting) = one_waits(&mut console, &pooler);
-    assert_eq!(tag(&mut console, "SET default_pool_size = 2"), "SET");
+    assert_eq!(
+        tag(&mut console, "SET default_pool_size = 2"),
+        "SET default_pool_size=2"
+    );
     waiting.until_ready(1, "its turn in the larger pool");
     holder.rows("COMMIT");
 }
@@ -57,11 +60,22 @@ fn what_cannot_be_changed_is_told() {
 }
 
 #[test]
+fn a_secret_is_not_said_back() {
+    let database = Cluster::shared().database();
+    let pooler = plan(&database).start();
+    let secret = "SET auth_ldap_options = 'ldapserver=a ldapbindpasswd=x'";
+    assert_eq!(tag(&mut console(&pooler), secret), "SET auth_ldap_options");
+}
+
+#[test]
 fn an_admin_that_is_one_no_more_does_not_come_in_again() {
     let database = Cluster::shared().database();
     let pooler = plan(&database).user("other", "unused").start();
     let mut console = console(&pooler);
-    assert_eq!(tag(&mut console, "SET admin_users = other"), "SET");
+    assert_eq!(
+        tag(&mut console, "SET admin_users = other"),
+        "SET admin_users=other"
+    );
     let startup = crate::support::startup::Startup::new("postgres", "pgweave");
     assert!(Connection::try_login(pooler.address, &startup).is_err());
 }
