@@ -554,9 +554,7 @@ impl Client {
         };
         self.handle.served_by_nobody();
         let now = Instant::now();
-        let took = lease.turn_ends(now);
-        let parses = std::mem::take(&mut lease.statements.prepared);
-        self.shelf.pool().stats.turned(took, parses);
+        lease.turn_ends(now);
         self.flush_counts();
         self.handle.pinned_by(0);
         self.mark_idle();
@@ -602,9 +600,7 @@ impl Client {
     /// A transaction has ended, and the client keeps its server connection.
     pub(super) fn keeps_its_server(&mut self) {
         if let Service::Leased(lease) = &mut self.service {
-            let took = lease.turn_ends(Instant::now());
-            let parses = std::mem::take(&mut lease.statements.prepared);
-            self.shelf.pool().stats.turned(took, parses);
+            lease.turn_ends(Instant::now());
         }
         self.flush_counts();
         self.handle.pinned_by(self.pins_shown());

@@ -45,6 +45,10 @@ pub(in crate::config) static GENERAL: &[Group<General>] = &[
         settings: CONSOLE,
     },
     Group {
+        title: "Metrics and health",
+        settings: TELEMETRY,
+    },
+    Group {
         title: "The process",
         settings: PROCESS,
     },
@@ -487,6 +491,17 @@ static CONSOLE: &[Setting<General>] = &[
         POSITIVE,
         "Over what time the averages of `SHOW STATS` are taken, and how often `log_stats` logs them."
     ),
+];
+
+static TELEMETRY: &[Setting<General>] = &[
+    setting!(http_listen, ANY,
+        "An address and port for metrics and health over HTTP, such as `127.0.0.1:9127`: `/metrics` \
+         (OpenMetrics), `/status` (JSON), `/livez` and `/readyz`. Unset, there is none.",
+        differs "It has no such key."),
+    setting!(http_token, ANY,
+        "A token that who asks for `/metrics` and `/status` must show: `Authorization: Bearer TOKEN`. \
+         Unset, everybody is told.",
+        differs "It has no such key."; secret),
 ];
 
 static PROCESS: &[Setting<General>] = &[
