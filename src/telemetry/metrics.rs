@@ -201,7 +201,7 @@ fn times(
     let bounds = BOUNDS_US
         .iter()
         .map(|us| *us as f64 / 1e6)
-        .chain([f64::MAX]);
+        .chain([f64::INFINITY]);
     let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
     let sum = histogram.sum_us() as f64 / 1e6;
     family

@@ -35,5 +35,6 @@ mod session_state;
 mod statements;
 mod support;
 mod syslog;
+mod telemetry;
 mod timeouts;
 mod tls;
