@@ -21,7 +21,6 @@ pub(super) const GENERAL: &[(&str, &str)] = &[
     ("service_name", "it is for Windows"),
     ("log_stats", "there are no statistics in the log yet"),
     ("login_notify_message", NOT_YET),
-    ("peer_id", PEERS),
     ("pkt_buf", BUFFERS),
     ("sbuf_loopcnt", BUFFERS),
     ("query_wait_notify", NOT_YET),
@@ -52,9 +51,6 @@ pub(super) const DATABASE: &[(&str, &str)] = &[(
 
 /// Keys of `[users]`.
 pub(super) const USER: &[(&str, &str)] = &[];
-
-/// Why `[peers]` are not honoured.
-pub(super) const PEERS: &str = "one process uses all cores: there are no peers to send cancels to";
 
 const NOT_YET: &str = "it is not there yet";
 const CIPHERS: &str = "the suites and curves are those of rustls, all of them sound";
@@ -89,7 +85,6 @@ pub(super) fn says_nothing(key: &str, value: &str) -> bool {
         | "disable_pqexec"
         | "application_name_add_host"
         | "syslog"
-        | "peer_id"
         | "log_stats"
         | "tcp_keepcnt"
         | "tcp_keepidle"
