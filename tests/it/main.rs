@@ -24,6 +24,7 @@ mod limits;
 mod listening;
 mod login;
 mod modes;
+mod peers;
 mod process;
 mod reload;
 mod replication;
