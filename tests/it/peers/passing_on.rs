@@ -150,7 +150,7 @@ fn a_request_that_goes_round_comes_to_an_end() {
     let times = thread::scope(|scope| {
         let first = scope.spawn(|| cancel(pooler.address, &key_naming(2, 3)));
         let mut open = Vec::new();
-        for times in 1.. {
+        for times in 1..=10 {
             let (line, key) = recorder.next();
             open.push(line);
             // Back where it came from, as a wrong [peers] would have it.

@@ -18,6 +18,9 @@ use crate::support::wait::{self, Over};
 /// Cancels in all.
 const CANCELS: usize = 1_000;
 
+/// Queries that ran and that a cancel did not hit, at most.
+const MOST_MISSED: usize = 5;
+
 /// Threads that cancel, each the queries of its own clients.
 const WORKERS: usize = 4;
 
@@ -120,6 +123,8 @@ fn worker(two: &Two, tally: &Tally, seed: u64) {
             1 => cancelled_at_its_end(two, tally, client, &mut random),
             _ => cancelled_while_it_runs(two, tally, client, &mut random),
         }
+        let missed = of(&tally.sure).saturating_sub(of(&tally.hits) + WORKERS);
+        assert!(missed <= MOST_MISSED, "few queries are hit");
         // No cancel that is over has an effect any more.
         assert_eq!(client.value("SELECT 'goes on'"), "goes on");
     }
@@ -217,9 +222,6 @@ fn of_a_thousand_cancels_each_hits_its_own_query_or_nothing() {
         of(&tally.others),
     );
     assert!(of(&tally.cancels) >= CANCELS && of(&tally.others) > CANCELS);
-    assert!(
-        of(&tally.hits) * 100 >= of(&tally.sure) * 99,
-        "few were hit"
-    );
+    assert!(of(&tally.hits) + MOST_MISSED >= of(&tally.sure) && of(&tally.hits) > CANCELS / 3);
     assert!(of(&tally.passed_on) > CANCELS / 10);
 }
