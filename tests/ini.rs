@@ -78,6 +78,10 @@ two = host
 three = hots=db
 [users]
 u = pool_size=-1
+[peers]
+1 = port=6432
+b = host=b
+2 = host=b user=c
 [somewhere]
 a = b
 [pgbouncer]
@@ -91,15 +95,18 @@ nonsense
     let told = told(text);
     let starts = [
         "a.ini:1: a section must come first",
-        "a.ini:15: is neither",
-        "a.ini:16: nowhere.ini: cannot read it",
+        "a.ini:19: is neither",
+        "a.ini:20: nowhere.ini: cannot read it",
         "a.ini:3: [databases] app: port: ",
         "a.ini:4: [databases] two: ",
         "a.ini:5: [databases] three: hots: is no setting",
         "a.ini:7: [users] u: pool_size: ",
-        "a.ini:9: there is no section [somewhere]",
-        "a.ini:13: pool_mode: ",
-        "a.ini:14: max_client_con: is no setting of PgBouncer's, nor of pgweave's (did you mean \"max_client_conn\"?)",
+        "a.ini:9: peers.1.host: must be given",
+        "a.ini:10: [peers] b: is not the peer_id",
+        "a.ini:11: [peers] 2: user: is no setting",
+        "a.ini:13: there is no section [somewhere]",
+        "a.ini:17: pool_mode: ",
+        "a.ini:18: max_client_con: is no setting of PgBouncer's, nor of pgweave's (did you mean \"max_client_conn\"?)",
     ];
     for start in starts {
         assert!(

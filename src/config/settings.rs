@@ -14,6 +14,9 @@ use super::{
 const AUTH_QUERY: &str = "SELECT rolname, CASE WHEN rolvaliduntil < now() THEN NULL ELSE rolpassword END \
      FROM pg_authid WHERE rolname = $1 AND rolcanlogin";
 
+/// The largest number of a peer, PgBouncer's bound.
+pub(super) const MAX_PEER_ID: u16 = 16_383;
+
 /// A whole configuration, checked.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Config {
@@ -25,6 +28,8 @@ pub struct Config {
     pub fallback: Option<Database>,
     /// `[users.NAME]`.
     pub users: BTreeMap<String, User>,
+    /// `[peers.ID]`.
+    pub peers: BTreeMap<u16, Peer>,
 }
 
 /// `[pgweave]`. A duration of zero means "off" unless the field says otherwise.
@@ -47,6 +52,8 @@ pub struct General {
     /// Bytes.
     pub tcp_socket_buffer: u32,
     pub so_reuseport: bool,
+    /// 0: there are no peers.
+    pub peer_id: u16,
     pub max_packet_size: u32,
     pub ignore_startup_parameters: Option<Vec<String>>,
     pub pidfile: Option<PathBuf>,
@@ -164,6 +171,7 @@ impl Default for General {
             tcp_user_timeout: Milliseconds::default(),
             tcp_socket_buffer: 0,
             so_reuseport: false,
+            peer_id: 0,
             max_packet_size: i32::MAX.unsigned_abs(),
             ignore_startup_parameters: None,
             pidfile: None,
@@ -376,6 +384,40 @@ impl User {
             name: name.into(),
             ..Self::default()
         }
+    }
+}
+
+/// `[peers.ID]`: another process that clients may reach at the same address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)] // Each field is documented in `keys`, under its own name.
+pub struct Peer {
+    /// Its `peer_id`.
+    pub id: u16,
+    /// `None` is a mistake.
+    pub host: Option<String>,
+    pub port: u16,
+    /// `None`: `default_pool_size`.
+    pub pool_size: Option<u32>,
+}
+
+impl Peer {
+    /// A peer with nothing but a number.
+    pub fn numbered(id: u16) -> Self {
+        Self {
+            id,
+            host: None,
+            port: 6432,
+            pool_size: None,
+        }
+    }
+
+    /// The number that a section's name stands for.
+    pub fn id_of(name: &str) -> Option<u16> {
+        let id = name
+            .parse()
+            .ok()
+            .filter(|id: &u16| id.to_string() == name)?;
+        (1..=MAX_PEER_ID).contains(&id).then_some(id)
     }
 }
 

@@ -6,6 +6,7 @@ mod dial;
 mod listen;
 mod listen_unix;
 pub mod scratch;
+mod socket_lock;
 mod stream;
 pub mod tls;
 

@@ -28,8 +28,8 @@ pub(super) struct Connection {
     pub queried: Duration,
     /// Its place among the pool's connections.
     pub enrolled: Enrolled,
-    /// The client that used it last.
-    pub last_client: i32,
+    /// The number of the client that used it last.
+    pub last_client: u64,
     /// A boundary was proven, and nothing has been sent since.
     pub clean: bool,
     /// Freed after the connection is closed.

@@ -62,7 +62,7 @@ impl Lease {
         mut taken: Taken,
         permit: Permit,
         shelf: Arc<Shelf>,
-        client: i32,
+        client: u64,
         now: Instant,
     ) -> Self {
         taken.clean = false;

@@ -49,7 +49,7 @@ impl Shelf {
     /// Dropping it leaves the queue; nothing is lost.
     pub async fn lease(
         self: Arc<Self>,
-        client: i32,
+        client: u64,
         profile: Option<Arc<Profile>>,
     ) -> Result<Lease, PgError> {
         let who = Seeker {

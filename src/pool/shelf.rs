@@ -27,8 +27,8 @@ const LOOKED_AT: usize = 16;
 /// Who looks for a connection.
 #[derive(Debug, Clone, Copy)]
 pub struct Seeker<'a> {
-    /// The client's process id toward its clients.
-    pub client: i32,
+    /// The client's number: process ids need not differ.
+    pub client: u64,
     /// Its settings.
     pub profile: Option<&'a Arc<Profile>>,
 }

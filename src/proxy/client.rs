@@ -437,7 +437,7 @@ impl Client {
                 return Ok(());
             }
             let who = Seeker {
-                client: self.handle.pid,
+                client: self.handle.id,
                 profile: self.profile.as_ref(),
             };
             match self.shelf.try_lease(who) {
@@ -459,7 +459,7 @@ impl Client {
         self.inbox = rest.to_vec();
         self.handle.waits();
         self.mark_busy();
-        let lease = Arc::clone(&self.shelf).lease(self.handle.pid, self.profile.clone());
+        let lease = Arc::clone(&self.shelf).lease(self.handle.id, self.profile.clone());
         self.service = Service::Waiting(Box::pin(lease));
         Ok(())
     }

@@ -10,7 +10,8 @@ use super::console::Console;
 use crate::auth::Verifiers;
 use crate::config::Config;
 use crate::net::tls::Tls;
-use crate::pool::{Clients, Directory, ServerPool};
+use crate::pool::{Clients, Directory, Peers, ServerPool};
+use crate::wire::CancelKey;
 
 /// The pools, the clients, and the configuration in force.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub struct House {
     pub directory: Directory,
     /// All clients that have logged in.
     pub clients: Arc<Clients>,
+    /// Other processes at the same address.
+    pub peers: Peers,
     /// Who may log in.
     pub access: Access,
     /// What judges the clients' secrets.
@@ -53,11 +56,15 @@ impl House {
             verifiers = verifiers.with_unknown_users_like_scram_users();
         }
         let tls = Arc::new(tls);
+        let (clients, peers) = (Arc::<Clients>::default(), Peers::default());
+        clients.are_of_peer(config.general.peer_id);
+        peers.adopt(&config);
         Arc::new(Self {
             config: RwLock::new(Arc::new(config)),
             directory: Directory::new(Arc::clone(&tls)),
             tls,
-            clients: Arc::default(),
+            clients,
+            peers,
             access,
             verifiers,
             connected: AtomicU32::new(0),
@@ -88,6 +95,8 @@ impl House {
         // What was asked in between was asked by the settings of before.
         self.access.forget();
         self.directory.adopt(&config);
+        self.peers.adopt(&config);
+        self.clients.are_of_peer(config.general.peer_id);
         self.clients.reloaded();
         Ok(())
     }
@@ -98,6 +107,25 @@ impl House {
         let waits = |pool: &Arc<ServerPool>| pool.waiting().0 > 0;
         if !patience.is_zero() && self.directory.pools().iter().any(waits) {
             self.clients.tell_those_queued_for(patience);
+        }
+    }
+
+    /// Serves a CancelRequest: cancels what the client of this key has running,
+    /// or passes it on to the peer that gave the key. A key that is nobody's is
+    /// dropped.
+    ///
+    /// # Cancel safety
+    /// Dropped before its end, the server connection is closed rather than
+    /// handed on.
+    pub async fn cancel(&self, key: &CancelKey) {
+        let config = self.config();
+        let within = config.general.cancel_wait_timeout;
+        match self.clients.owner(key) {
+            Some(client) => client.cancel(within).await,
+            None => {
+                let own = config.general.peer_id;
+                self.peers.pass_on(key, own, within).await;
+            }
         }
     }
 

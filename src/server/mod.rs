@@ -53,9 +53,9 @@ pub struct Server {
     pub unnamed: u64,
     /// The settings that the session has.
     pub profile: Option<Arc<Profile>>,
-    /// Whose the last numbers of sequences are, by the client's process id, and
+    /// Whose the last numbers of sequences are, by the client's number (0: nobody's), and
     /// whether some are others'.
-    pub sequences_of: i32,
+    pub sequences_of: u64,
     /// See there.
     pub sequences_are_mixed: bool,
     /// Which of the pooler's own statements it holds.

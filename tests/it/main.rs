@@ -26,6 +26,7 @@ mod listening;
 mod login;
 mod modes;
 mod notices;
+mod peers;
 mod process;
 mod reload;
 mod replication;

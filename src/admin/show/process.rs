@@ -37,9 +37,9 @@ pub(super) fn lists(view: &View<'_>) -> Vec<Row> {
     let items: [(&str, usize); 14] = [
         ("databases", view.databases().len()),
         ("users", super::databases::users(view).len()),
-        ("peers", 0),
+        ("peers", view.config.peers.len()),
         ("pools", view.pools.len()),
-        ("peer_pools", 0),
+        ("peer_pools", view.house.peers.all().len()),
         ("free_clients", 0),
         ("used_clients", clients),
         ("login_clients", connected.saturating_sub(clients)),

@@ -16,7 +16,6 @@ pub(super) const GENERAL: &[(&str, &str)] = &[
     ("resolv_conf", DNS),
     ("job_name", "it is for Windows"),
     ("service_name", "it is for Windows"),
-    ("peer_id", PEERS),
     ("pkt_buf", BUFFERS),
     ("sbuf_loopcnt", BUFFERS),
     (
@@ -43,9 +42,6 @@ pub(super) const DATABASE: &[(&str, &str)] = &[(
 
 /// Keys of `[users]`.
 pub(super) const USER: &[(&str, &str)] = &[];
-
-/// Why `[peers]` are not honoured.
-pub(super) const PEERS: &str = "one process uses all cores: there are no peers to send cancels to";
 
 const NOT_YET: &str = "it is not there yet";
 const CIPHERS: &str = "the suites and curves are those of rustls, all of them sound";
@@ -77,7 +73,6 @@ pub(super) fn says_nothing(key: &str, value: &str) -> bool {
         | "server_fast_close"
         | "so_reuseport"
         | "disable_pqexec"
-        | "peer_id"
         | "tcp_keepcnt"
         | "tcp_keepidle"
         | "tcp_keepintvl"

@@ -2,6 +2,7 @@
 
 use super::{ANY, Group, LIMIT, OR_ZERO, POOL, POSITIVE, Setting, between, setting, tls};
 use crate::config::General;
+use crate::config::settings::MAX_PEER_ID;
 
 pub(in crate::config) static GENERAL: &[Group<General>] = &[
     Group {
@@ -123,7 +124,15 @@ static LISTENING: &[Setting<General>] = &[
         so_reuseport,
         ANY,
         "Whether other processes may listen on the same port, among which the system divides the \
-         clients. One process uses all cores without that."
+         clients. One process uses all cores without that. Cancel requests then need `peer_id`."
+    ),
+    setting!(
+        peer_id,
+        between(0, MAX_PEER_ID as u32),
+        "The number of this process among those that clients reach at the same address. The keys \
+         for cancel requests that clients are given name it, so that each process can pass a \
+         request on to the one that it is meant for, which stands in `[peers.ID]`. 0: it has no \
+         peers."
     ),
     setting!(
         max_packet_size,

@@ -166,7 +166,7 @@ impl Client {
 
     /// Tells by what the client is pinned now.
     fn tell_pins(&mut self, pins: Pins) {
-        let client = self.handle.pid;
+        let client = self.handle.id;
         let reasons = pins.reasons();
         tracing::debug!(client, "pinned by {reasons}");
         // In the middle of a row it would be taken for a part of that.
