@@ -125,6 +125,7 @@ async fn run(config: Config, reloader: Arc<Reloader>, user: Option<&str>) -> Res
     let mut keepers = JoinSet::new();
     keepers.spawn(watch_deadlines(Arc::clone(&house)));
     keepers.spawn(keep_pools(Arc::clone(&house)));
+    keepers.spawn(keep_names(Arc::clone(&house)));
     let (conductor, mut console) = Conductor::of(&house, Arc::clone(&reloader));
     keepers.spawn(reload(Arc::clone(&house), reloader, hangups));
     let desk = Desk::new(Arc::clone(&conductor) as Arc<dyn Process>);
@@ -199,6 +200,16 @@ async fn keep_pools(house: Arc<House>) {
         ticks.tick().await;
         house.access.keep(&house.config());
         house.directory.keep().await;
+    }
+}
+
+/// Follows names to their addresses. Not together with the pools: those may wait
+/// for a server that is down, just when its name gets another address.
+async fn keep_names(house: Arc<House>) {
+    let mut ticks = ticks(POOLS_TICK);
+    loop {
+        ticks.tick().await;
+        house.keep_names();
     }
 }
 

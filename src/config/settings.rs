@@ -101,6 +101,10 @@ pub struct General {
     pub query_wait_timeout: Duration,
     pub server_connect_timeout: Duration,
     pub server_login_retry: Duration,
+    /// Zero: each connection asks anew.
+    pub dns_max_ttl: Duration,
+    pub dns_nxdomain_ttl: Duration,
+    pub dns_reconnect: bool,
     pub password_command_ttl: Duration,
     pub password_command_timeout: Duration,
     /// Zero: a server connection is used once.
@@ -208,6 +212,9 @@ impl Default for General {
             query_wait_timeout: Duration::from_secs(120),
             server_connect_timeout: Duration::from_secs(15),
             server_login_retry: Duration::from_secs(15),
+            dns_max_ttl: Duration::from_secs(15),
+            dns_nxdomain_ttl: Duration::from_secs(15),
+            dns_reconnect: true,
             password_command_ttl: Duration::from_secs(600),
             password_command_timeout: Duration::from_secs(30),
             server_lifetime: Duration::from_secs(3600),

@@ -10,6 +10,7 @@ use super::console::Console;
 use crate::auth::Verifiers;
 use crate::config::Config;
 use crate::net::tls::Tls;
+use crate::net::{Names, Ttl};
 use crate::pool::{Clients, Directory};
 
 /// The pools, the clients, and the configuration in force.
@@ -52,10 +53,11 @@ impl House {
         if access.knows_verifiers(&config) {
             verifiers = verifiers.with_unknown_users_like_scram_users();
         }
-        let tls = Arc::new(tls);
+        let (tls, names) = (Arc::new(tls), Names::default());
+        names.remember_for(ttl(&config));
         Arc::new(Self {
             config: RwLock::new(Arc::new(config)),
-            directory: Directory::new(Arc::clone(&tls)),
+            directory: Directory::new(Arc::clone(&tls), names),
             tls,
             clients: Arc::default(),
             access,
@@ -87,9 +89,19 @@ impl House {
         *self.config.write() = Arc::clone(&config);
         // What was asked in between was asked by the settings of before.
         self.access.forget();
+        self.directory.names().remember_for(ttl(&config));
         self.directory.adopt(&config);
         self.clients.reloaded();
         Ok(())
+    }
+
+    /// Follows names to their addresses: to be called about once a second.
+    pub fn keep_names(&self) {
+        let reconnects = self.config().general.dns_reconnect;
+        self.directory.keep_names(reconnects);
+        if reconnects {
+            self.access.leave_lost_addresses(self.directory.names());
+        }
     }
 
     /// From now on this serves who asks for the console; the first one stays.
@@ -114,6 +126,14 @@ impl House {
     pub fn connect(self: &Arc<Self>) -> (Connected, u32) {
         let before = self.connected.fetch_add(1, Ordering::AcqRel);
         (Connected(Arc::clone(self)), before + 1)
+    }
+}
+
+/// How long the addresses of names are remembered.
+fn ttl(config: &Config) -> Ttl {
+    Ttl {
+        found: config.general.dns_max_ttl,
+        not_found: config.general.dns_nxdomain_ttl,
     }
 }
 

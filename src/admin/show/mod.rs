@@ -73,7 +73,8 @@ fn rows(desk: &Desk, house: &House, show: Show) -> Vec<Row> {
         Show::Statements => ours::statements(&view),
         Show::Errors => ours::errors(&view),
         // There are no peers, no cache of names, and sockets are handed to nobody.
-        Show::PeerPools | Show::Peers | Show::DnsHosts | Show::DnsZones | Show::Fds => Vec::new(),
+        Show::DnsHosts => process::dns_hosts(&view),
+        Show::PeerPools | Show::Peers | Show::DnsZones | Show::Fds => Vec::new(),
         Show::Help => Vec::new(),
     }
 }

@@ -364,6 +364,22 @@ static SERVERS: &[Setting<General>] = &[
         "How long to wait after a failed attempt before the next one. Meanwhile clients get the \
          server's own error at once."
     ),
+    setting!(dns_max_ttl, OR_ZERO,
+        "How long the addresses of a host name are remembered: the system tells no time to live of \
+         its own. After it the names of open server connections are asked about again, without \
+         anybody waiting. Where a name cannot be resolved any more it is taken to be where it was. 0 \
+         means that each connection asks anew.",
+        differs "There nobody asks again before a new server connection is needed."),
+    setting!(
+        dns_nxdomain_ttl,
+        OR_ZERO,
+        "How long it is remembered that a host name could not be resolved."
+    ),
+    setting!(dns_reconnect, ANY,
+        "Whether server connections to an address that its name has no longer are replaced, each when \
+         nobody uses it. Switch it off where a name gives other addresses each time it is asked \
+         about, though all of them are still good.",
+        differs "It has no such key, and does so always."),
     setting!(password_command_ttl, POSITIVE,
         "How long a password that a `password_command` has printed is used: less than it is valid. \
          After four fifths of that time the command is run again.",

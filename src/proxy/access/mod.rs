@@ -20,6 +20,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::auth::hba::Rules;
 use crate::auth::ident::Maps;
 use crate::config::{Config, General, Mistake, Secret, SecretForm};
+use crate::net::Names;
 use crate::pool::Directory;
 use crate::wire::PgError;
 pub(in crate::proxy) use desk::for_anybody;
@@ -89,6 +90,11 @@ impl Access {
         let now = Instant::now();
         self.desks.keep(now, config.general.server_idle_timeout);
         self.verified.keep(now);
+    }
+
+    /// Closes connections to addresses that their names have lost.
+    pub(super) fn leave_lost_addresses(&self, names: &Names) {
+        self.desks.leave_lost_addresses(names);
     }
 
     /// Are secrets of known users SCRAM verifiers, as far as can be told?

@@ -1,0 +1,170 @@
+//! Hosts by their names, whose addresses may change.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use pgweave::config::{Config, Sources, from_toml};
+use pgweave::net::tls::Tls;
+use pgweave::net::{Names, Ttl};
+use pgweave::pool::{Directory, Lease, Shelf};
+
+use crate::console::{Shown, console, plan};
+use crate::support::frames;
+use crate::support::postgres::{Cluster, Database};
+use crate::support::raw::{cancel, first_error};
+use crate::support::wait;
+
+const LONG: Duration = Duration::from_secs(30);
+
+/// A resolver that says what it is told to, of every name.
+#[derive(Clone, Default)]
+struct Oracle(Arc<Mutex<Vec<&'static str>>>);
+
+impl Oracle {
+    fn says(&self, addresses: &[&'static str]) {
+        *self.0.lock().unwrap() = addresses.to_vec();
+    }
+
+    /// Asked again whenever that can be.
+    fn names(&self) -> Names {
+        let said = Arc::clone(&self.0);
+        let resolve = move |_: &str| {
+            let said = said.lock().unwrap();
+            let address = |ip: &&str| SocketAddr::new(ip.parse().unwrap(), 0);
+            Ok(said.iter().map(address).collect())
+        };
+        let ttl = Ttl {
+            found: Duration::from_nanos(1),
+            not_found: Duration::ZERO,
+        };
+        Names::new(Arc::new(resolve), ttl)
+    }
+}
+
+fn config(database: &Database, settings: &str) -> Config {
+    let text = format!(
+        "[pgweave]\nauth_type = 'trust'\n{settings}\n\
+         [databases.app]\nhost = 'db.test'\nport = {}\ndbname = {:?}\n",
+        database.cluster.address().port(),
+        database.name
+    );
+    let sources = Sources {
+        env: &|_| None,
+        read_file: &|path| std::fs::read_to_string(path),
+        try_tls: &|_| Vec::new(),
+        try_logins: &|_| Vec::new(),
+    };
+    from_toml("a.toml", &text, &sources).unwrap()
+}
+
+async fn lease(shelf: &Arc<Shelf>) -> Lease {
+    let lease = Arc::clone(shelf).lease(1, None).await;
+    lease.unwrap_or_else(|error| panic!("{error:?}"))
+}
+
+/// Ends a turn as one that was proven to be over.
+async fn give_back(mut lease: Lease) {
+    let boundary = lease.check(LONG).await.unwrap();
+    lease.give_back(boundary);
+}
+
+/// Has the names asked about again, until the resolver's answer is known.
+async fn keep_names(directory: &Directory, reconnects: bool) {
+    directory.keep_names(false);
+    while directory.names().asked() > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    directory.keep_names(reconnects);
+}
+
+#[tokio::test]
+async fn connections_to_an_address_that_a_name_has_lost_are_replaced_when_nobody_uses_them() {
+    let (database, oracle) = (Cluster::shared().database(), Oracle::default());
+    let config = config(&database, "server_tls_sslmode = 'disable'");
+    let tls = Arc::new(Tls::load(&config).unwrap());
+    let directory = Directory::new(tls, oracle.names());
+    let (pool, _) = directory.pool(&config, "app", "postgres").unwrap();
+    let shelf = pool.shelf(Vec::new());
+    oracle.says(&["127.0.0.1"]);
+    let (first, second) = (lease(&shelf).await, lease(&shelf).await);
+    give_back(first).await;
+    assert_eq!((pool.open(), pool.idle()), (2, 1));
+    // It has one more: all are where they were.
+    oracle.says(&["127.0.0.9", "127.0.0.1"]);
+    keep_names(&directory, true).await;
+    assert_eq!((pool.open(), pool.idle()), (2, 1));
+    // It has another: the idle one goes at once, the other after its turn.
+    oracle.says(&["127.0.0.9"]);
+    keep_names(&directory, false).await;
+    assert_eq!((pool.open(), pool.idle()), (2, 1), "nobody asked for that");
+    keep_names(&directory, true).await;
+    assert_eq!((pool.open(), pool.idle()), (1, 0));
+    assert!(pool.servers().iter().all(|server| server.is_outdated()));
+    give_back(second).await;
+    assert_eq!((pool.open(), pool.idle()), (0, 0));
+    // Nobody is at the new address.
+    let error = Arc::clone(&shelf).lease(1, None).await.err().unwrap();
+    assert_eq!(error.code, "08001");
+}
+
+#[tokio::test]
+async fn of_idle_connections_only_those_go_whose_address_is_lost() {
+    let (database, oracle) = (Cluster::shared().database(), Oracle::default());
+    for policy in ["lifo", "fifo"] {
+        let settings = format!("server_tls_sslmode = 'disable'\nassign_policy = '{policy}'");
+        let config = config(&database, &settings);
+        let tls = Arc::new(Tls::load(&config).unwrap());
+        let directory = Directory::new(tls, oracle.names());
+        let (pool, _) = directory.pool(&config, "app", "postgres").unwrap();
+        let shelf = pool.shelf(Vec::new());
+        // Each connection is opened while the name has one address alone; the
+        // second is this machine, too.
+        let mut leases = Vec::new();
+        for address in ["127.0.0.1", "0.0.0.0", "127.0.0.1"] {
+            oracle.says(&[address]);
+            leases.push(lease(&shelf).await);
+        }
+        for lease in leases {
+            give_back(lease).await;
+        }
+        // After a second it is bb8 that keeps them.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        directory.keep().await;
+        assert_eq!((pool.open(), pool.idle()), (3, 3));
+        keep_names(&directory, true).await;
+        assert_eq!((pool.open(), pool.idle()), (2, 2), "{policy}");
+        give_back(lease(&shelf).await).await;
+        assert_eq!((pool.open(), pool.idle()), (2, 2), "{policy}");
+    }
+}
+
+#[test]
+fn a_host_may_be_a_name_and_its_addresses_are_shown() {
+    let database = Cluster::shared().database();
+    let pooler = plan(&database).host("localhost").pool_size(2).start();
+    let mut console = console(&pooler);
+    assert_eq!(Shown::of(&mut console, "DNS_HOSTS").len(), 0);
+    let mut client = pooler.client();
+    assert_eq!(client.value("SELECT 6 * 7"), "42");
+    let hosts = Shown::of(&mut console, "DNS_HOSTS");
+    assert_eq!(hosts.len(), 1);
+    let addresses = hosts.value("hostname", "localhost", "addrs").unwrap();
+    assert!(addresses.split(',').any(|ip| ip == "127.0.0.1"));
+    assert!(hosts.number("hostname", "localhost", "ttl") <= 15);
+    let lists = Shown::of(&mut console, "LISTS");
+    assert_eq!(lists.number("list", "dns_names", "items"), 1);
+    let servers = Shown::of(&mut console, "SERVERS");
+    assert_eq!(
+        servers.value("type", "S", "addr").as_deref(),
+        Some("127.0.0.1")
+    );
+    // A cancel goes where the connection is.
+    client.send(&frames::query("SELECT pg_sleep(30)"));
+    wait::until(wait::SOON, "a query to run", || {
+        database.backends("query LIKE '%pg_sleep%' AND state = 'active'") == 1
+    });
+    cancel(pooler.address, &client.key);
+    let told = client.until_ready(1, "the cancelled query");
+    assert_eq!(first_error(&told).as_deref(), Some("57014"));
+}
