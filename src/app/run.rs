@@ -17,6 +17,7 @@ use super::identity::{PidFile, become_user};
 use super::logging::Logging;
 use super::reload::Reloader;
 use super::signals::{Hangups, Signals};
+use super::watch::{Files, follow_files};
 use crate::admin::{Desk, Process};
 use crate::config::Config;
 use crate::net::tls::Tls;
@@ -70,7 +71,8 @@ fn print_converted(file: &std::path::Path) -> Result<(), String> {
 
 fn serve(cli: &Cli) -> Result<(), String> {
     cli.refuse_the_past()?;
-    let (loaded, origin) = load(cli)?;
+    let files = Files::default();
+    let (loaded, origin) = load(cli, &files)?;
     let config = loaded.config;
     let logging = Logging::start(&config.general, cli)
         .map_err(|error| format!("pgweave: cannot open the log file: {error}"))?;
@@ -82,7 +84,7 @@ fn serve(cli: &Cli) -> Result<(), String> {
     if let Some(warning) = loaded.warning {
         tracing::warn!("{warning}");
     }
-    let reloader = Arc::new(Reloader::new(origin, cli.clone(), logging));
+    let reloader = Arc::new(Reloader::new(origin, cli.clone(), logging, files));
     let running = run(config, Arc::clone(&reloader), cli.user.as_deref());
     let result = runtime.block_on(running);
     // Tasks that are still at work would only wrap up for nobody.
@@ -127,6 +129,7 @@ async fn run(config: Config, reloader: Arc<Reloader>, user: Option<&str>) -> Res
     keepers.spawn(keep_pools(Arc::clone(&house)));
     keepers.spawn(keep_names(Arc::clone(&house)));
     let (conductor, mut console) = Conductor::of(&house, Arc::clone(&reloader));
+    keepers.spawn(follow_files(Arc::clone(&house), Arc::clone(&reloader)));
     keepers.spawn(reload(Arc::clone(&house), reloader, hangups));
     let desk = Desk::new(Arc::clone(&conductor) as Arc<dyn Process>);
     keepers.spawn(desk.clone().keep(Arc::clone(&house)));

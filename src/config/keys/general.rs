@@ -482,6 +482,12 @@ static PROCESS: &[Setting<General>] = &[
         "How long running transactions may take to end when pgweave is asked to stop. 0 means \
          that nothing is waited for.",
         differs "It has no such key."),
+    setting!(reload_on_change, ANY,
+        "Whether the configuration is read again, as on SIGHUP, when a file that it is made of has \
+         changed and stands still for a second: this one, those that it includes, secrets in files, \
+         `auth_file`, the files of rules and names with what they include, and those of TLS. One with \
+         mistakes changes nothing, and is told once.",
+        differs "It has no such key."),
     setting!(log_level, ANY,
         "The least severe message that is logged.",
         differs "There it is `verbose`, a number."),

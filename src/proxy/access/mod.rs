@@ -12,6 +12,7 @@ mod verified;
 
 use std::collections::HashSet;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -48,6 +49,13 @@ pub(super) struct Read(Lists);
 #[must_use]
 pub fn mistakes(general: &General) -> Vec<Mistake> {
     Lists::read(general).err().unwrap_or_default()
+}
+
+/// Tells each file that says who may log in, those that others include as well,
+/// before it is read. `auth_oauth_jwks_file` is not among them: its keys are always
+/// followed.
+pub fn files_of(general: &General, note: &dyn Fn(&Path)) {
+    Lists::files(general, note);
 }
 
 impl Access {
