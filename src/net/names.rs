@@ -72,6 +72,8 @@ struct Known {
     answers: u64,
     /// Is one waited for?
     is_asked: bool,
+    /// Nobody was there: the addresses may be others by now.
+    is_doubtful: bool,
     /// With which of its addresses the next connection begins.
     next: usize,
     /// When somebody wanted it last.
@@ -171,6 +173,14 @@ impl Names {
         !known.addresses.is_empty() && !known.addresses.iter().any(is_it)
     }
 
+    /// Nobody can be reached at a name's addresses: the next who wants them asks
+    /// anew.
+    pub fn doubt(&self, name: &str) {
+        if let Some(name) = self.0.names.lock().get(name) {
+            name.known.lock().is_doubtful = true;
+        }
+    }
+
     /// Asks again about names whose answers are old and that `is_used` tells to be
     /// in use; others are forgotten in the end.
     pub fn renew(&self, now: Instant, is_used: impl Fn(&str) -> bool) {
@@ -263,6 +273,7 @@ impl Name {
                 at: None,
                 answers: 0,
                 is_asked: false,
+                is_doubtful: false,
                 next: 0,
                 wanted: Instant::now(),
             }),
@@ -293,7 +304,7 @@ impl Name {
         }
         known.at = Some(now);
         known.answers += 1;
-        known.is_asked = false;
+        (known.is_asked, known.is_doubtful) = (false, false);
         drop(known);
         self.answered.notify_waiters();
     }
@@ -305,6 +316,10 @@ impl Known {
         let remembered = match self.failed {
             None => ttl.found,
             Some(_) => ttl.not_found,
+        };
+        let remembered = match self.is_doubtful {
+            true => Duration::ZERO,
+            false => remembered,
         };
         self.at.map(|at| at + remembered.min(LONGEST))
     }
@@ -535,6 +550,21 @@ mod tests {
         until_asked(&names).await;
         let addresses = names.addresses("db", 1).await.unwrap();
         assert_eq!(addresses, ["10.0.0.2:1".parse().unwrap()]);
+    }
+
+    #[tokio::test]
+    async fn what_led_nowhere_is_asked_about_anew() {
+        let oracle = Arc::new(Oracle::default());
+        oracle.says(&["10.0.0.1"]);
+        let names = oracle.names(LONG);
+        names.addresses("db", 1).await.unwrap();
+        oracle.says(&["10.0.0.2"]);
+        names.doubt("db");
+        for _ in 0..2 {
+            let addresses = names.addresses("db", 1).await.unwrap();
+            assert_eq!(addresses, ["10.0.0.2:1".parse().unwrap()]);
+        }
+        assert_eq!(oracle.asked(), 2);
     }
 
     #[tokio::test]

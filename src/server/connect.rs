@@ -84,6 +84,9 @@ async fn at_host(spec: &LoginSpec, target: &Target) -> Result<Server, PgError> {
             outcome => return outcome,
         }
     }
+    if let Target::Tcp(host, _) = target {
+        spec.names.doubt(host);
+    }
     Err(last)
 }
 

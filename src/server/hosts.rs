@@ -76,6 +76,7 @@ impl Hosts {
     /// What became of an attempt at an address.
     pub fn reached(&self, place: &Place, works: bool, now: Instant) {
         let mut failed = self.failed_places.lock();
+        failed.retain(|_, when| now.duration_since(*when) < self.shunned_for);
         match works {
             true => drop(failed.remove(place)),
             false => drop(failed.insert(place.clone(), now)),

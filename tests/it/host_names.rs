@@ -28,6 +28,10 @@ impl Oracle {
 
     /// Asked again whenever that can be.
     fn names(&self) -> Names {
+        self.names_for(Duration::from_nanos(1))
+    }
+
+    fn names_for(&self, found: Duration) -> Names {
         let said = Arc::clone(&self.0);
         let resolve = move |_: &str| {
             let said = said.lock().unwrap();
@@ -35,7 +39,7 @@ impl Oracle {
             Ok(said.iter().map(address).collect())
         };
         let ttl = Ttl {
-            found: Duration::from_nanos(1),
+            found,
             not_found: Duration::ZERO,
         };
         Names::new(Arc::new(resolve), ttl)
@@ -106,6 +110,31 @@ async fn connections_to_an_address_that_a_name_has_lost_are_replaced_when_nobody
     // Nobody is at the new address.
     let error = Arc::clone(&shelf).lease(1, None).await.err().unwrap();
     assert_eq!(error.code, "08001");
+}
+
+#[tokio::test]
+async fn where_nobody_is_at_an_address_the_name_is_asked_about_again() {
+    let (database, oracle) = (Cluster::shared().database(), Oracle::default());
+    let config = config(&database, "server_tls_sslmode = 'disable'");
+    let tls = Arc::new(Tls::load(&config).unwrap());
+    let directory = Directory::new(tls, oracle.names_for(Duration::from_secs(3600)));
+    let (pool, _) = directory.pool(&config, "app", "postgres").unwrap();
+    let shelf = pool.shelf(Vec::new());
+    oracle.says(&["127.0.0.9"]);
+    let error = Arc::clone(&shelf).lease(1, None).await.err().unwrap();
+    assert_eq!(error.code, "08001");
+    oracle.says(&["127.0.0.1"]);
+    let deadline = tokio::time::Instant::now() + wait::SOON;
+    // Attempts pause for a moment after a failure.
+    while Arc::clone(&shelf).lease(1, None).await.is_err() {
+        assert!(tokio::time::Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // Of two, the one where nobody is costs an attempt at most.
+    oracle.says(&["127.0.0.9", "127.0.0.1"]);
+    directory.names().doubt("db.test");
+    let leases = [lease(&shelf).await, lease(&shelf).await];
+    assert_eq!(leases.len(), 2);
 }
 
 #[tokio::test]

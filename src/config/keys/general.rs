@@ -356,7 +356,7 @@ static STATEMENTS: &[Setting<General>] = &[
 
 static SERVERS: &[Setting<General>] = &[
     setting!(server_connect_timeout, POSITIVE,
-        "How long connecting and logging in to PostgreSQL may take.",
+        "How long connecting and logging in to PostgreSQL may take, at each of its addresses.",
         differs "There 0 means without limit; here it is refused."),
     setting!(
         server_login_retry,
@@ -367,8 +367,8 @@ static SERVERS: &[Setting<General>] = &[
     setting!(dns_max_ttl, OR_ZERO,
         "How long the addresses of a host name are remembered: the system tells no time to live of \
          its own. After it the names of open server connections are asked about again, without \
-         anybody waiting. Where a name cannot be resolved any more it is taken to be where it was. 0 \
-         means that each connection asks anew.",
+         anybody waiting; so is, before that, a name at whose addresses nobody is. Where a name cannot \
+         be resolved any more it is taken to be where it was. 0 means that each connection asks anew.",
         differs "There nobody asks again before a new server connection is needed."),
     setting!(
         dns_nxdomain_ttl,
