@@ -21,7 +21,7 @@ use super::watch::{Files, follow_files};
 use crate::admin::{Desk, Process};
 use crate::config::Config;
 use crate::net::tls::Tls;
-use crate::net::{ListenOptions, Listener, UnixPlace, listen, listen_unix};
+use crate::net::{ListenOptions, Listener, Names, UnixPlace, listen, listen_unix};
 use crate::proxy::{Access, House};
 
 /// How often deadlines of clients are looked at.
@@ -122,7 +122,7 @@ async fn run(config: Config, reloader: Arc<Reloader>, user: Option<&str>) -> Res
     if let Some(user) = user {
         become_user(user)?;
     }
-    let house = House::new(config, tls, access, secret);
+    let house = House::new(config, tls, access, Names::default(), secret);
     let mut accepting = JoinSet::new();
     let mut keepers = JoinSet::new();
     keepers.spawn(watch_deadlines(Arc::clone(&house)));

@@ -44,16 +44,23 @@ impl Connected {
 }
 
 impl House {
-    /// A house for this configuration; `secret` is random.
+    /// A house for this configuration; `names` knows where hosts are, `secret` is
+    /// random.
     #[must_use]
-    pub fn new(config: Config, tls: Tls, access: Access, secret: [u8; 32]) -> Arc<Self> {
+    pub fn new(
+        config: Config,
+        tls: Tls,
+        access: Access,
+        names: Names,
+        secret: [u8; 32],
+    ) -> Arc<Self> {
         let (start, _) = secret.split_first_chunk::<8>().unwrap_or((&[0; 8], &[]));
         crate::session::statements::number_from(u64::from_be_bytes(*start));
         let mut verifiers = Verifiers::new(secret, config.general.scram_iterations);
         if access.knows_verifiers(&config) {
             verifiers = verifiers.with_unknown_users_like_scram_users();
         }
-        let (tls, names) = (Arc::new(tls), Names::default());
+        let tls = Arc::new(tls);
         names.remember_for(ttl(&config));
         Arc::new(Self {
             config: RwLock::new(Arc::new(config)),

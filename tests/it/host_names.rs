@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use pgweave::config::{Config, Sources, from_toml};
 use pgweave::net::tls::Tls;
-use pgweave::net::{Names, Ttl};
+use pgweave::net::{ListenOptions, Names, Ttl, listen};
 use pgweave::pool::{Directory, Lease, Shelf};
+use pgweave::proxy::{Access, House, serve};
+use tokio::runtime::Runtime;
 
 use crate::console::{Shown, console, plan};
 use crate::support::frames;
 use crate::support::postgres::{Cluster, Database};
-use crate::support::raw::{cancel, first_error};
+use crate::support::raw::{Connection, cancel, first_error};
 use crate::support::wait;
 
 const LONG: Duration = Duration::from_secs(30);
@@ -166,6 +168,91 @@ async fn of_idle_connections_only_those_go_whose_address_is_lost() {
         give_back(lease(&shelf).await).await;
         assert_eq!((pool.open(), pool.idle()), (2, 2), "{policy}");
     }
+}
+
+/// A pooler in this process, whose names this resolver knows.
+struct InHere {
+    house: Arc<House>,
+    address: SocketAddr,
+    runtime: Runtime,
+}
+
+impl InHere {
+    fn start(config: Config, oracle: &Oracle) -> Self {
+        let runtime = Runtime::new().unwrap();
+        let tls = Tls::load(&config).unwrap();
+        let access = Access::load(&config).unwrap();
+        let house = House::new(config, tls, access, oracle.names(), [7; 32]);
+        let options = ListenOptions {
+            backlog: 16,
+            tcp: house.config().general.tcp(),
+            shared: false,
+        };
+        let listeners = runtime.block_on(listen("127.0.0.1", 0, options));
+        let listener = listeners.unwrap().pop().unwrap();
+        let port = listener.port().unwrap();
+        let inside = Arc::clone(&house);
+        runtime.spawn(async move {
+            while let Ok((stream, peer)) = listener.accept().await {
+                tokio::spawn(serve(Arc::clone(&inside), stream, peer));
+            }
+        });
+        Self {
+            house,
+            address: ([127, 0, 0, 1], port).into(),
+            runtime,
+        }
+    }
+
+    /// What is done about once a second.
+    fn keep_names(&self) {
+        let _inside = self.runtime.enter();
+        self.house.keep_names();
+    }
+}
+
+#[test]
+fn clients_go_over_to_where_the_name_leads_and_those_that_listen_hear_on() {
+    let (database, oracle) = (Cluster::shared().database(), Oracle::default());
+    let settings = "server_tls_sslmode = 'disable'\ndns_max_ttl = '1ms'\npin_process = 0";
+    // This machine by another address.
+    oracle.says(&["0.0.0.0"]);
+    let pooler = InHere::start(config(&database, settings), &oracle);
+    let client = || Connection::superuser(pooler.address, "app");
+    let (mut listens, mut works, mut other) = (client(), client(), client());
+    listens.rows("LISTEN news");
+    let shared = "application_name = 'pgweave listens'";
+    wait::until(wait::SOON, "the connection that listens", || {
+        database.backends(shared) == 1
+    });
+    let listening = || {
+        let sql = format!(
+            "SELECT pid FROM pg_stat_activity WHERE datname = '{}' AND {shared}",
+            database.name
+        );
+        let rows = database.direct().rows(&sql);
+        rows.first().and_then(|row| row[0].clone())
+    };
+    let before = (listening().unwrap(), works.value("SELECT pg_backend_pid()"));
+    works.rows("BEGIN");
+    oracle.says(&["127.0.0.1"]);
+    wait::until(wait::SOON, "another connection that listens", || {
+        pooler.keep_names();
+        listening().is_some_and(|pid| pid != before.0)
+    });
+    // The transaction ends where it began; others are elsewhere.
+    assert_eq!(works.value("SELECT pg_backend_pid()"), before.1);
+    assert_ne!(other.value("SELECT pg_backend_pid()"), before.1);
+    works.rows("COMMIT");
+    wait::until(wait::SOON, "the end of the old connection", || {
+        database.backends(&format!("pid = {}", before.1)) == 0
+    });
+    assert_ne!(works.value("SELECT pg_backend_pid()"), before.1);
+    wait::until(wait::SOON, "a notification", || {
+        database.direct().rows("NOTIFY news");
+        let frames = listens.query("SELECT 1");
+        frames.iter().any(|frame| frame.tag == b'A')
+    });
 }
 
 #[test]
