@@ -11,5 +11,6 @@ mod reload;
 mod run;
 mod signals;
 mod syslog;
+mod watch;
 
 pub use run::main;

@@ -85,7 +85,7 @@ impl PoolSettings {
             )
         };
         place(self) != place(other)
-            || self.server_password != other.server_password
+            || !same_password(&self.server_password, &other.server_password)
             || self.password_command != other.password_command
     }
 
@@ -96,6 +96,13 @@ impl PoolSettings {
             || self.server_lifetime != other.server_lifetime
             || self.assign_policy != other.assign_policy
     }
+}
+
+/// One that stands in a file is read for each login: what stands there now is of
+/// no matter to connections that are open.
+fn same_password(one: &Option<Secret>, other: &Option<Secret>) -> bool {
+    let file = |secret: &Option<Secret>| secret.as_ref().and_then(|secret| secret.file().cloned());
+    one == other || file(one).is_some_and(|path| file(other) == Some(path))
 }
 
 /// How sockets are set up; zero leaves it to the system.
@@ -292,6 +299,27 @@ mod tests {
         config.users.get_mut("alice").unwrap().pool_size = Some(3);
         assert_eq!(config.pool_settings("app", "alice").unwrap().pool_size, 3);
         assert_eq!(config.pool_settings("app", "bob").unwrap().pool_size, 7);
+    }
+
+    #[test]
+    fn another_password_leads_elsewhere_unless_it_stands_in_the_same_file() {
+        let settings = config().pool_settings("app", "alice").unwrap();
+        let with = |text: &str, file: Option<&str>| {
+            let secret = Secret::new(text);
+            let secret = match file {
+                Some(file) => secret.read_from(std::path::Path::new(file)),
+                None => secret,
+            };
+            PoolSettings {
+                server_password: Some(secret),
+                ..settings.clone()
+            }
+        };
+        let before = with("a", Some("x"));
+        assert!(!before.connects_elsewhere(&with("b", Some("x"))));
+        assert!(before.connects_elsewhere(&with("b", Some("y"))));
+        assert!(before.connects_elsewhere(&with("b", None)));
+        assert!(with("a", None).connects_elsewhere(&with("b", None)));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! all, whatever the peers' settings say.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
@@ -17,20 +18,24 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::config::{Config, Tcp};
-use crate::net::{DialError, Stream, Target, dial};
+use crate::net::{DialError, Names, Stream, Target, dial};
 use crate::wire::CancelKey;
 
 /// So many requests wait for a peer; one more is dropped.
 const MOST_WAITING: u32 = 1_000;
 
 /// All peers, by their numbers.
-#[derive(Debug, Default)]
-pub struct Peers(Mutex<BTreeMap<u16, Arc<PeerPool>>>);
+#[derive(Debug)]
+pub struct Peers {
+    names: Names,
+    by_id: Mutex<BTreeMap<u16, Arc<PeerPool>>>,
+}
 
 /// One of them, with the requests that are under way to it.
 #[derive(Debug)]
 pub struct PeerPool {
     settings: Settings,
+    names: Names,
     /// For requests that are on their way.
     places: Semaphore,
     waiting: AtomicU32,
@@ -59,10 +64,19 @@ pub struct Requests {
 }
 
 impl Peers {
+    /// None yet; their hosts are found by these names.
+    #[must_use]
+    pub fn new(names: Names) -> Self {
+        Self {
+            names,
+            by_id: Mutex::default(),
+        }
+    }
+
     /// Goes on with what is configured now. A peer whose settings have not
     /// changed stays.
     pub fn adopt(&self, config: &Config) {
-        let mut now = self.0.lock();
+        let mut now = self.by_id.lock();
         let before = std::mem::take(&mut *now);
         for settings in Settings::of_all(config) {
             let same = before.get(&settings.id);
@@ -70,7 +84,7 @@ impl Peers {
             let id = settings.id;
             now.insert(
                 id,
-                same.unwrap_or_else(|| Arc::new(PeerPool::new(settings))),
+                same.unwrap_or_else(|| Arc::new(PeerPool::new(settings, self.names.clone()))),
             );
         }
     }
@@ -78,7 +92,7 @@ impl Peers {
     /// All of them, by their numbers.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<PeerPool>> {
-        self.0.lock().values().cloned().collect()
+        self.by_id.lock().values().cloned().collect()
     }
 
     /// Passes a request on to the one that its key names, if that is a peer, and
@@ -91,7 +105,7 @@ impl Peers {
         if own == 0 || id == own {
             return;
         }
-        let Some(peer) = self.0.lock().get(&id).cloned() else {
+        let Some(peer) = self.by_id.lock().get(&id).cloned() else {
             return tracing::debug!(peer = id, "a cancel request names nobody known");
         };
         let Some(key) = key.passed_on() else {
@@ -123,11 +137,12 @@ impl Settings {
 }
 
 impl PeerPool {
-    fn new(settings: Settings) -> Self {
+    fn new(settings: Settings, names: Names) -> Self {
         let places = usize::try_from(settings.pool_size).unwrap_or(usize::MAX);
         Self {
             places: Semaphore::new(places.min(Semaphore::MAX_PERMITS)),
             settings,
+            names,
             waiting: AtomicU32::new(0),
             connecting: AtomicU32::new(0),
             sent: AtomicU32::new(0),
@@ -198,8 +213,16 @@ impl PeerPool {
 
     async fn connect(&self, within: Duration) -> Result<Stream, DialError> {
         let _connects = Counted::among(&self.connecting);
-        let (stream, _) = dial(&self.settings.target, Tcp::default(), within).await?;
-        Ok(stream)
+        let places = timeout(within, self.names.places(&self.settings.target)).await;
+        let places = places.map_err(|_| DialError::TimedOut)?;
+        let mut failed = DialError::TimedOut;
+        for place in places.map_err(|why| DialError::Refused(io::Error::other(why)))? {
+            match dial(&place, Tcp::default(), within).await {
+                Ok((stream, _)) => return Ok(stream),
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
     }
 }
 

@@ -20,7 +20,8 @@ use super::stats::PoolStats;
 use super::trouble::Trouble;
 use crate::auth::Credential;
 use crate::config::PoolSettings;
-use crate::server::{Hosts, Server};
+use crate::net::Names;
+use crate::server::{Hosts, Identity, Server};
 use crate::session::statements::Catalog;
 use crate::wire::PgError;
 
@@ -149,6 +150,37 @@ impl ServerPool {
             shelf.renew_store();
         }
         self.gate.nudge();
+    }
+
+    /// Does a server connection lead to a host of this name?
+    pub(super) fn is_connected_to(&self, name: &str) -> bool {
+        let leads_there = |identity: &Identity| identity.is_at(name);
+        let mut servers = self.servers().into_iter();
+        servers.any(|server| leads_there(&server.identity)) || self.listener.is_any(leads_there)
+    }
+
+    /// Has server connections replaced whose name has lost their address, each
+    /// when nobody uses it.
+    pub(super) fn leave_lost_addresses(&self, names: &Names) {
+        if self.listener.is_any(|identity| identity.has_moved(names)) {
+            self.listener.moves();
+        }
+        let mut lost = self.servers();
+        lost.retain(|server| !server.is_outdated() && server.identity.has_moved(names));
+        if lost.is_empty() {
+            return;
+        }
+        lost.iter().for_each(|server| server.is_to_be_replaced());
+        tracing::info!(database = %self.database, user = %self.server_user, connections = lost.len(),
+            "DNS change: connections to addresses that are gone are replaced");
+        // Another server may have other objects, and be there.
+        self.catalog.changed();
+        self.catalog.hidden.is_old();
+        self.trouble.over();
+        let shelves: Vec<_> = self.shelves.lock().values().cloned().collect();
+        for shelf in shelves {
+            shelf.close_outdated();
+        }
     }
 
     /// The shelf for these startup parameters.

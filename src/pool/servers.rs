@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -25,13 +25,20 @@ pub struct ServerEntry {
     /// Statements that it holds, when it was last given back.
     statements: AtomicU32,
     born: [Born; 2],
+    /// It alone, whatever its generation.
+    is_to_be_replaced: AtomicBool,
 }
 
 impl ServerEntry {
     /// Is it to be closed when it comes back?
     #[must_use]
     pub fn is_outdated(&self) -> bool {
-        self.born.iter().any(Born::is_outdated)
+        self.is_to_be_replaced.load(Ordering::Relaxed) || self.born.iter().any(Born::is_outdated)
+    }
+
+    /// It is to be closed when it comes back.
+    pub(super) fn is_to_be_replaced(&self) {
+        self.is_to_be_replaced.store(true, Ordering::Relaxed);
     }
 
     /// Prepared statements that it held when it was last given back.
@@ -64,6 +71,7 @@ impl Servers {
             is_tls: server.stream.is_tls(),
             statements: AtomicU32::new(0),
             born,
+            is_to_be_replaced: AtomicBool::new(false),
         });
         self.0.lock().insert(entry.id, Arc::clone(&entry));
         Enrolled {

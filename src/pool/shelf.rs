@@ -118,6 +118,29 @@ impl Shelf {
         }
     }
 
+    /// Closes what is idle and is to be replaced; the rest is idle again at once.
+    pub(super) fn close_outdated(&self) {
+        self.defaults.forget();
+        let stored = self.store().state().idle_connections;
+        let mut idle: Vec<Taken> = (0..stored).map_while(|_| self.pop_stored()).collect();
+        if self.pool.settings().assign_policy != AssignPolicy::Fifo {
+            // The latest came first.
+            idle.reverse();
+        }
+        idle.append(&mut self.warm.lock());
+        for mut taken in idle {
+            match taken.enrolled.is_outdated() {
+                true => {
+                    taken.clean = false;
+                    drop(taken);
+                }
+                false => self.shelve(taken),
+            }
+            // Who looked meanwhile found nothing.
+            self.pool.gate.nudge();
+        }
+    }
+
     fn store(&self) -> bb8::Pool<Keeper> {
         self.store.read().clone()
     }

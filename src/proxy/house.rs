@@ -10,6 +10,7 @@ use super::console::Console;
 use crate::auth::Verifiers;
 use crate::config::Config;
 use crate::net::tls::Tls;
+use crate::net::{Names, Ttl};
 use crate::pool::{Clients, Directory, Peers, ServerPool};
 use crate::wire::CancelKey;
 
@@ -46,9 +47,16 @@ impl Connected {
 }
 
 impl House {
-    /// A house for this configuration; `secret` is random.
+    /// A house for this configuration; `names` knows where hosts are, `secret` is
+    /// random.
     #[must_use]
-    pub fn new(config: Config, tls: Tls, access: Access, secret: [u8; 32]) -> Arc<Self> {
+    pub fn new(
+        config: Config,
+        tls: Tls,
+        access: Access,
+        names: Names,
+        secret: [u8; 32],
+    ) -> Arc<Self> {
         let (start, _) = secret.split_first_chunk::<8>().unwrap_or((&[0; 8], &[]));
         crate::session::statements::number_from(u64::from_be_bytes(*start));
         let mut verifiers = Verifiers::new(secret, config.general.scram_iterations);
@@ -56,12 +64,13 @@ impl House {
             verifiers = verifiers.with_unknown_users_like_scram_users();
         }
         let tls = Arc::new(tls);
-        let (clients, peers) = (Arc::<Clients>::default(), Peers::default());
+        let (clients, peers) = (Arc::<Clients>::default(), Peers::new(names.clone()));
         clients.are_of_peer(config.general.peer_id);
         peers.adopt(&config);
+        names.remember_for(ttl(&config));
         Arc::new(Self {
             config: RwLock::new(Arc::new(config)),
-            directory: Directory::new(Arc::clone(&tls)),
+            directory: Directory::new(Arc::clone(&tls), names),
             tls,
             clients,
             peers,
@@ -94,6 +103,7 @@ impl House {
         *self.config.write() = Arc::clone(&config);
         // What was asked in between was asked by the settings of before.
         self.access.forget();
+        self.directory.names().remember_for(ttl(&config));
         self.directory.adopt(&config);
         self.peers.adopt(&config);
         self.clients.are_of_peer(config.general.peer_id);
@@ -129,6 +139,15 @@ impl House {
         }
     }
 
+    /// Follows names to their addresses: to be called about once a second.
+    pub fn keep_names(&self) {
+        let reconnects = self.config().general.dns_reconnect;
+        self.directory.keep_names(reconnects);
+        if reconnects {
+            self.access.leave_lost_addresses(self.directory.names());
+        }
+    }
+
     /// From now on this serves who asks for the console; the first one stays.
     pub fn open_console(&self, console: Arc<dyn Console>) {
         let _ = self.console.set(console);
@@ -151,6 +170,14 @@ impl House {
     pub fn connect(self: &Arc<Self>) -> (Connected, u32) {
         let before = self.connected.fetch_add(1, Ordering::AcqRel);
         (Connected(Arc::clone(self)), before + 1)
+    }
+}
+
+/// How long the addresses of names are remembered.
+fn ttl(config: &Config) -> Ttl {
+    Ttl {
+        found: config.general.dns_max_ttl,
+        not_found: config.general.dns_nxdomain_ttl,
     }
 }
 

@@ -18,6 +18,7 @@ mod client_gone;
 mod client_limits;
 mod console;
 mod flow;
+mod host_names;
 mod hostile_server;
 mod idle_pools;
 mod ini;

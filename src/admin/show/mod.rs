@@ -75,8 +75,9 @@ fn rows(desk: &Desk, house: &House, show: Show) -> Vec<Row> {
         Show::Errors => ours::errors(&view),
         Show::Peers => peers::peers(&view),
         Show::PeerPools => peers::peer_pools(&view),
-        // There is no cache of names, and sockets are handed to nobody.
-        Show::DnsHosts | Show::DnsZones | Show::Fds => Vec::new(),
+        Show::DnsHosts => process::dns_hosts(&view),
+        // No zones are watched, and sockets are handed to nobody.
+        Show::DnsZones | Show::Fds => Vec::new(),
         Show::Help => Vec::new(),
     }
 }

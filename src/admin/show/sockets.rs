@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::view::{Seen, ServerState, View};
 use crate::admin::calendar::ago;
 use crate::admin::table::{Row, row};
-use crate::net::{Peer, Target};
+use crate::net::{Peer, Place};
 use crate::pool::{ServerEntry, ServerPool, Serving};
 
 pub(super) fn clients(view: &View<'_>) -> Vec<Row> {
@@ -87,9 +87,9 @@ fn server(view: &View<'_>, pool: &ServerPool, entry: &ServerEntry) -> Row {
         ServerState::Active => "active",
         ServerState::Idle => "idle",
     };
-    let (address, port) = match &entry.identity.target {
-        Target::Tcp(host, port) => (host.clone(), u32::from(*port)),
-        Target::Unix(_) => ("unix".to_owned(), u32::from(pool.settings().port)),
+    let (address, port) = match &entry.identity.place {
+        Place::Tcp(address) => (address.ip().to_string(), u32::from(address.port())),
+        Place::Unix(_) => ("unix".to_owned(), u32::from(pool.settings().port)),
     };
     let link = client.map(|client| name("C", client.handle.id));
     let called = client.map(|client| &*client.handle.who.application_name);

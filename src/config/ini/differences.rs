@@ -10,10 +10,14 @@ pub(super) const GENERAL: &[(&str, &str)] = &[
     ("server_tls_ciphers", CIPHERS),
     ("conffile", "it is the file that pgweave was started with"),
     ("disable_pqexec", NOT_YET),
-    ("dns_max_ttl", DNS),
-    ("dns_nxdomain_ttl", DNS),
-    ("dns_zone_check_period", DNS),
-    ("resolv_conf", DNS),
+    (
+        "dns_zone_check_period",
+        "names in use are asked about again after dns_max_ttl: no zone need be watched",
+    ),
+    (
+        "resolv_conf",
+        "the system resolves names, and reads its own file",
+    ),
     ("job_name", "it is for Windows"),
     ("service_name", "it is for Windows"),
     ("pkt_buf", BUFFERS),
@@ -45,7 +49,6 @@ pub(super) const USER: &[(&str, &str)] = &[];
 
 const NOT_YET: &str = "it is not there yet";
 const CIPHERS: &str = "the suites and curves are those of rustls, all of them sound";
-const DNS: &str = "names are resolved by the system, anew for each connection";
 const BUFFERS: &str = "buffers need no tuning";
 const RESET: &str = "server connections are cleaned by DISCARD ALL where it is needed, or closed";
 const SOCKETS: &str = "sockets have the system's own settings";
@@ -86,8 +89,10 @@ pub(super) fn says_nothing(key: &str, value: &str) -> bool {
         | "server_tls_ciphers"
         | "client_tls_ecdhcurve"
         | "client_tls_dheparams" => &["", "default", "auto", "secure", "fast", "normal"],
-        "job_name" | "service_name" | "conffile" | "pkt_buf" | "sbuf_loopcnt" | "dns_max_ttl"
-        | "dns_nxdomain_ttl" | "suspend_timeout" => return true,
+        "job_name" | "service_name" | "conffile" | "pkt_buf" | "sbuf_loopcnt"
+        | "suspend_timeout" => {
+            return true;
+        }
         _ => &[""],
     };
     nothing.contains(&value)

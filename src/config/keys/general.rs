@@ -386,7 +386,7 @@ static STATEMENTS: &[Setting<General>] = &[
 
 static SERVERS: &[Setting<General>] = &[
     setting!(server_connect_timeout, POSITIVE,
-        "How long connecting and logging in to PostgreSQL may take.",
+        "How long connecting and logging in to PostgreSQL may take, at each of its addresses.",
         differs "There 0 means without limit; here it is refused."),
     setting!(
         server_login_retry,
@@ -394,6 +394,22 @@ static SERVERS: &[Setting<General>] = &[
         "How long to wait after a failed attempt before the next one. Meanwhile clients get the \
          server's own error at once."
     ),
+    setting!(dns_max_ttl, OR_ZERO,
+        "How long the addresses of a host name are remembered: the system tells no time to live of \
+         its own. After it the names of open server connections are asked about again, without \
+         anybody waiting; so is, before that, a name at whose addresses nobody is. Where a name cannot \
+         be resolved any more it is taken to be where it was. 0 means that each connection asks anew.",
+        differs "There nobody asks again before a new server connection is needed."),
+    setting!(
+        dns_nxdomain_ttl,
+        OR_ZERO,
+        "How long it is remembered that a host name could not be resolved."
+    ),
+    setting!(dns_reconnect, ANY,
+        "Whether server connections to an address that its name has no longer are replaced, each when \
+         nobody uses it. Switch it off where a name gives other addresses each time it is asked \
+         about, though all of them are still good.",
+        differs "It has no such key, and does so always."),
     setting!(password_command_ttl, POSITIVE,
         "How long a password that a `password_command` has printed is used: less than it is valid. \
          After four fifths of that time the command is run again.",
@@ -512,6 +528,12 @@ static PROCESS: &[Setting<General>] = &[
     setting!(shutdown_timeout, OR_ZERO,
         "How long running transactions may take to end when pgweave is asked to stop. 0 means \
          that nothing is waited for.",
+        differs "It has no such key."),
+    setting!(reload_on_change, ANY,
+        "Whether the configuration is read again, as on SIGHUP, when a file that it is made of has \
+         changed and stands still for a second: this one, those that it includes, secrets in files, \
+         `auth_file`, the files of rules and names with what they include, and those of TLS. One with \
+         mistakes changes nothing, and is told once.",
         differs "It has no such key."),
     setting!(log_level, ANY,
         "The least severe message that is logged.",
