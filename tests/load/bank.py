@@ -173,6 +173,7 @@ class Worker:
         if self.client:
             self.count_bytes()
             self.client.close()
+            self.sent += len(frame(b"X"))
             self.client = None
 
 
