@@ -114,6 +114,7 @@ impl Lease {
             || pool.settings().server_lifetime.is_zero()
             || taken.server.identity.is_doomed()
             || pool.owes_a_place()
+            || pool.has_too_many()
         {
             // Closed before the permit brings somebody who wants its place.
             drop(taken);

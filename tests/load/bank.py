@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import struct
+import sys
 import threading
 import time
 
@@ -30,6 +31,9 @@ TABLES = [
     f"alter table accounts owner to {USER}",
     f"alter table transfers owner to {USER}",
 ]
+
+# Of Python's own: many threads that wait for each other's turn would have tests wait, too.
+sys.setswitchinterval(0.0005)
 
 WAYS = ("block", "autocommit", "prepared", "prepared in a block")
 NUMBERS = itertools.count(1)
