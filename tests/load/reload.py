@@ -20,7 +20,7 @@ GUEST = "guest"
 # What may be said of each, in turn; primes, so that most combinations are met. Nothing here keeps a client
 # from what it does.
 TURNS = {
-    "auth_type": ("trust", "hba", "trust"),
+    "auth_type": ("trust", "hba"),
     "auth_query": ("SELECT usename, passwd FROM pg_shadow WHERE usename = $1", "SELECT 'nobody', NULL"),
     "max_client_conn": (500, 400, 300, 450, 350),
     "max_db_connections": (0, 60, 50),
@@ -90,7 +90,7 @@ class Book:
 
     def rejects_guest(self) -> bool:
         """There is a rule that does; it counts if rules do."""
-        return self.turn % 4 < 2
+        return self.turn % 4 < 3
 
     def lets_guest_in(self) -> bool:
         return self.ini.general["auth_type"] == "trust" or not self.rejects_guest()
@@ -144,16 +144,17 @@ def enter(book: Book, database: str, user: str = USER, tls: bool = False) -> str
 
 
 def check_doors(book: Book, shown: list) -> None:
-    """Who comes now comes in where the file says so, and nowhere else."""
+    """Who comes now comes in where the file says so, and nowhere else: one door in each turn."""
     check, turn, there = book.proof.check, book.turn, book.there()
-    here, gone = min(there), min(set(range(5)) - there)
-    heard = enter(book, f"comes_{here}")
-    check(heard == "welcome", f"turn {turn}: a database that has come says {heard}")
-    heard = enter(book, f"comes_{gone}")
-    check(heard == "3D000", f"turn {turn}: a database that has gone says {heard}")
-    heard = enter(book, SIDE, GUEST)
-    expected = "welcome" if book.lets_guest_in() else "28000"
-    check(heard == expected, f"turn {turn}: a guest hears {heard}, not {expected}")
+    if turn % 3 == 0:
+        heard = enter(book, f"comes_{min(there)}")
+        check(heard == "welcome", f"turn {turn}: a database that has come says {heard}")
+    elif turn % 3 == 1:
+        heard = enter(book, f"comes_{min(set(range(5)) - there)}")
+        check(heard == "3D000", f"turn {turn}: a database that has gone says {heard}")
+    else:
+        heard, expected = enter(book, SIDE, GUEST), "welcome" if book.lets_guest_in() else "28000"
+        check(heard == expected, f"turn {turn}: a guest hears {heard}, not {expected}")
     if turn % 5 == 0:
         heard = enter(book, SIDE, tls=True)
         check(heard == shown[book.shown()], f"turn {turn}: not the certificate of the file: {heard[:40]}")
