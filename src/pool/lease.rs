@@ -74,13 +74,22 @@ impl Lease {
     }
 
     /// Its client, who keeps it, begins a transaction, or is in one.
+    /// If it begins now, the time.
     #[inline]
-    pub fn turn_goes_on(&mut self) {
-        if let Some(taken) = &mut self.taken
-            && taken.turn_since.is_none()
-        {
+    pub fn turn_goes_on(&mut self) -> Option<Instant> {
+        let taken = self.taken.as_mut()?;
+        if taken.turn_since.is_none() {
             taken.turn_since = Some(Instant::now());
+            return taken.turn_since;
         }
+        None
+    }
+
+    /// When the turn began, if there is one.
+    #[inline]
+    #[must_use]
+    pub fn turn_since(&self) -> Option<Instant> {
+        self.taken.as_ref()?.turn_since
     }
 
     /// A transaction is over, now: how long it took.
@@ -122,7 +131,7 @@ impl Lease {
         }
         taken.clean = true;
         taken.idle_since = now;
-        taken.enrolled.holds(taken.server.statements.len());
+        taken.enrolled.rests(taken.server.statements.len(), now);
         match pool.gate.offer(taken, self.shelf.id) {
             // Handed on with the permit.
             None => permit.forget(),
