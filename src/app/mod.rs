@@ -4,6 +4,7 @@ mod accept;
 pub mod cli;
 mod conductor;
 mod ending;
+mod holding;
 mod identity;
 mod logging;
 mod reload;

@@ -13,6 +13,7 @@ use super::accept::accept;
 use super::cli::{Cli, Command, Origin, convert, load, one_a_line};
 use super::conductor::{Conductor, read_again};
 use super::ending;
+use super::holding::{self, Holds};
 use super::identity::{PidFile, become_user};
 use super::logging::Logging;
 use super::reload::Reloader;
@@ -108,6 +109,8 @@ async fn run(config: Config, reloader: Arc<Reloader>, user: Option<&str>) -> Res
         Signals::listen().map_err(|error| format!("pgweave: cannot handle signals: {error}"))?;
     let hangups =
         Hangups::listen().map_err(|error| format!("pgweave: cannot handle signals: {error}"))?;
+    let holds =
+        Holds::listen().map_err(|error| format!("pgweave: cannot handle signals: {error}"))?;
     let tls = Tls::load(&config).map_err(|mistakes| format!("pgweave: {}", mistakes.join("; ")))?;
     let access = Access::load(&config).map_err(|mistakes| one_a_line(&mistakes))?;
     let listeners = listeners(&config).await?;
@@ -125,6 +128,11 @@ async fn run(config: Config, reloader: Arc<Reloader>, user: Option<&str>) -> Res
     keepers.spawn(keep_pools(Arc::clone(&house)));
     let (conductor, mut console) = Conductor::of(&house, Arc::clone(&reloader));
     keepers.spawn(reload(Arc::clone(&house), reloader, hangups));
+    keepers.spawn(holding::follow(
+        Arc::clone(&house),
+        Arc::clone(&conductor),
+        holds,
+    ));
     let desk = Desk::new(Arc::clone(&conductor) as Arc<dyn Process>);
     keepers.spawn(desk.clone().keep(Arc::clone(&house)));
     house.open_console(Arc::new(desk));

@@ -99,6 +99,33 @@ fn a_pause_waits_for_transactions_and_a_cancel_ends_it() {
 }
 
 #[test]
+fn signals_pause_and_resume_as_well() {
+    let database = Cluster::shared().database();
+    let pooler = plan(&database).start();
+    let mut watching = console(&pooler);
+    let (mut client, mut busy) = (pooler.client(), pooler.client());
+    client.rows("SELECT 1");
+    busy.rows("BEGIN");
+    pooler.signal("USR1");
+    wait::until(wait::SOON, "the pause", || {
+        let state = Shown::of(&mut watching, "STATE");
+        state.value("key", "paused", "value").as_deref() == Some("yes")
+    });
+    client.send(&frames::query("SELECT 2"));
+    until_waiting(&mut watching, &pooler, 1);
+    busy.rows("COMMIT");
+    wait::until(wait::SOON, "connections to be closed", || {
+        database.backends("backend_type = 'client backend'") == 0
+    });
+    pooler.signal("USR2");
+    client.until_ready(1, "its turn");
+    assert_eq!(busy.value("SELECT 3"), "3");
+    // Nothing to take back, which is no error.
+    pooler.signal("USR2");
+    assert_eq!(client.value("SELECT 4"), "4");
+}
+
+#[test]
 fn a_pool_that_is_made_in_a_pause_is_held_too() {
     let database = Cluster::shared().database();
     let pooler = plan(&database).user("guest", "unused").start();
