@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 
+from ini import prepares
 from lab.wire import Client, ConnectionLost, ServerError, frame
 from proof import USER, Proof
 
@@ -136,7 +137,7 @@ class Worker:
         giver, taker = self.dice.sample(range(1, ACCOUNTS + 1), 2)
         values = (self.id, number, giver, taker, self.dice.randint(1, 1000))
         self.in_doubt.add(number)
-        self.go(self.dice.choice(WAYS), values)
+        self.go(self.dice.choice(WAYS if prepares(self.proof.pooler) else WAYS[:2]), values)
         self.in_doubt.discard(number)
         self.acknowledged.add(number)
         self.last_success = time.monotonic()

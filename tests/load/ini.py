@@ -45,14 +45,22 @@ class Ini:
 
     def start(self) -> Pooler:
         """Starts the proof's kind of pooler from what stands here now."""
-        self.proof.pooler = reading(self)(self.proof.lab, self.proof.pg, USER, 0).start()
-        return self.proof.pooler
+        pooler = reading(self)(self.proof.lab, self.proof.pg, USER, 0)
+        if not prepares(pooler):
+            self.general.pop("max_prepared_statements")
+        self.proof.pooler = pooler
+        return pooler.start()
 
     def write(self) -> None:
         self.proof.pooler.argv()
 
     def hang_up(self) -> None:
         self.proof.pooler.child.send_signal(signal.SIGHUP)
+
+
+def prepares(pooler: Pooler) -> bool:
+    """Are there named statements in transaction mode? An old stand-in has none."""
+    return getattr(pooler, "prepares", True)
 
 
 def reading(ini: Ini) -> type:
