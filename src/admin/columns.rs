@@ -19,7 +19,7 @@ pub(super) fn columns(show: Show) -> &'static [Column] {
         Show::Sockets | Show::ActiveSockets => &SOCKETS,
         Show::Databases => &DATABASES,
         Show::Users => &USERS,
-        Show::Lists => &[("list", Text), ("items", Int8)],
+        Show::Lists => &[("list", Text), ("items", Int4)],
         Show::Peers => &[
             ("peer_id", Int4),
             ("host", Text),

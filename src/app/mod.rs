@@ -5,6 +5,7 @@ mod background;
 pub mod cli;
 mod conductor;
 mod ending;
+mod holding;
 mod identity;
 mod logging;
 mod reload;

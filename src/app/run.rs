@@ -14,6 +14,7 @@ use super::background;
 use super::cli::{Cli, Command, Origin, convert, load, one_a_line};
 use super::conductor::{Conductor, read_again};
 use super::ending;
+use super::holding::{self, Holds};
 use super::identity::{PidFile, become_user};
 use super::logging::Logging;
 use super::reload::Reloader;
@@ -118,6 +119,8 @@ async fn run(config: Config, reloader: Arc<Reloader>, cli: &Cli) -> Result<(), S
         Signals::listen().map_err(|error| format!("pgweave: cannot handle signals: {error}"))?;
     let hangups =
         Hangups::listen().map_err(|error| format!("pgweave: cannot handle signals: {error}"))?;
+    let holds =
+        Holds::listen().map_err(|error| format!("pgweave: cannot handle signals: {error}"))?;
     let tls = Tls::load(&config).map_err(|mistakes| format!("pgweave: {}", mistakes.join("; ")))?;
     let access = Access::load(&config).map_err(|mistakes| one_a_line(&mistakes))?;
     let listeners = listeners(&config).await?;
@@ -137,6 +140,11 @@ async fn run(config: Config, reloader: Arc<Reloader>, cli: &Cli) -> Result<(), S
     let (conductor, mut console) = Conductor::of(&house, Arc::clone(&reloader));
     keepers.spawn(follow_files(Arc::clone(&house), Arc::clone(&reloader)));
     keepers.spawn(reload(Arc::clone(&house), reloader, hangups));
+    keepers.spawn(holding::follow(
+        Arc::clone(&house),
+        Arc::clone(&conductor),
+        holds,
+    ));
     let desk = Desk::new(Arc::clone(&conductor) as Arc<dyn Process>);
     keepers.spawn(desk.clone().keep(Arc::clone(&house)));
     house.open_console(Arc::new(desk));

@@ -84,7 +84,31 @@ pub struct ClientHandle {
 #[derive(Debug, Default)]
 struct State {
     waker: Option<Waker>,
-    serving: Serving,
+    /// What serves it is told by these two, in the room of one: see [`Serving`].
+    server: Option<Arc<Identity>>,
+    waits: bool,
+    /// It has been seen to that the client hears of that.
+    told: bool,
+    /// When its latest turn began: seconds after its login.
+    asked_s: u32,
+}
+
+impl State {
+    fn serve(&mut self, serving: Serving) {
+        (self.server, self.waits) = match serving {
+            Serving::Nobody => (None, false),
+            Serving::Waiting => (None, true),
+            Serving::Server(identity) => (Some(identity), false),
+        };
+    }
+
+    fn serving(&self) -> Serving {
+        match &self.server {
+            Some(identity) => Serving::Server(Arc::clone(identity)),
+            None if self.waits => Serving::Waiting,
+            None => Serving::Nobody,
+        }
+    }
 }
 
 /// What serves a client now.
@@ -94,10 +118,7 @@ pub enum Serving {
     #[default]
     Nobody,
     /// It waits for a server connection.
-    Waiting {
-        /// Somebody has seen to it that the client hears of that.
-        told: bool,
-    },
+    Waiting,
     /// This connection.
     Server(Arc<Identity>),
 }
@@ -125,9 +146,9 @@ impl ClientHandle {
     pub async fn cancel(&self, within: Duration) {
         // Announced under the lock that `served_by_nobody` takes before the
         // lease can end: the server connection is not handed on meanwhile.
-        let under_way = match &self.state.lock().serving {
+        let under_way = match &self.state.lock().serving() {
             Serving::Nobody => return,
-            Serving::Waiting { .. } => None,
+            Serving::Waiting => None,
             Serving::Server(identity) => Some(identity.begin_cancel()),
         };
         match under_way {
@@ -141,13 +162,13 @@ impl ClientHandle {
     /// What serves it now.
     #[must_use]
     pub fn serving(&self) -> Serving {
-        self.state.lock().serving.clone()
+        self.state.lock().serving()
     }
 
     /// For how long it has waited, if it waits.
     #[must_use]
     pub fn waits_for(&self) -> Option<Duration> {
-        let waits = matches!(self.state.lock().serving, Serving::Waiting { .. });
+        let waits = self.state.lock().waits;
         waits.then(|| self.for_how_long())
     }
 
@@ -178,6 +199,24 @@ impl ClientHandle {
     fn for_how_long(&self) -> Duration {
         let since = Duration::from_millis(self.since_ms.load(Ordering::Relaxed).into());
         self.since.elapsed().saturating_sub(since)
+    }
+
+    /// A turn of its begins.
+    #[inline]
+    pub fn asks(&self, now: Instant) {
+        self.state.lock().asked_s = self.seconds_at(now);
+    }
+
+    fn seconds_at(&self, now: Instant) -> u32 {
+        let after = now.saturating_duration_since(self.since).as_secs();
+        u32::try_from(after).unwrap_or(u32::MAX)
+    }
+
+    /// How long ago its latest turn began; before the first, how long ago it logged in.
+    #[must_use]
+    pub fn asked_ago(&self) -> Duration {
+        let asked = Duration::from_secs(self.state.lock().asked_s.into());
+        self.since.elapsed().saturating_sub(asked)
     }
 
     /// It has so many prepared statements.
@@ -225,23 +264,31 @@ impl ClientHandle {
         self.state.lock().waker = Some(waker.clone());
     }
 
-    /// A server connection serves it from now on.
+    /// A server connection serves it from now on. If it has waited for that its turn
+    /// began with the wait.
     #[inline]
-    pub fn served_by(&self, identity: &Arc<Identity>) {
-        self.state.lock().serving = Serving::Server(Arc::clone(identity));
+    pub fn served_by(&self, identity: &Arc<Identity>, now: Instant) {
+        let mut state = self.state.lock();
+        if !state.waits {
+            state.asked_s = self.seconds_at(now);
+        }
+        state.serve(Serving::Server(Arc::clone(identity)));
     }
 
     /// It waits for a server connection.
     pub fn waits(&self) {
         self.begins_now();
-        self.state.lock().serving = Serving::Waiting { told: false };
+        let mut state = self.state.lock();
+        state.asked_s = self.seconds_at(Instant::now());
+        state.told = false;
+        state.serve(Serving::Waiting);
     }
 
     /// Nothing serves it. A cancel that comes later hits nobody; one that came
     /// before has announced itself to the server connection.
     #[inline]
     pub fn served_by_nobody(&self) {
-        self.state.lock().serving = Serving::Nobody;
+        self.state.lock().serve(Serving::Nobody);
     }
 
     /// Is there anything to do besides serving it?
@@ -292,12 +339,10 @@ impl ClientHandle {
     /// Has it waited for so long, and not been told so yet? Then it is to be.
     fn tell_if_queued_for(&self, patience: Duration) {
         let mut state = self.state.lock();
-        if !matches!(state.serving, Serving::Waiting { told: false })
-            || self.for_how_long() < patience
-        {
+        if !state.waits || state.told || self.for_how_long() < patience {
             return;
         }
-        state.serving = Serving::Waiting { told: true };
+        state.told = true;
         drop(state);
         self.wish.fetch_or(QUEUED, Ordering::AcqRel);
         self.wake();

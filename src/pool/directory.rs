@@ -326,6 +326,8 @@ impl Directory {
         self.ways.passwords.keep(now);
         for pool in self.pools() {
             pool.cool_down(now);
+            // Those that were being opened when it was made smaller.
+            pool.shed();
             if is_old {
                 pool.catalog.hidden.is_old();
             }

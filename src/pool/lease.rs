@@ -85,15 +85,27 @@ impl Lease {
     }
 
     /// Its client, who keeps it, begins a transaction, or is in one.
+    /// If it begins now, the time.
     #[inline]
-    pub fn turn_goes_on(&mut self) {
-        if let Some(taken) = &mut self.taken
-            && taken.query_since.is_none()
-        {
-            let now = Instant::now();
-            taken.query_since = Some(now);
-            taken.turn_since.get_or_insert(now);
+    pub fn turn_goes_on(&mut self) -> Option<Instant> {
+        let taken = self.taken.as_mut()?;
+        if taken.query_since.is_some() {
+            return None;
         }
+        let now = Instant::now();
+        taken.query_since = Some(now);
+        if taken.turn_since.is_none() {
+            taken.turn_since = Some(now);
+            return Some(now);
+        }
+        None
+    }
+
+    /// When the turn began, if there is one.
+    #[inline]
+    #[must_use]
+    pub fn turn_since(&self) -> Option<Instant> {
+        self.taken.as_ref()?.turn_since
     }
 
     /// All is answered, in a transaction: what comes now is its client's own time.
@@ -143,6 +155,7 @@ impl Lease {
             || pool.settings().server_lifetime.is_zero()
             || taken.server.identity.is_doomed()
             || pool.owes_a_place()
+            || pool.has_too_many()
         {
             // Closed before the permit brings somebody who wants its place.
             drop(taken);
@@ -150,7 +163,7 @@ impl Lease {
         }
         taken.clean = true;
         taken.idle_since = now;
-        taken.enrolled.holds(taken.server.statements.len());
+        taken.enrolled.rests(taken.server.statements.len(), now);
         match pool.gate.offer(taken, self.shelf.id) {
             // Handed on with the permit.
             None => permit.forget(),

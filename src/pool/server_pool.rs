@@ -126,6 +126,7 @@ impl ServerPool {
         self.gate.resize(now.pool_size);
         self.budgets.database.resize(now.max_db_connections);
         self.budgets.user.resize(now.max_user_connections);
+        self.shed();
         let is_other_server = before.connects_elsewhere(&now);
         *self.hosts.lock() = hosts;
         if is_other_server {
@@ -265,6 +266,22 @@ impl ServerPool {
             .iter()
             .max_by_key(|shelf| shelf.idle())
             .is_some_and(|shelf| shelf.close_one())
+    }
+
+    /// Are more connections open than it may have? So it is once it was made smaller.
+    #[inline]
+    pub(super) fn has_too_many(&self) -> bool {
+        let settings = self.settings();
+        self.open()
+            > settings
+                .pool_size
+                .saturating_add(settings.reserve_pool_size)
+    }
+
+    /// Closes idle connections beyond those that it may have; those in use are closed
+    /// when they come back.
+    pub(super) fn shed(&self) {
+        while self.has_too_many() && self.close_one_idle() {}
     }
 
     /// Has another pool waited for a place in a shared budget for longer than

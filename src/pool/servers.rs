@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -24,6 +24,8 @@ pub struct ServerEntry {
     pub is_tls: bool,
     /// Statements that it holds, when it was last given back.
     statements: AtomicU32,
+    /// When that was: seconds after it was opened.
+    rested_s: AtomicU32,
     born: [Born; 2],
     /// It alone, whatever its generation.
     is_to_be_replaced: AtomicBool,
@@ -39,6 +41,13 @@ impl ServerEntry {
     /// It is to be closed when it comes back.
     pub(super) fn is_to_be_replaced(&self) {
         self.is_to_be_replaced.store(true, Ordering::Relaxed);
+    }
+
+    /// How long ago it was last given back; before that, how long ago it was opened.
+    #[must_use]
+    pub fn rested_ago(&self) -> Duration {
+        let rested = Duration::from_secs(self.rested_s.load(Ordering::Relaxed).into());
+        self.since.elapsed().saturating_sub(rested)
     }
 
     /// Prepared statements that it held when it was last given back.
@@ -70,6 +79,7 @@ impl Servers {
             since: Instant::now(),
             is_tls: server.stream.is_tls(),
             statements: AtomicU32::new(0),
+            rested_s: AtomicU32::new(0),
             born,
             is_to_be_replaced: AtomicBool::new(false),
         });
@@ -93,11 +103,14 @@ impl Enrolled {
         self.entry.is_outdated()
     }
 
-    /// It holds so many statements.
+    /// It is given back, and holds so many statements.
     #[inline]
-    pub fn holds(&self, statements: usize) {
+    pub fn rests(&self, statements: usize, now: Instant) {
         let count = u32::try_from(statements).unwrap_or(u32::MAX);
         self.entry.statements.store(count, Ordering::Relaxed);
+        let after = now.saturating_duration_since(self.entry.since).as_secs();
+        let after = u32::try_from(after).unwrap_or(u32::MAX);
+        self.entry.rested_s.store(after, Ordering::Relaxed);
     }
 }
 

@@ -448,7 +448,9 @@ impl Client {
         let Service::Leased(mut lease) = std::mem::replace(&mut self.service, Service::Idle) else {
             return Ok(());
         };
-        lease.turn_goes_on();
+        if let Some(now) = lease.turn_goes_on() {
+            self.handle.asks(now);
+        }
         let result = self.upstream(cx, &mut lease, rest, out);
         self.service = Service::Leased(lease);
         self.mark_busy();
@@ -466,7 +468,8 @@ impl Client {
 
     /// A turn begins: the server connection takes on what is this client's.
     fn begin(&mut self, mut lease: Lease, out: &mut Vec<u8>) {
-        self.handle.served_by(&lease.identity);
+        let since = lease.turn_since().unwrap_or_else(Instant::now);
+        self.handle.served_by(&lease.identity, since);
         self.shelf.pool().stats.assigned();
         self.listen_here(&mut lease, out);
         if !self.has_profile_of(&lease) {

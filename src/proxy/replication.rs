@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use tokio::io::copy_bidirectional_with_sizes;
 
@@ -116,7 +117,7 @@ impl Replication {
 
     /// Joins the two until one of them ends, or the process does.
     pub async fn serve(mut self, mut stream: Stream, peer: Peer, _connected: Connected) {
-        self.handle.served_by(&self.server.identity);
+        self.handle.served_by(&self.server.identity, Instant::now());
         tracing::info!(client = %peer, pid = self.server.identity.pid, "replication begins");
         if stream.send(&self.reply).await.is_ok()
             && self.server.stream.send(&self.ahead).await.is_ok()

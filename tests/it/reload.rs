@@ -53,6 +53,35 @@ fn a_pool_grows_while_clients_wait() {
 }
 
 #[test]
+fn a_pool_that_is_made_smaller_closes_what_it_has_too_many() {
+    let database = Cluster::shared().database();
+    let pooler = plan(&database).pool_size(4).start();
+    let mut clients: Vec<Connection> = (0..4).map(|_| pooler.client()).collect();
+    clients.iter_mut().for_each(|client| {
+        client.rows("BEGIN");
+    });
+    let (busy, idle) = clients.split_at_mut(2);
+    idle.iter_mut().for_each(|client| {
+        client.rows("COMMIT");
+    });
+    let open = || database.backends("backend_type = 'client backend'");
+    assert_eq!(open(), 4);
+    reload(
+        &pooler,
+        replace("default_pool_size = 4", "default_pool_size = 1"),
+    );
+    wait::until(wait::SOON, "idle ones to be closed", || open() == 2);
+    busy[0].rows("COMMIT");
+    wait::until(wait::SOON, "one that came back to be closed", || {
+        open() == 1
+    });
+    assert_eq!(busy[1].value("SELECT 6 * 7"), "42");
+    busy[1].rows("COMMIT");
+    assert_eq!(idle[0].value("SELECT 6 * 7"), "42");
+    assert_eq!(open(), 1);
+}
+
+#[test]
 fn clients_go_on_at_another_server() {
     let (here, there) = (Cluster::shared().database(), Cluster::quiet().database());
     let pooler = plan(&here)

@@ -197,6 +197,30 @@ fn a_client_and_its_server_connection_are_linked() {
 }
 
 #[test]
+fn when_a_client_last_asked_for_something_is_shown() {
+    let database = Cluster::shared().database();
+    for mode in ["transaction", "session"] {
+        let pooler = plan(&database).pool_mode(mode).start();
+        let mut console = console(&pooler);
+        let mut client = pooler.client();
+        let mut moments = |what: &str| {
+            let shown = Shown::of(&mut console, what);
+            let of = |column| shown.value("database", &pooler.database, column).unwrap();
+            (of("connect_time"), of("request_time"))
+        };
+        let (connected, asked) = moments("CLIENTS");
+        assert_eq!((asked.len(), &asked[19..]), (23, " UTC"), "{asked}");
+        assert_eq!(asked, connected, "nothing was asked for yet");
+        crate::support::wait::until(crate::support::wait::SOON, "a later request", || {
+            client.rows("SELECT 1");
+            let (client, server) = (moments("CLIENTS"), moments("SERVERS"));
+            client.1 > connected && server.1 > server.0
+        });
+        assert_eq!(moments("CLIENTS").0, connected);
+    }
+}
+
+#[test]
 fn who_is_pinned_is_shown_with_the_reason() {
     let database = Cluster::shared().database();
     let pooler = plan(&database).start();
