@@ -67,6 +67,8 @@ pub struct PoolSettings {
     pub max_user_client_connections: u32,
     /// What server connections are opened with unless the client says it.
     pub startup: Vec<(String, String)>,
+    /// What is run on each once it is open.
+    pub connect_query: Option<String>,
 }
 
 impl PoolSettings {
@@ -89,12 +91,14 @@ impl PoolSettings {
             || self.password_command != other.password_command
     }
 
-    /// Are connections kept in another order, or for another time?
+    /// Are connections kept in another order, or for another time, or begun
+    /// otherwise?
     #[must_use]
     pub fn keeps_otherwise(&self, other: &Self) -> bool {
         self.server_idle_timeout != other.server_idle_timeout
             || self.server_lifetime != other.server_lifetime
             || self.assign_policy != other.assign_policy
+            || self.connect_query != other.connect_query
     }
 }
 
@@ -244,6 +248,7 @@ impl Config {
                 .and_then(|user| user.max_user_client_connections)
                 .unwrap_or(general.max_user_client_connections),
             startup: db.startup(),
+            connect_query: db.connect_query.clone(),
         })
     }
 }

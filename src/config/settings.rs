@@ -282,6 +282,7 @@ pub struct Database {
     pub datestyle: Option<String>,
     pub timezone: Option<String>,
     pub application_name: Option<String>,
+    pub connect_query: Option<String>,
     pub query_wait_timeout: Option<Duration>,
     pub server_lifetime: Option<Duration>,
 }
@@ -318,6 +319,7 @@ impl Database {
             datestyle: None,
             timezone: None,
             application_name: None,
+            connect_query: None,
             query_wait_timeout: None,
             server_lifetime: None,
         }

@@ -9,7 +9,7 @@ use tokio::time::{Instant as TokioInstant, sleep_until, timeout_at};
 use super::budget::Budget;
 use super::gate::{Handed, Turn};
 use super::lease::{Lease, Permit};
-use super::server_pool::{Full, ServerPool};
+use super::server_pool::{Full, NotOpened, ServerPool};
 use super::shelf::{Seeker, Shelf, Taken};
 use crate::session::settings::Profile;
 use crate::wire::{PgError, Severity, sqlstate};
@@ -155,11 +155,16 @@ impl Shelf {
 
     /// An error about the server is remembered for all; one about what this
     /// client asked for in its startup message is its own.
-    fn could_not_open(&self, error: PgError) -> Result<(), PgError> {
+    fn could_not_open(&self, why: NotOpened) -> Result<(), PgError> {
+        let (error, is_everybodys) = match why {
+            NotOpened::Refused(error) => (error, false),
+            NotOpened::NotBegun(error) => (error, true),
+        };
         tracing::warn!(server = %self.pool.hosts.lock(), sqlstate = %error.code, "server login failed: {}", error.message.escape_debug());
-        let about_the_server = ["08", "28", "3D", "53", "57", "58", "XX"]
-            .iter()
-            .any(|class| error.code.starts_with(class));
+        let about_the_server = is_everybodys
+            || ["08", "28", "3D", "53", "57", "58", "XX"]
+                .iter()
+                .any(|class| error.code.starts_with(class));
         if !about_the_server {
             return Err(error.with_severity(Severity::Error));
         }

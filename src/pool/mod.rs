@@ -6,6 +6,7 @@
 //! [`Boundary`](crate::session::Boundary).
 
 mod apart;
+mod beginning;
 mod budget;
 mod clients;
 mod connection;
@@ -35,6 +36,6 @@ pub use lease::Lease;
 pub use listener::{Mail, Mailbox, Subscription};
 pub use server_pool::ServerPool;
 pub use servers::ServerEntry;
-pub use shelf::{Seeker, Shelf, StartupClass, Welcome};
+pub use shelf::{Beginning, Seeker, Shelf, StartupClass, Welcome};
 pub use stats::{Counts, Errors, PoolStats};
 pub use who::{Alias, NotRegistered, Who};

@@ -198,11 +198,11 @@ impl Client {
             dirty: Findings::NONE,
             touched: None,
             listening: None,
-            profile: None,
+            profile: with.beginning.profile,
             aligning: Aligning::No,
             policy: with.settings.session_state,
             unverified: false,
-            reported: Reported::new(with.greeting),
+            reported: Reported::new(with.beginning.greeting),
             forgetting: false,
             may_forget: false,
             scan: None,
@@ -215,6 +215,9 @@ impl Client {
     /// Serves the client until its session ends.
     pub fn serve(&mut self) -> impl Future<Output = End> {
         self.mark_idle();
+        if let Some(idles) = self.profile.as_deref().and_then(|profile| profile.idle) {
+            self.limit_idle_session(Some(idles));
+        }
         let mut is_known = false;
         poll_fn(move |cx| {
             if !is_known {

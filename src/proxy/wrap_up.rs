@@ -51,6 +51,9 @@ async fn discard_all(
     lease.forget_statements();
     lease.profile = None;
     lease.answers = None;
+    let shelf = std::sync::Arc::clone(lease.shelf());
+    let begun = shelf.begin_session(lease, within).await;
+    begun.map_err(|error| error.message)?;
     match lease.tracker.rest() {
         Rest::Boundary(boundary) => Ok(boundary),
         Rest::Busy | Rest::Doubt => Err("what it owes is not certain".to_owned()),

@@ -159,6 +159,7 @@ fn logged_in(login: Login, target: &Target, tls: Option<&Connector>) -> Server {
         tracker: Tracker::default(),
         statements: ServerStatements::default(),
         unnamed: crate::session::statements::UNNAMED_NONE,
+        begins_with: None,
         profile: None,
         sequences_of: 0,
         sequences_are_mixed: false,

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::Server;
+use super::{Inventory, Server};
 use crate::session::hidden::Told;
 use crate::session::own::{
     Own, PORTAL, array, bind_into, close_into, drop_into, execute_into, parse_into,
@@ -36,11 +36,13 @@ pub struct Questions {
     pub is_guess: bool,
     /// How often the client had prepared a statement by SQL.
     pub prepares_by_sql: u64,
+    /// What does, by name.
+    pub inventory: bool,
     /// It holds prepared statements, unless they were dropped out of sight.
     pub expects_kept: bool,
     /// Nothing is asked: all that can be ended is ended, but for prepared
-    /// statements.
-    pub reset: bool,
+    /// statements, and the session has these settings then.
+    pub reset_to: Option<Option<Arc<Profile>>>,
 }
 
 /// A setting's name and value.
@@ -65,6 +67,8 @@ pub struct Answers {
     pub channels: (Box<[u8]>, Box<[u8]>),
     /// It has locks.
     pub locks: bool,
+    /// What there is of each kind.
+    pub inventory: Inventory,
     /// Functions and triggers.
     pub functions: Vec<Told>,
     /// The server could not tell.
@@ -251,17 +255,21 @@ impl Server {
         if questions.defaults {
             self.run_own(Own::Defaults, &[], About::DEFAULTS, &mut out);
         }
-        if questions.reset {
+        if let Some(profile) = &questions.reset_to {
             for own in RESET {
                 self.run_own(own, &[], About::STATE, &mut out);
             }
-            self.profile = None;
+            self.begin_with(profile, &mut out);
         }
         if questions.state {
             let kept = self.statements.any().map(ServerName::of);
             let kept = kept.as_ref().map_or(&b""[..], ServerName::as_bytes);
             questions.expects_kept = !kept.is_empty();
             self.run_own(Own::State, &[kept], About::STATE, &mut out);
+        }
+        questions.inventory |= self.begins_with.is_some() && (questions.state || questions.locks);
+        if questions.inventory {
+            self.run_own(Own::Inventory, &[], About::INVENTORY, &mut out);
         }
         if questions.functions {
             self.run_own(Own::Functions, &[], About::FUNCTIONS, &mut out);
@@ -277,6 +285,35 @@ impl Server {
             questions,
             ..Answers::default()
         }));
+    }
+
+    /// A session that has been reset gets what it began with.
+    fn begin_with(&mut self, profile: &Option<Arc<Profile>>, out: &mut Vec<u8>) {
+        let change = Change::between(None, profile.as_deref());
+        let encoding = change
+            .encoding
+            .map(|encoding| ("client_encoding", encoding));
+        let first: Vec<_> = encoding.into_iter().collect();
+        for settings in [&first, &change.sets] {
+            if !settings.is_empty() {
+                let [names, values] = arrays(settings);
+                self.run_own(Own::Set, &[&names, &values], About::STATE, out);
+            }
+        }
+        self.profile.clone_from(profile);
+    }
+
+    /// Everything that was asked is answered: what the session holds since it
+    /// began is nobody's.
+    pub(super) fn leave_out_what_it_began_with(&mut self) {
+        let (Some(before), Some(answers)) = (&self.begins_with, &mut self.answers) else {
+            return;
+        };
+        let is_asked = answers.questions.inventory && !answers.failed;
+        if is_asked && !answers.leave_out(before) {
+            // A client has taken from it what others count on.
+            self.identity.doom();
+        }
     }
 
     /// Asks, ahead of its Parse, under which settings a statement is parsed, in
@@ -348,6 +385,11 @@ impl Server {
                         _ => Told::Trigger(name, text),
                     });
                 }
+            }
+            About::INVENTORY => {
+                let mut rest = columns.map(|column| column.map(Into::into));
+                let mut next = || rest.next().flatten();
+                answers.inventory = [first.map(Into::into), next(), next(), next(), next()];
             }
             About::STATE => {
                 answers.state = first.unwrap_or_default().into();

@@ -148,7 +148,7 @@ impl Server {
     }
 
     /// Sends what waits and reads until nothing is owed.
-    async fn quiesce(&mut self) -> Result<(), Unsettled> {
+    pub(super) async fn quiesce(&mut self) -> Result<(), Unsettled> {
         poll_fn(|cx| {
             self.poll_until(cx, |server| {
                 !server.tracker.owes() && server.between_frames()

@@ -16,6 +16,7 @@ mod auth;
 mod cancel;
 mod client_gone;
 mod client_limits;
+mod connect_query;
 mod console;
 mod flow;
 mod hostile_server;

@@ -45,10 +45,7 @@ pub(super) const GENERAL: &[(&str, &str)] = &[
 ];
 
 /// Keys of `[databases]`.
-pub(super) const DATABASE: &[(&str, &str)] = &[(
-    "connect_query",
-    "what it sets belongs into ALTER DATABASE .. SET, where no reset takes it back",
-)];
+pub(super) const DATABASE: &[(&str, &str)] = &[];
 
 /// Keys of `[users]`.
 pub(super) const USER: &[(&str, &str)] = &[];

@@ -22,7 +22,9 @@ use super::replication::{self, Kind, Replication};
 use crate::auth::{Credential, StoredSecret};
 use crate::config::{Config, PoolSettings};
 use crate::net::{Peer, Stream};
-use crate::pool::{Alias, ClientLimits, Registered, ServerPool, Shelf, StartupClass, Welcome, Who};
+use crate::pool::{
+    Alias, Beginning, ClientLimits, Registered, ServerPool, Shelf, StartupClass, Who,
+};
 use crate::session::Rest;
 use crate::wire::startup::Startup;
 use crate::wire::{PgError, Severity, backend, sqlstate};
@@ -128,7 +130,8 @@ pub(super) struct LoggedIn {
     pub handle: Registered,
     pub application_name: Arc<str>,
     /// The parameters that it is told of.
-    pub greeting: Welcome,
+    /// What its session begins with.
+    pub beginning: Beginning,
     /// What the client has sent already.
     pub ahead: Vec<u8>,
 }
@@ -222,7 +225,7 @@ async fn log_in(
 
 /// All that the client is told up to its first ReadyForQuery.
 fn greeting(accepted: Vec<u8>, logged_in: &LoggedIn) -> Vec<u8> {
-    let told = logged_in.greeting.iter().map(|(name, value)| {
+    let told = logged_in.beginning.greeting.iter().map(|(name, value)| {
         let value = match name.as_str() {
             "application_name" => &*logged_in.application_name,
             _ => value.as_str(),
@@ -282,9 +285,9 @@ async fn enter(
     let (class, application_name) =
         startup_class(startup, ignored.unwrap_or_default(), &settings.startup);
     let shelf = pool.shelf(class);
-    let welcome = welcome(&shelf).await?;
+    let beginning = beginning(&shelf).await?;
     let application_name =
-        application_name.unwrap_or_else(|| reported(&welcome, "application_name"));
+        application_name.unwrap_or_else(|| reported(&beginning.greeting, "application_name"));
     let who = who(startup, &shelf, Arc::clone(&application_name), at);
     let handle = register(house, startup, who, &settings)?;
     pool.stats.logins.fetch_add(1, Ordering::Relaxed);
@@ -293,7 +296,7 @@ async fn enter(
         settings,
         handle,
         application_name,
-        greeting: welcome,
+        beginning,
         ahead: Vec::new(),
     })
 }
@@ -372,12 +375,11 @@ fn startup_class(
     (class, name)
 }
 
-/// What a server of this shelf reports about itself; asks one if none has
-/// logged in yet.
-async fn welcome(shelf: &Arc<Shelf>) -> Result<Welcome, PgError> {
+/// What sessions of this shelf begin with; opens one if none has begun yet.
+async fn beginning(shelf: &Arc<Shelf>) -> Result<Beginning, PgError> {
     loop {
-        if let Some(welcome) = shelf.welcome() {
-            return Ok(welcome);
+        if let Some(beginning) = shelf.beginning() {
+            return Ok(beginning);
         }
         let lease = Arc::clone(shelf)
             .lease(0, None)
@@ -389,8 +391,8 @@ async fn welcome(shelf: &Arc<Shelf>) -> Result<Welcome, PgError> {
     }
 }
 
-fn reported(welcome: &Welcome, name: &str) -> Arc<str> {
-    welcome
+fn reported(greeting: &[(String, String)], name: &str) -> Arc<str> {
+    greeting
         .iter()
         .find(|(reported, _)| reported == name)
         .map_or("", |(_, value)| value.as_str())
