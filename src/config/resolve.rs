@@ -49,6 +49,9 @@ pub struct PoolSettings {
     pub server_lifetime: Duration,
     pub server_idle_timeout: Duration,
     pub server_check_delay: Duration,
+    pub server_reset_query: String,
+    /// After each transaction, too; never if there is none.
+    pub server_reset_query_always: bool,
     pub assign_policy: AssignPolicy,
     pub max_prepared_statements: usize,
     pub max_prepared_bytes: usize,
@@ -218,6 +221,9 @@ impl Config {
             server_lifetime: db.server_lifetime.unwrap_or(general.server_lifetime),
             server_idle_timeout: general.server_idle_timeout,
             server_check_delay: general.server_check_delay,
+            server_reset_query: general.server_reset_query.0.clone(),
+            server_reset_query_always: general.server_reset_query_always
+                && !general.server_reset_query.0.is_empty(),
             assign_policy: match general.server_round_robin {
                 true => AssignPolicy::Fifo,
                 false => general.assign_policy,

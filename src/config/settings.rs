@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::{
     AssignPolicy, AuthType, Command, FileMode, Listen, LoadBalance, LogFormat, LogLevel,
-    Milliseconds, PoolMode, Secret, SessionState, SslMode, TlsNegotiation, TlsProtocols, Verify,
+    Milliseconds, PoolMode, Secret, SessionState, Sql, SslMode, TlsNegotiation, TlsProtocols,
+    Verify,
 };
 
 /// Names a user and its secret; who is not to log in any more has none.
@@ -107,6 +108,8 @@ pub struct General {
     pub server_idle_timeout: Duration,
     /// Zero: every server connection is checked before use.
     pub server_check_delay: Duration,
+    pub server_reset_query: Sql,
+    pub server_reset_query_always: bool,
     pub server_tls_sslmode: SslMode,
     pub server_tls_negotiation: TlsNegotiation,
     pub server_tls_ca_file: Option<PathBuf>,
@@ -207,6 +210,8 @@ impl Default for General {
             server_lifetime: Duration::from_secs(3600),
             server_idle_timeout: Duration::from_secs(600),
             server_check_delay: Duration::from_secs(30),
+            server_reset_query: Sql::new("DISCARD ALL"),
+            server_reset_query_always: false,
             server_tls_sslmode: SslMode::Prefer,
             server_tls_negotiation: TlsNegotiation::Postgres,
             server_tls_ca_file: None,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::shelf::Shelf;
-use crate::server::{Questions, Server};
+use crate::server::{Answers, Questions, Server};
 use crate::session::hidden::Called;
 use crate::session::settings::{IDENTITY, Touched, folded};
 use crate::session::{Findings, Scan};
@@ -33,7 +33,10 @@ impl Shelf {
         };
         let run = async {
             server.run_alone(&text, within).await?;
-            self.look_at_session(server, &text, within).await
+            server.begins_with = None;
+            let mut answers = self.look_at_session(server, &text, within).await?;
+            server.begins_with = answers.found();
+            Ok(())
         };
         run.await.map_err(|error: PgError| PgError {
             message: format!("connect_query failed: {}", error.message),
@@ -41,15 +44,24 @@ impl Shelf {
         })
     }
 
-    /// Finds out what a text that has been run has made of the session.
-    async fn look_at_session(
+    /// Finds out what a text that has been run has made of the session: its settings
+    /// are the connection's profile then.
+    ///
+    /// # Errors
+    /// Those of [`Server::ask_alone`]. The connection is then to be closed.
+    ///
+    /// # Cancel safety
+    /// Dropped before its end, the connection is to be closed.
+    pub(super) async fn look_at_session(
         &self,
         server: &mut Server,
         text: &str,
         within: Duration,
-    ) -> Result<(), PgError> {
+    ) -> Result<Answers, PgError> {
         let touched = self.touched_by(server, text, within).await?;
         let mut names = touched.names;
+        let set = server.profile.iter().flat_map(|profile| &profile.settings);
+        names.extend(set.map(|(name, _)| name.clone()));
         names.extend(IDENTITY.map(Into::into));
         let custom = self.defaults.custom().into_iter();
         let guessed: BTreeSet<_> = custom.filter(|name| !names.contains(name)).collect();
@@ -62,23 +74,23 @@ impl Shelf {
             guessed,
             ..Questions::default()
         };
-        server.begins_with = None;
         let mut answers = server.ask_alone(questions, within).await?;
-        server.begins_with = answers.found();
-        for (name, value) in answers.defaults {
+        for (name, value) in std::mem::take(&mut answers.defaults) {
             self.defaults.learn(&folded(&name), value);
         }
-        let guessed = answers.questions.guessed;
-        let named = answers.questions.names.into_iter().zip(answers.values);
+        let guessed = std::mem::take(&mut answers.questions.guessed);
+        let names = std::mem::take(&mut answers.questions.names);
+        let named = names.into_iter().zip(std::mem::take(&mut answers.values));
         // What clients have set on this server connection before is empty there.
         let is_set = |name: &str, value: &Option<Box<[u8]>>| {
             !guessed.contains(name) || value.as_ref().is_some_and(|value| !value.is_empty())
         };
         let named = named.filter(|(name, value)| is_set(name, value));
-        let settings = self.defaults.differing(answers.all, named);
+        let all = std::mem::take(&mut answers.all);
+        let settings = self.defaults.differing(all, named);
         self.defaults.learn_custom(settings.keys());
         server.profile = self.profiles.intern(settings);
-        Ok(())
+        Ok(answers)
     }
 
     /// The names of settings that a text can change, also inside of functions.

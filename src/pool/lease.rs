@@ -90,19 +90,27 @@ impl Lease {
         since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
-    /// Gives the server connection back: to the client that has waited
+    /// Gives a server connection back that is clean: to the client that has waited
     /// longest, or to the shelf.
     pub fn give_back(self, boundary: Boundary) {
-        self.give_back_at(boundary, Instant::now());
+        self.hand_on(boundary, Instant::now(), false);
     }
 
-    /// The same, by a clock that has just been read.
-    pub fn give_back_at(mut self, boundary: Boundary, now: Instant) {
+    /// Gives it back at the end of a turn, by a clock that has just been read.
+    pub fn give_back_at(self, boundary: Boundary, now: Instant) {
+        self.hand_on(boundary, now, true);
+    }
+
+    fn hand_on(mut self, boundary: Boundary, now: Instant, was_used: bool) {
         if self
             .server()
             .is_some_and(|server| server.identity.is_being_canceled())
         {
-            tokio::spawn(self.give_back_after_cancel(boundary));
+            tokio::spawn(self.hand_on_after_cancel(boundary, was_used));
+            return;
+        }
+        if was_used && self.shelf.pool.settings().server_reset_query_always {
+            tokio::spawn(self.reset_and_hand_on());
             return;
         }
         let (Some(mut taken), Some(permit)) = (self.taken.take(), self.permit.take()) else {
@@ -131,13 +139,24 @@ impl Lease {
     }
 
     /// A cancel is under way: until it has ended it could hit whoever is next.
-    async fn give_back_after_cancel(self, boundary: Boundary) {
+    async fn hand_on_after_cancel(self, boundary: Boundary, was_used: bool) {
         let Some(identity) = self.server().map(|server| Arc::clone(&server.identity)) else {
             return;
         };
         let within = self.shelf.pool.settings().cancel_wait_timeout;
         if timeout(within, identity.cancels_finished()).await.is_ok() && !identity.is_doomed() {
-            self.give_back(boundary);
+            self.hand_on(boundary, Instant::now(), was_used);
+        }
+    }
+
+    /// `server_reset_query_always`: its client goes on meanwhile.
+    async fn reset_and_hand_on(mut self) {
+        match self.clean(true, false).await {
+            Ok(boundary) => self.give_back(boundary),
+            Err(why) => {
+                let pid = self.identity.pid;
+                tracing::warn!(pid, "closing because: {why}");
+            }
         }
     }
 

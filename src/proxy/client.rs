@@ -244,11 +244,13 @@ impl Client {
             // What runs outside of a transaction block would be done to its end.
             let orderly =
                 matches!(end, End::Terminated) && lease.tracker.status() == TxStatus::Idle;
-            let within = self.shelf.pool().settings().drain_timeout;
+            let settings = Arc::clone(&self.shelf.pool().settings());
+            let within = settings.drain_timeout;
+            let runs_text = self.mode == PoolMode::Session || settings.server_reset_query_always;
             if !matches!(end, End::ServerEnded) {
                 let changing = self.changing.take();
                 tokio::spawn(async move {
-                    wrap_up(lease, !orderly, mid_frame, left, within).await;
+                    wrap_up(lease, !orderly, mid_frame, left, runs_text, within).await;
                     drop(changing);
                 });
             }

@@ -13,7 +13,8 @@ use crate::wire::{PgError, backend, frontend, sqlstate};
 impl Server {
     /// Runs a simple query and drops what it returns. The tracker does not hear of
     /// it: it begins and ends at a boundary. Statements that it drops are forgotten;
-    /// what it makes of the settings is for the caller to find out.
+    /// what it makes of the settings is for the caller to find out. True when there
+    /// was a DISCARD ALL in it.
     ///
     /// # Errors
     /// The server's own, as FATAL; 0A000 if it asks for data or leaves a transaction
@@ -22,20 +23,21 @@ impl Server {
     ///
     /// # Cancel safety
     /// Dropped before its end, the connection is to be closed.
-    pub async fn run_alone(&mut self, text: &str, within: Duration) -> Result<(), PgError> {
+    pub async fn run_alone(&mut self, text: &str, within: Duration) -> Result<bool, PgError> {
         // Until it has ended nothing else may be said here.
         let before = std::mem::replace(&mut self.mid_frame, true);
         match timeout(within, self.run_now(text)).await {
-            Ok(Ok(())) => {
+            Ok(Ok(discarded)) => {
                 self.mid_frame = before;
-                Ok(())
+                Ok(discarded)
             }
             Ok(Err(error)) => Err(error),
             Err(_) => Err(broken("the server took too long to answer")),
         }
     }
 
-    async fn run_now(&mut self, text: &str) -> Result<(), PgError> {
+    async fn run_now(&mut self, text: &str) -> Result<bool, PgError> {
+        let mut discarded = false;
         self.unnamed = UNNAMED_NONE;
         let sent = self.stream.send(&frontend::query(text)).await;
         sent.map_err(|error| broken(&format!("the connection to PostgreSQL broke: {error}")))?;
@@ -50,12 +52,13 @@ impl Server {
                     b"DISCARD ALL\0" => {
                         self.forget_statements();
                         self.profile = None;
+                        discarded = true;
                     }
                     b"DEALLOCATE ALL\0" => self.forget_statements(),
                     _ => {}
                 },
                 b'G' | b'W' => return Err(unfit("it asks for data")),
-                b'Z' if body == b"I" => return Ok(()),
+                b'Z' if body == b"I" => return Ok(discarded),
                 b'Z' => return Err(unfit("it leaves a transaction open")),
                 _ => {}
             }

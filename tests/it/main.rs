@@ -28,6 +28,7 @@ mod modes;
 mod process;
 mod reload;
 mod replication;
+mod reset_query;
 mod same_as_direct;
 mod server_gone;
 mod session_state;

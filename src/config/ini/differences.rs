@@ -30,8 +30,6 @@ pub(super) const GENERAL: &[(&str, &str)] = &[
         "connections are checked by an empty exchange of messages",
     ),
     ("server_fast_close", NOT_YET),
-    ("server_reset_query", RESET),
-    ("server_reset_query_always", RESET),
     ("suspend_timeout", "SUSPEND waits for nothing"),
     ("syslog", SYSLOG),
     ("syslog_facility", SYSLOG),
@@ -57,7 +55,6 @@ const NOT_YET: &str = "it is not there yet";
 const CIPHERS: &str = "the suites and curves are those of rustls, all of them sound";
 const DNS: &str = "names are resolved by the system, anew for each connection";
 const BUFFERS: &str = "buffers need no tuning";
-const RESET: &str = "server connections are cleaned by DISCARD ALL where it is needed, or closed";
 const SYSLOG: &str = "logs go to the standard error output or to logfile";
 const SOCKETS: &str = "sockets have the system's own settings";
 
@@ -71,7 +68,6 @@ pub(super) fn reason(table: &[(&str, &'static str)], key: &str) -> Option<&'stat
 /// does anyway: not worth a warning.
 pub(super) fn says_nothing(key: &str, value: &str) -> bool {
     let nothing: &[&str] = match key {
-        "server_reset_query" => &["", "DISCARD ALL", "DISCARD ALL;"],
         "server_check_query" => &[
             "",
             "<empty>",
@@ -80,8 +76,7 @@ pub(super) fn says_nothing(key: &str, value: &str) -> bool {
             "select 1;",
             "SELECT 1;",
         ],
-        "server_reset_query_always"
-        | "server_fast_close"
+        "server_fast_close"
         | "so_reuseport"
         | "disable_pqexec"
         | "application_name_add_host"

@@ -390,6 +390,22 @@ static SERVERS: &[Setting<General>] = &[
         "A server connection that was unused for longer is checked before it is used. 0 means \
          always, which costs a round trip each time."
     ),
+    setting!(server_reset_query, ANY,
+        "SQL that is run on a server connection when its client leaves, in session mode. What it \
+         does to the session is followed. It takes the place of nothing: pgweave itself cleans such a \
+         connection with `DISCARD ALL`, whatever stands here, so that a weaker text, or none, lets \
+         nothing through to the next client. Only with `session_state = \"pgbouncer\"` is this \
+         text all that is done, and an empty one nothing at all. When it fails, or takes longer \
+         than `server_connect_timeout`, the connection is closed.",
+        differs "There an empty text lets the next client see what the one before has left."),
+    setting!(
+        server_reset_query_always,
+        ANY,
+        "Whether `server_reset_query` is run in all modes, each time when a server connection goes \
+         back to its pool. In transaction mode that is a round trip for each transaction. Clients have \
+         their settings all the same, and keep their server connection where they would otherwise, \
+         unless `session_state` says otherwise."
+    ),
     setting!(drain_timeout, OR_ZERO,
         "How long it may take to cancel and roll back what a client that vanished has left on \
          its server connection. What takes longer is closed. 0 means that it is closed at once.",
