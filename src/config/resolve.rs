@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::settings::NO_COMMAND;
 use super::{
     AssignPolicy, Command, Config, Database, General, Listen, LoadBalance, PoolMode, Secret,
     ServerTls, SessionState, User, Verify,
@@ -49,6 +50,8 @@ pub struct PoolSettings {
     pub server_lifetime: Duration,
     pub server_idle_timeout: Duration,
     pub server_check_delay: Duration,
+    /// What a connection that has rested is asked; none: it is not.
+    pub server_check_query: Option<String>,
     pub server_reset_query: String,
     /// After each transaction, too; never if there is none.
     pub server_reset_query_always: bool,
@@ -221,6 +224,7 @@ impl Config {
             server_lifetime: db.server_lifetime.unwrap_or(general.server_lifetime),
             server_idle_timeout: general.server_idle_timeout,
             server_check_delay: general.server_check_delay,
+            server_check_query: check_query(&general.server_check_query.0),
             server_reset_query: general.server_reset_query.0.clone(),
             server_reset_query_always: general.server_reset_query_always
                 && !general.server_reset_query.0.is_empty(),
@@ -256,6 +260,15 @@ impl Config {
             startup: db.startup(),
             connect_query: db.connect_query.clone(),
         })
+    }
+}
+
+/// `<empty>` is PgBouncer's word for a query that says nothing.
+fn check_query(text: &str) -> Option<String> {
+    match text {
+        "" => None,
+        NO_COMMAND => Some(";".to_owned()),
+        text => Some(text.to_owned()),
     }
 }
 

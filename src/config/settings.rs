@@ -14,6 +14,9 @@ use super::{
 const AUTH_QUERY: &str = "SELECT rolname, CASE WHEN rolvaliduntil < now() THEN NULL ELSE rolpassword END \
      FROM pg_authid WHERE rolname = $1 AND rolcanlogin";
 
+/// The value of `server_check_query` for a query without a command in it.
+pub(super) const NO_COMMAND: &str = "<empty>";
+
 /// A whole configuration, checked.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Config {
@@ -108,6 +111,7 @@ pub struct General {
     pub server_idle_timeout: Duration,
     /// Zero: every server connection is checked before use.
     pub server_check_delay: Duration,
+    pub server_check_query: Sql,
     pub server_reset_query: Sql,
     pub server_reset_query_always: bool,
     pub server_tls_sslmode: SslMode,
@@ -210,6 +214,7 @@ impl Default for General {
             server_lifetime: Duration::from_secs(3600),
             server_idle_timeout: Duration::from_secs(600),
             server_check_delay: Duration::from_secs(30),
+            server_check_query: Sql::new(NO_COMMAND),
             server_reset_query: Sql::new("DISCARD ALL"),
             server_reset_query_always: false,
             server_tls_sslmode: SslMode::Prefer,

@@ -224,7 +224,9 @@ impl Shelf {
     }
 
     fn wants_check(&self, taken: &Taken, now: Instant) -> bool {
-        now.duration_since(taken.idle_since) > self.pool.settings().server_check_delay
+        let settings = self.pool.settings();
+        now.duration_since(taken.idle_since) > settings.server_check_delay
+            && settings.server_check_query.is_some()
     }
 
     /// The connection, once it has shown that it is alive, where it has been
@@ -234,8 +236,14 @@ impl Shelf {
             return Some(taken);
         }
         taken.clean = false;
-        let within = self.pool.settings().server_connect_timeout;
-        taken.server.check(within).await.ok().map(|_boundary| taken)
+        match self.check(&mut taken.server).await {
+            Ok(()) => Some(taken),
+            Err(error) => {
+                let pid = taken.server.identity.pid;
+                tracing::info!(pid, sqlstate = %error.code, "server_check_query failed: {}", error.message.escape_debug());
+                None
+            }
+        }
     }
 }
 

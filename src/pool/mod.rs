@@ -8,6 +8,7 @@
 mod apart;
 mod beginning;
 mod budget;
+mod checking;
 mod cleaning;
 mod clients;
 mod connection;

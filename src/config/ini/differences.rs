@@ -25,10 +25,6 @@ pub(super) const GENERAL: &[(&str, &str)] = &[
     ("pkt_buf", BUFFERS),
     ("sbuf_loopcnt", BUFFERS),
     ("query_wait_notify", NOT_YET),
-    (
-        "server_check_query",
-        "connections are checked by an empty exchange of messages",
-    ),
     ("server_fast_close", NOT_YET),
     ("suspend_timeout", "SUSPEND waits for nothing"),
     ("syslog", SYSLOG),
@@ -68,14 +64,6 @@ pub(super) fn reason(table: &[(&str, &'static str)], key: &str) -> Option<&'stat
 /// does anyway: not worth a warning.
 pub(super) fn says_nothing(key: &str, value: &str) -> bool {
     let nothing: &[&str] = match key {
-        "server_check_query" => &[
-            "",
-            "<empty>",
-            "select 1",
-            "SELECT 1",
-            "select 1;",
-            "SELECT 1;",
-        ],
         "server_fast_close"
         | "so_reuseport"
         | "disable_pqexec"

@@ -390,6 +390,14 @@ static SERVERS: &[Setting<General>] = &[
         "A server connection that was unused for longer is checked before it is used. 0 means \
          always, which costs a round trip each time."
     ),
+    setting!(
+        server_check_query,
+        ANY,
+        "What a server connection is asked that was unused for longer than `server_check_delay`. \
+         `<empty>`: a query without a command in it, which shows that the connection lives and \
+         costs least. Empty: nothing. A connection that answers with an error, or not within \
+         `server_connect_timeout`, is closed and another is taken: clients hear nothing of it."
+    ),
     setting!(server_reset_query, ANY,
         "SQL that is run on a server connection when its client leaves, in session mode. What it \
          does to the session is followed. It takes the place of nothing: pgweave itself cleans such a \
