@@ -50,6 +50,7 @@ pub struct PoolSettings {
     pub server_lifetime: Duration,
     pub server_idle_timeout: Duration,
     pub server_check_delay: Duration,
+    pub server_fast_close: bool,
     /// What a connection that has rested is asked; none: it is not.
     pub server_check_query: Option<String>,
     pub server_reset_query: String,
@@ -224,6 +225,7 @@ impl Config {
             server_lifetime: db.server_lifetime.unwrap_or(general.server_lifetime),
             server_idle_timeout: general.server_idle_timeout,
             server_check_delay: general.server_check_delay,
+            server_fast_close: general.server_fast_close,
             server_check_query: check_query(&general.server_check_query.0),
             server_reset_query: general.server_reset_query.0.clone(),
             server_reset_query_always: general.server_reset_query_always

@@ -111,6 +111,7 @@ pub struct General {
     pub server_idle_timeout: Duration,
     /// Zero: every server connection is checked before use.
     pub server_check_delay: Duration,
+    pub server_fast_close: bool,
     pub server_check_query: Sql,
     pub server_reset_query: Sql,
     pub server_reset_query_always: bool,
@@ -214,6 +215,7 @@ impl Default for General {
             server_lifetime: Duration::from_secs(3600),
             server_idle_timeout: Duration::from_secs(600),
             server_check_delay: Duration::from_secs(30),
+            server_fast_close: false,
             server_check_query: Sql::new(NO_COMMAND),
             server_reset_query: Sql::new("DISCARD ALL"),
             server_reset_query_always: false,

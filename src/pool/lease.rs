@@ -73,6 +73,13 @@ impl Lease {
         &self.shelf
     }
 
+    /// Was it ordered that it be replaced?
+    #[must_use]
+    pub fn is_to_be_replaced(&self) -> bool {
+        let taken = self.taken.as_ref();
+        taken.is_some_and(|taken| taken.enrolled.is_to_be_replaced())
+    }
+
     /// Its client, who keeps it, begins a transaction, or is in one.
     #[inline]
     pub fn turn_goes_on(&mut self) {

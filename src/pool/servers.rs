@@ -24,10 +24,18 @@ pub struct ServerEntry {
     pub is_tls: bool,
     /// Statements that it holds, when it was last given back.
     statements: AtomicU32,
+    /// By what sessions begin with, and by what was ordered.
     born: [Born; 2],
 }
 
 impl ServerEntry {
+    /// Was it ordered that it be replaced?
+    #[must_use]
+    pub fn is_to_be_replaced(&self) -> bool {
+        let [_, ordered] = &self.born;
+        ordered.is_outdated()
+    }
+
     /// Is it to be closed when it comes back?
     #[must_use]
     pub fn is_outdated(&self) -> bool {
@@ -79,6 +87,11 @@ impl Servers {
 }
 
 impl Enrolled {
+    /// Was it ordered that it be replaced?
+    pub fn is_to_be_replaced(&self) -> bool {
+        self.entry.is_to_be_replaced()
+    }
+
     /// Is it to be closed when it comes back?
     #[inline]
     pub fn is_outdated(&self) -> bool {

@@ -19,6 +19,7 @@ mod client_gone;
 mod client_limits;
 mod connect_query;
 mod console;
+mod fast_close;
 mod flow;
 mod hostile_server;
 mod ini;

@@ -25,7 +25,6 @@ pub(super) const GENERAL: &[(&str, &str)] = &[
     ("pkt_buf", BUFFERS),
     ("sbuf_loopcnt", BUFFERS),
     ("query_wait_notify", NOT_YET),
-    ("server_fast_close", NOT_YET),
     ("suspend_timeout", "SUSPEND waits for nothing"),
     ("syslog", SYSLOG),
     ("syslog_facility", SYSLOG),
@@ -64,8 +63,7 @@ pub(super) fn reason(table: &[(&str, &'static str)], key: &str) -> Option<&'stat
 /// does anyway: not worth a warning.
 pub(super) fn says_nothing(key: &str, value: &str) -> bool {
     let nothing: &[&str] = match key {
-        "server_fast_close"
-        | "so_reuseport"
+        "so_reuseport"
         | "disable_pqexec"
         | "application_name_add_host"
         | "syslog"

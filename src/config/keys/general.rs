@@ -391,6 +391,15 @@ static SERVERS: &[Setting<General>] = &[
          always, which costs a round trip each time."
     ),
     setting!(
+        server_fast_close,
+        ANY,
+        "Whether a client in session mode loses a server connection that is to be replaced as soon \
+         as it is not in a transaction: it is told so and its own connection ends, too. Otherwise it \
+         keeps it until it leaves. Server connections are replaced after `RECONNECT`, and when \
+         the configuration is read again and the server, `connect_query`, or how connections are \
+         kept, is another. In the other modes they are replaced between transactions anyway."
+    ),
+    setting!(
         server_check_query,
         ANY,
         "What a server connection is asked that was unused for longer than `server_check_delay`. \
