@@ -118,6 +118,8 @@ pub(super) struct Client {
     pub(super) flushed_for_room: bool,
     /// `max_packet_size`, in bytes.
     pub(super) max_frame: u32,
+    /// `disable_pqexec`.
+    pub(super) refuses_queries: bool,
     pub(super) refusal: Refusal,
     /// Its prepared statements; none has no memory.
     pub(super) names: Option<Box<ClientStatements>>,
@@ -184,6 +186,7 @@ impl Client {
             body_owes: false,
             flushed_for_room: false,
             max_frame: house.config().general.max_packet_size.min(MAX_FRAME),
+            refuses_queries: house.config().general.disable_pqexec,
             refusal: Refusal::None,
             names: None,
             unnamed: Unnamed::None,

@@ -42,6 +42,7 @@ impl Client {
             )));
         }
         self.policy = settings.session_state;
+        self.refuses_queries = config.general.disable_pqexec;
         self.max_frame = config.general.max_packet_size.min(MAX_FRAME);
         self.deadlines = Deadlines::renewed(self.deadlines.take(), &house.clients, &settings);
         if matches!(self.service, Service::Idle) {

@@ -27,6 +27,7 @@ mod limits;
 mod listening;
 mod login;
 mod modes;
+mod no_simple_queries;
 mod process;
 mod reload;
 mod replication;

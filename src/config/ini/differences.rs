@@ -12,7 +12,6 @@ pub(super) const GENERAL: &[(&str, &str)] = &[
     ("server_tls13_ciphers", CIPHERS),
     ("server_tls_ciphers", CIPHERS),
     ("conffile", "it is the file that pgweave was started with"),
-    ("disable_pqexec", NOT_YET),
     ("dns_max_ttl", DNS),
     ("dns_nxdomain_ttl", DNS),
     ("dns_zone_check_period", DNS),
@@ -64,7 +63,6 @@ pub(super) fn reason(table: &[(&str, &'static str)], key: &str) -> Option<&'stat
 pub(super) fn says_nothing(key: &str, value: &str) -> bool {
     let nothing: &[&str] = match key {
         "so_reuseport"
-        | "disable_pqexec"
         | "application_name_add_host"
         | "syslog"
         | "peer_id"

@@ -213,6 +213,11 @@ static LOGINS: &[Setting<General>] = &[
         "Iterations for the SCRAM verifiers that are made of passwords written in plain text. \
          More make a stolen verifier costlier to break, and the first login of a user slower."
     ),
+    setting!(disable_pqexec, ANY,
+        "Whether simple queries are refused, which may hold several commands: then nothing can be \
+         added to a text but what the extended protocol takes. A client that sends one is told so \
+         (08P01) and its connection ends; replication, which knows no others, is refused at login.",
+        differs "There the console takes none either, and it is read at start only."),
     setting!(ignore_startup_parameters, ANY,
         "Parameters of a client's startup message that are left out: names. Few need it, since all \
          others are passed to the server, which knows them.",
