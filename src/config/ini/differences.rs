@@ -29,10 +29,7 @@ pub(super) const GENERAL: &[(&str, &str)] = &[
     ("syslog_facility", SYSLOG),
     ("syslog_ident", SYSLOG),
     ("tcp_defer_accept", SOCKETS),
-    (
-        "track_extra_parameters",
-        "all settings of a session go with its client already",
-    ),
+    ("track_extra_parameters", TRACKED),
     ("user", "start pgweave as that user"),
 ];
 
@@ -44,6 +41,9 @@ pub(super) const USER: &[(&str, &str)] = &[];
 
 /// Why `[peers]` are not honoured.
 pub(super) const PEERS: &str = "one process uses all cores: there are no peers to send cancels to";
+
+/// All settings of a session go with its client anyway, unless nobody looks.
+pub(super) const TRACKED: &str = "with session_state pgbouncer nobody looks at settings";
 
 const NOT_YET: &str = "it is not there yet";
 const CIPHERS: &str = "the suites and curves are those of rustls, all of them sound";
