@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::shelf::Shelf;
 use crate::server::{Answers, Questions, Server};
 use crate::session::hidden::Called;
-use crate::session::settings::{IDENTITY, Touched, folded};
+use crate::session::settings::{IDENTITY, Touched, folded, goes_along};
 use crate::session::{Findings, Scan};
 use crate::wire::PgError;
 
@@ -87,7 +87,13 @@ impl Shelf {
         };
         let named = named.filter(|(name, value)| is_set(name, value));
         let all = std::mem::take(&mut answers.all);
-        let settings = self.defaults.differing(all, named);
+        // What was set to its default stays so when that changes.
+        let set = all
+            .iter()
+            .map(|(name, value)| (folded(name), value.clone()));
+        let set: Vec<_> = set.filter(|(name, _)| goes_along(name)).collect();
+        let mut settings = self.defaults.differing(all, named);
+        settings.extend(set);
         self.defaults.learn_custom(settings.keys());
         server.profile = self.profiles.intern(settings);
         Ok(answers)

@@ -339,6 +339,7 @@ impl ServerPool {
         tracing::info!(server = %server.identity.target, pid = server.identity.pid, tls = server.stream.is_tls(), database = %self.settings().dbname,
             user = %self.settings().server_user, "new connection to server");
         let within = self.settings().server_connect_timeout;
+        shelf.has_one_of(&born);
         let begun = shelf.begin_session(&mut server, within).await;
         begun.map_err(NotOpened::NotBegun)?;
         self.stats.opened.fetch_add(1, Ordering::Relaxed);

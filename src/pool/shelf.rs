@@ -9,6 +9,7 @@ use bb8::{PooledConnection, QueueStrategy};
 use parking_lot::{Mutex, RwLock};
 
 use super::connection::{Connection, Keeper};
+use super::generation::Born;
 use super::server_pool::ServerPool;
 use crate::config::AssignPolicy;
 use crate::session::sequences::Askers;
@@ -226,12 +227,16 @@ impl Shelf {
         }
     }
 
-    /// Puts a connection that has just been opened on the shelf.
-    pub(super) fn put_new(&self, connection: Connection) {
-        let generation = connection.born.at();
+    /// A connection has been opened: its session may begin with other values.
+    pub(super) fn has_one_of(&self, born: &Born) {
+        let generation = born.at();
         if self.generation.swap(generation, Ordering::AcqRel) != generation {
             self.defaults.forget();
         }
+    }
+
+    /// Puts a connection that has just been opened on the shelf.
+    pub(super) fn put_new(&self, connection: Connection) {
         *self.beginning.lock() = Some(Beginning {
             greeting: connection.server.parameters.as_slice().into(),
             profile: connection.server.profile.clone(),

@@ -17,7 +17,7 @@ impl Server {
     /// was a DISCARD ALL in it.
     ///
     /// # Errors
-    /// The server's own, as FATAL; 0A000 if it asks for data or leaves a transaction
+    /// The server's own; 0A000 if it asks for data or leaves a transaction
     /// open, 08006 when the connection breaks or it takes too long. The connection is
     /// then to be closed.
     ///

@@ -27,7 +27,7 @@ pub use hosts::Hosts;
 pub use identity::Identity;
 pub use inventory::Inventory;
 pub use lookup::Row;
-pub use session_state::{Answers, EnvQuestion, Named, Questions};
+pub use session_state::{Answers, EnvQuestion, Questions};
 pub use settle::Unsettled;
 
 use crate::net::{Outbox, Stream};

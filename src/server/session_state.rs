@@ -9,7 +9,9 @@ use crate::session::hidden::Told;
 use crate::session::own::{
     Own, PORTAL, array, bind_into, close_into, drop_into, execute_into, parse_into,
 };
-use crate::session::settings::{APPLICATION_NAME, Change, IDENTITY, IDLE_SESSION_TIMEOUT, Profile};
+use crate::session::settings::{
+    APPLICATION_NAME, Change, IDENTITY, IDLE_SESSION_TIMEOUT, Profile, Set,
+};
 use crate::session::statements::{Op, ServerName, Statement, UNNAMED_NONE};
 use crate::session::{About, Kind, Pay};
 use crate::wire::backend;
@@ -45,9 +47,6 @@ pub struct Questions {
     pub reset_to: Option<Option<Arc<Profile>>>,
 }
 
-/// A setting's name and value.
-pub type Named = (Box<[u8]>, Box<[u8]>);
-
 /// What the server has answered.
 #[derive(Debug, Default)]
 pub struct Answers {
@@ -56,11 +55,11 @@ pub struct Answers {
     /// For each name asked for, in that order; `None`: there is no such setting.
     pub values: Vec<Option<Box<[u8]>>>,
     /// Names and values of all that has been set.
-    pub all: Vec<Named>,
+    pub all: Vec<Set>,
     /// Libraries' settings that have not.
     pub unset: BTreeSet<Box<[u8]>>,
     /// Names and values of what is as it was when the session began.
-    pub defaults: Vec<Named>,
+    pub defaults: Vec<Set>,
     /// A letter for each kind of state, see [`Own::State`].
     pub state: Box<[u8]>,
     /// The channels that are listened to, and how many they are.
@@ -99,7 +98,7 @@ pub struct EnvQuestion {
     /// What they are, in that order.
     pub values: Vec<Option<Box<[u8]>>>,
     /// Names and values of all that has been set, if that was asked.
-    pub all: Vec<Named>,
+    pub all: Vec<Set>,
 }
 
 /// Longest answer that is read, in bytes.

@@ -267,3 +267,33 @@ fn another_text_holds_for_those_who_come_later() {
     assert_eq!(before.value("SHOW work_mem"), "7MB");
     assert_ne!(later.value("SELECT pg_backend_pid()"), process);
 }
+
+#[test]
+fn a_limit_on_idle_sessions_is_each_clients() {
+    let database = Cluster::shared().database();
+    let pooler = plan(&database, "SET idle_session_timeout = '300ms'").start();
+    let mut client = pooler.client();
+    client.value("SELECT 1");
+    let told = client.until_end("the end of a client that idles");
+    assert_eq!(first_error(&told).as_deref(), Some("57P05"));
+    assert_eq!(pooler.client().value("SHOW idle_session_timeout"), "300ms");
+}
+
+#[test]
+fn it_goes_before_what_the_role_begins_with_also_when_that_changes() {
+    let database = Cluster::shared().database();
+    let pooler = plan(&database, "SET work_mem = '4MB'").start();
+    let (mut a, mut b) = (pooler.client(), pooler.client());
+    assert_eq!(a.value("SHOW work_mem"), "4MB");
+    let name = &database.name;
+    a.rows(&format!("ALTER DATABASE {name} SET work_mem = '8MB'"));
+    for _ in 0..2 {
+        let mut later = pooler.client();
+        later.rows("SET lock_timeout = '9s'");
+        assert_eq!(later.value("SHOW work_mem"), "4MB");
+        b.rows("SET lock_timeout = '8s'");
+        b.rows("RESET ALL");
+        assert_eq!(later.value("SHOW work_mem"), "4MB");
+        assert_eq!(b.value("SHOW work_mem"), "8MB");
+    }
+}

@@ -13,6 +13,9 @@ const MOST: usize = 512;
 /// How often a default is asked for in vain: clients may have set it each time.
 const TRIES: u8 = 8;
 
+/// A setting's name and value, as a server tells them.
+pub type Set = (Box<[u8]>, Box<[u8]>);
+
 /// Defaults of the sessions of one shelf, learned one by one.
 #[derive(Debug)]
 pub struct Defaults {
@@ -108,7 +111,7 @@ impl Defaults {
     #[must_use]
     pub fn differing(
         &self,
-        all: Vec<(Box<[u8]>, Box<[u8]>)>,
+        all: Vec<Set>,
         named: impl Iterator<Item = (Box<str>, Option<Box<[u8]>>)>,
     ) -> BTreeMap<Box<str>, Box<[u8]>> {
         let all = all.into_iter();
