@@ -116,7 +116,11 @@ impl Lease {
             tokio::spawn(self.hand_on_after_cancel(boundary, was_used));
             return;
         }
-        if was_used && self.shelf.pool.settings().server_reset_query_always {
+        let settings = self.shelf.pool.settings();
+        let is_for_one_use = settings.server_lifetime.is_zero();
+        let is_reset = was_used && settings.server_reset_query_always;
+        drop(settings);
+        if is_reset {
             tokio::spawn(self.reset_and_hand_on());
             return;
         }
@@ -126,7 +130,7 @@ impl Lease {
         let pool = &self.shelf.pool;
         // Closed when its time has come, or when its lifetime is one use.
         if taken.is_stale(now)
-            || pool.settings().server_lifetime.is_zero()
+            || is_for_one_use
             || taken.server.identity.is_doomed()
             || pool.owes_a_place()
         {
