@@ -188,3 +188,21 @@ proptest::proptest! {
         let _ = read(&text);
     }
 }
+
+#[test]
+fn extra_parameters_are_tracked_unless_nobody_looks() {
+    let text = |more: &str| {
+        let text = format!(
+            "[databases]\na = host=db\n[pgbouncer]\nauth_type = trust\n\
+             track_extra_parameters = search_path\n{more}"
+        );
+        read(&text).unwrap().warning
+    };
+    assert_eq!(text(""), None);
+    assert_eq!(text("session_state = reset"), None);
+    let warning = "these settings are not honoured: track_extra_parameters (with session_state \
+                   pgbouncer nobody looks at settings)";
+    assert_eq!(text("session_state = pgbouncer").as_deref(), Some(warning));
+    let of_a_user = "[users]\nu = session_state=pgbouncer";
+    assert_eq!(text(of_a_user).as_deref(), Some(warning));
+}

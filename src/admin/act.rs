@@ -76,6 +76,10 @@ pub(super) async fn carry_out(
             known(house, database.as_deref())?;
             let pools = directory.pools_of(database.as_deref());
             pools.iter().for_each(|pool| pool.replace_connections());
+            if house.config().general.server_fast_close {
+                // Those in session mode do not bring them back.
+                house.clients.reloaded();
+            }
             "RECONNECT"
         }
         Command::WaitClose(database) => {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::settings::NO_COMMAND;
 use super::{
     AssignPolicy, Command, Config, Database, General, Listen, LoadBalance, PoolMode, Secret,
     ServerTls, SessionState, User, Verify,
@@ -49,6 +50,12 @@ pub struct PoolSettings {
     pub server_lifetime: Duration,
     pub server_idle_timeout: Duration,
     pub server_check_delay: Duration,
+    pub server_fast_close: bool,
+    /// What a connection that has rested is asked; none: it is not.
+    pub server_check_query: Option<String>,
+    pub server_reset_query: String,
+    /// After each transaction, too; never if there is none.
+    pub server_reset_query_always: bool,
     pub assign_policy: AssignPolicy,
     pub max_prepared_statements: usize,
     pub max_prepared_bytes: usize,
@@ -67,6 +74,8 @@ pub struct PoolSettings {
     pub max_user_client_connections: u32,
     /// What server connections are opened with unless the client says it.
     pub startup: Vec<(String, String)>,
+    /// What is run on each once it is open.
+    pub connect_query: Option<String>,
 }
 
 impl PoolSettings {
@@ -89,12 +98,14 @@ impl PoolSettings {
             || self.password_command != other.password_command
     }
 
-    /// Are connections kept in another order, or for another time?
+    /// Are connections kept in another order, or for another time, or begun
+    /// otherwise?
     #[must_use]
     pub fn keeps_otherwise(&self, other: &Self) -> bool {
         self.server_idle_timeout != other.server_idle_timeout
             || self.server_lifetime != other.server_lifetime
             || self.assign_policy != other.assign_policy
+            || self.connect_query != other.connect_query
     }
 }
 
@@ -221,6 +232,11 @@ impl Config {
             server_lifetime: db.server_lifetime.unwrap_or(general.server_lifetime),
             server_idle_timeout: general.server_idle_timeout,
             server_check_delay: general.server_check_delay,
+            server_fast_close: general.server_fast_close,
+            server_check_query: check_query(&general.server_check_query.0),
+            server_reset_query: general.server_reset_query.0.clone(),
+            server_reset_query_always: general.server_reset_query_always
+                && !general.server_reset_query.0.is_empty(),
             assign_policy: match general.server_round_robin {
                 true => AssignPolicy::Fifo,
                 false => general.assign_policy,
@@ -251,7 +267,17 @@ impl Config {
                 .and_then(|user| user.max_user_client_connections)
                 .unwrap_or(general.max_user_client_connections),
             startup: db.startup(),
+            connect_query: db.connect_query.clone(),
         })
+    }
+}
+
+/// `<empty>` is PgBouncer's word for a query that says nothing.
+fn check_query(text: &str) -> Option<String> {
+    match text {
+        "" => None,
+        NO_COMMAND => Some(";".to_owned()),
+        text => Some(text.to_owned()),
     }
 }
 

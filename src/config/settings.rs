@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{
     AssignPolicy, AuthType, Command, FileMode, Listen, LoadBalance, LogFormat, LogLevel,
-    Milliseconds, PoolMode, Secret, SessionState, SslMode, SyslogFacility, TlsNegotiation,
+    Milliseconds, PoolMode, Secret, SessionState, Sql, SslMode, SyslogFacility, TlsNegotiation,
     TlsProtocols, Verify,
 };
 
@@ -16,6 +16,9 @@ const AUTH_QUERY: &str = "SELECT rolname, CASE WHEN rolvaliduntil < now() THEN N
 
 /// The largest number of a peer, PgBouncer's bound.
 pub(super) const MAX_PEER_ID: u16 = 16_383;
+
+/// The value of `server_check_query` for a query without a command in it.
+pub(super) const NO_COMMAND: &str = "<empty>";
 
 /// A whole configuration, checked.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -55,6 +58,7 @@ pub struct General {
     /// 0: there are no peers.
     pub peer_id: u16,
     pub max_packet_size: u32,
+    pub disable_pqexec: bool,
     pub ignore_startup_parameters: Option<Vec<String>>,
     pub pidfile: Option<PathBuf>,
     pub workers: usize,
@@ -121,6 +125,10 @@ pub struct General {
     pub server_idle_timeout: Duration,
     /// Zero: every server connection is checked before use.
     pub server_check_delay: Duration,
+    pub server_fast_close: bool,
+    pub server_check_query: Sql,
+    pub server_reset_query: Sql,
+    pub server_reset_query_always: bool,
     pub server_tls_sslmode: SslMode,
     pub server_tls_negotiation: TlsNegotiation,
     pub server_tls_ca_file: Option<PathBuf>,
@@ -178,6 +186,7 @@ impl Default for General {
             so_reuseport: false,
             peer_id: 0,
             max_packet_size: i32::MAX.unsigned_abs(),
+            disable_pqexec: false,
             ignore_startup_parameters: None,
             pidfile: None,
             workers: 0,
@@ -238,6 +247,10 @@ impl Default for General {
             server_lifetime: Duration::from_secs(3600),
             server_idle_timeout: Duration::from_secs(600),
             server_check_delay: Duration::from_secs(30),
+            server_fast_close: false,
+            server_check_query: Sql::new(NO_COMMAND),
+            server_reset_query: Sql::new("DISCARD ALL"),
+            server_reset_query_always: false,
             server_tls_sslmode: SslMode::Prefer,
             server_tls_negotiation: TlsNegotiation::Postgres,
             server_tls_ca_file: None,
@@ -323,6 +336,7 @@ pub struct Database {
     pub datestyle: Option<String>,
     pub timezone: Option<String>,
     pub application_name: Option<String>,
+    pub connect_query: Option<String>,
     pub query_wait_timeout: Option<Duration>,
     pub server_lifetime: Option<Duration>,
 }
@@ -359,6 +373,7 @@ impl Database {
             datestyle: None,
             timezone: None,
             application_name: None,
+            connect_query: None,
             query_wait_timeout: None,
             server_lifetime: None,
         }

@@ -72,6 +72,14 @@ pub(super) struct Budgets {
 /// No room to open a connection: the budget that is full.
 pub(super) struct Full(pub Arc<Budget>);
 
+/// Why a connection could not be opened.
+pub(super) enum NotOpened {
+    /// The login failed.
+    Refused(PgError),
+    /// `connect_query` did: that is nobody's own fault.
+    NotBegun(PgError),
+}
+
 impl ServerPool {
     pub(super) fn new(
         database: &str,
@@ -171,7 +179,7 @@ impl ServerPool {
         if lost.is_empty() {
             return;
         }
-        lost.iter().for_each(|server| server.is_to_be_replaced());
+        lost.iter().for_each(|server| server.replace());
         tracing::info!(database = %self.database, user = %self.server_user, connections = lost.len(),
             "DNS change: connections to addresses that are gone are replaced");
         // Another server may have other objects, and be there.
@@ -397,11 +405,20 @@ impl ServerPool {
     }
 
     /// Opens a connection and puts it on the shelf.
-    pub(super) async fn open_onto(&self, shelf: &Shelf, places: [Place; 3]) -> Result<(), PgError> {
+    pub(super) async fn open_onto(
+        &self,
+        shelf: &Shelf,
+        places: [Place; 3],
+    ) -> Result<(), NotOpened> {
         let (born, renewed) = (self.generation.born(), self.renewals.born());
-        let server = self.connect(shelf.class.clone()).await?;
+        let connected = self.connect(shelf.class.clone()).await;
+        let mut server = connected.map_err(NotOpened::Refused)?;
         tracing::info!(server = %server.identity.target, pid = server.identity.pid, tls = server.stream.is_tls(), database = %self.settings().dbname,
             user = %self.settings().server_user, "new connection to server");
+        let within = self.settings().server_connect_timeout;
+        shelf.has_one_of(&born);
+        let begun = shelf.begin_session(&mut server, within).await;
+        begun.map_err(NotOpened::NotBegun)?;
         self.stats.opened.fetch_add(1, Ordering::Relaxed);
         self.trouble.over();
         let now = Instant::now();

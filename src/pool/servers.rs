@@ -26,21 +26,29 @@ pub struct ServerEntry {
     statements: AtomicU32,
     /// When that was: seconds after it was opened.
     rested_s: AtomicU32,
+    /// By what sessions begin with, and by what was ordered.
     born: [Born; 2],
     /// It alone, whatever its generation.
-    is_to_be_replaced: AtomicBool,
+    is_replaced: AtomicBool,
 }
 
 impl ServerEntry {
+    /// Was it ordered that it be replaced?
+    #[must_use]
+    pub fn is_to_be_replaced(&self) -> bool {
+        let [_, ordered] = &self.born;
+        ordered.is_outdated() || self.is_replaced.load(Ordering::Relaxed)
+    }
+
     /// Is it to be closed when it comes back?
     #[must_use]
     pub fn is_outdated(&self) -> bool {
-        self.is_to_be_replaced.load(Ordering::Relaxed) || self.born.iter().any(Born::is_outdated)
+        self.is_replaced.load(Ordering::Relaxed) || self.born.iter().any(Born::is_outdated)
     }
 
     /// It is to be closed when it comes back.
-    pub(super) fn is_to_be_replaced(&self) {
-        self.is_to_be_replaced.store(true, Ordering::Relaxed);
+    pub(super) fn replace(&self) {
+        self.is_replaced.store(true, Ordering::Relaxed);
     }
 
     /// How long ago it was last given back; before that, how long ago it was opened.
@@ -81,7 +89,7 @@ impl Servers {
             statements: AtomicU32::new(0),
             rested_s: AtomicU32::new(0),
             born,
-            is_to_be_replaced: AtomicBool::new(false),
+            is_replaced: AtomicBool::new(false),
         });
         self.0.lock().insert(entry.id, Arc::clone(&entry));
         Enrolled {
@@ -97,6 +105,11 @@ impl Servers {
 }
 
 impl Enrolled {
+    /// Was it ordered that it be replaced?
+    pub fn is_to_be_replaced(&self) -> bool {
+        self.entry.is_to_be_replaced()
+    }
+
     /// Is it to be closed when it comes back?
     #[inline]
     pub fn is_outdated(&self) -> bool {

@@ -118,6 +118,8 @@ pub(super) struct Client {
     pub(super) flushed_for_room: bool,
     /// `max_packet_size`, in bytes.
     pub(super) max_frame: u32,
+    /// `disable_pqexec`.
+    pub(super) refuses_queries: bool,
     pub(super) refusal: Refusal,
     /// Its prepared statements; none has no memory.
     pub(super) names: Option<Box<ClientStatements>>,
@@ -184,6 +186,7 @@ impl Client {
             body_owes: false,
             flushed_for_room: false,
             max_frame: house.config().general.max_packet_size.min(MAX_FRAME),
+            refuses_queries: house.config().general.disable_pqexec,
             refusal: Refusal::None,
             names: None,
             unnamed: Unnamed::None,
@@ -198,11 +201,11 @@ impl Client {
             dirty: Findings::NONE,
             touched: None,
             listening: None,
-            profile: None,
+            profile: with.beginning.profile,
             aligning: Aligning::No,
             policy: with.settings.session_state,
             unverified: false,
-            reported: Reported::new(with.greeting),
+            reported: Reported::new(with.beginning.greeting),
             forgetting: false,
             may_forget: false,
             scan: None,
@@ -215,6 +218,9 @@ impl Client {
     /// Serves the client until its session ends.
     pub fn serve(&mut self) -> impl Future<Output = End> {
         self.mark_idle();
+        if let Some(idles) = self.profile.as_deref().and_then(|profile| profile.idle) {
+            self.limit_idle_session(Some(idles));
+        }
         let mut is_known = false;
         poll_fn(move |cx| {
             if !is_known {
@@ -241,11 +247,13 @@ impl Client {
             // What runs outside of a transaction block would be done to its end.
             let orderly =
                 matches!(end, End::Terminated) && lease.tracker.status() == TxStatus::Idle;
-            let within = self.shelf.pool().settings().drain_timeout;
+            let settings = Arc::clone(&self.shelf.pool().settings());
+            let within = settings.drain_timeout;
+            let runs_text = self.mode == PoolMode::Session || settings.server_reset_query_always;
             if !matches!(end, End::ServerEnded) {
                 let changing = self.changing.take();
                 tokio::spawn(async move {
-                    wrap_up(lease, !orderly, mid_frame, left, within).await;
+                    wrap_up(lease, !orderly, mid_frame, left, runs_text, within).await;
                     drop(changing);
                 });
             }

@@ -9,6 +9,7 @@ use tokio::io::copy_bidirectional_with_sizes;
 
 use super::house::{Connected, House};
 use super::login::{is_ignored, register, who};
+use super::upstream::no_simple_queries;
 use crate::config::{Config, PoolSettings};
 use crate::net::{Peer, Stream};
 use crate::pool::{Apart, Registered, ServerPool, Wish};
@@ -86,6 +87,10 @@ pub(super) async fn open(
     at: (Peer, bool),
     ahead: Vec<u8>,
 ) -> Result<Replication, PgError> {
+    if config.general.disable_pqexec {
+        // It knows no other queries.
+        return Err(no_simple_queries());
+    }
     let mut parameters = startup.settings.clone();
     let ignored = config.general.ignore_startup_parameters.as_deref();
     parameters.retain(|(name, _)| !is_ignored(ignored.unwrap_or_default(), name));

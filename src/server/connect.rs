@@ -198,6 +198,7 @@ fn logged_in(login: Login, (target, place): (&Target, &Place), tls: Option<&Conn
         tracker: Tracker::default(),
         statements: ServerStatements::default(),
         unnamed: crate::session::statements::UNNAMED_NONE,
+        begins_with: None,
         profile: None,
         sequences_of: 0,
         sequences_are_mixed: false,

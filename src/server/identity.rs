@@ -82,7 +82,8 @@ impl Identity {
         self.cancels.load(Ordering::Acquire) > 0
     }
 
-    /// A cancel may still be on its way: the connection must not be handed on.
+    /// The connection must not be handed on: a cancel may still be on its way to
+    /// it, say.
     pub fn doom(&self) {
         self.doomed.store(true, Ordering::Release);
     }

@@ -9,6 +9,7 @@ use pgweave::net::tls::Tls;
 use pgweave::net::{ListenOptions, Names, Ttl, listen};
 use pgweave::pool::{Directory, Lease, Shelf};
 use pgweave::proxy::{Access, House, serve};
+use pgweave::session::Rest;
 use tokio::runtime::Runtime;
 
 use crate::console::{Shown, console, plan};
@@ -71,7 +72,10 @@ async fn lease(shelf: &Arc<Shelf>) -> Lease {
 
 /// Ends a turn as one that was proven to be over.
 async fn give_back(mut lease: Lease) {
-    let boundary = lease.check(LONG).await.unwrap();
+    lease.run_alone("", LONG).await.unwrap();
+    let Rest::Boundary(boundary) = lease.tracker.rest() else {
+        panic!("it stands at no boundary");
+    };
     lease.give_back(boundary);
 }
 

@@ -3,9 +3,10 @@
 use std::fs;
 use std::process::{Command, Output};
 
+use crate::support::frames::Frame;
 use crate::support::pooler::Pooler;
 use crate::support::postgres::{Cluster, Database};
-use crate::support::raw::{Connection, first_error};
+use crate::support::raw::{Connection, first_error, rows_of};
 use crate::support::startup::Startup;
 use crate::support::wait;
 
@@ -203,4 +204,54 @@ fn the_pidfile_is_there_while_pgweave_is() {
     pooler.signal(15);
     assert!(pooler.wait().success());
     assert!(!path.exists());
+}
+
+/// What a client is told of a parameter in these frames.
+fn told(frames: &[Frame], name: &str) -> Vec<String> {
+    let begins = [name.as_bytes(), b"\0"].concat();
+    let of_it = |frame: &&Frame| frame.tag == b'S' && frame.body.starts_with(&begins);
+    let value = |frame: &Frame| {
+        let value = frame.body[begins.len()..].split_last().unwrap().1;
+        String::from_utf8_lossy(value).into_owned()
+    };
+    frames.iter().filter(of_it).map(value).collect()
+}
+
+#[test]
+fn parameters_are_tracked_whether_they_are_named_or_not() {
+    let database = Cluster::shared().database();
+    let databases = format!("* = {} pool_mode=transaction pool_size=1", at(&database));
+    let pooler = start(
+        &database,
+        &databases,
+        "track_extra_parameters = IntervalStyle, search_path\n\
+         ignore_startup_parameters = extra_float_digits",
+    );
+    let mut a = Connection::open(pooler.address);
+    let startup = pooler.startup().with("IntervalStyle", "iso_8601");
+    a.send(&startup.to_bytes());
+    let greeting = a.until_ready(1, "the greeting");
+    assert_eq!(told(&greeting, "IntervalStyle"), ["iso_8601"]);
+    let (mut b, mut c) = (pooler.client(), pooler.client());
+    let show = "SELECT interval '1 day 2 hours', current_setting('search_path')";
+    let shown = |client: &mut Connection| {
+        let frames = client.query(show);
+        let row = rows_of(&frames)[0].clone();
+        let row: Vec<_> = row.into_iter().flatten().collect();
+        (row, told(&frames, "IntervalStyle"))
+    };
+    let is = |style: &str, path: &str| vec![style.to_owned(), path.to_owned()];
+    let set = b.query("SET IntervalStyle = 'sql_standard'");
+    assert_eq!(told(&set, "IntervalStyle"), ["sql_standard"]);
+    b.query("SET search_path = app, public");
+    for _ in 0..2 {
+        let nothing_new = Vec::<String>::new();
+        let plain = is("1 day 02:00:00", "\"$user\", public");
+        assert_eq!(shown(&mut c), (plain, nothing_new.clone()));
+        let b_has = is("1 2:00:00", "app, public");
+        assert_eq!(shown(&mut b), (b_has, nothing_new.clone()));
+        let a_has = is("P1DT2H", "\"$user\", public");
+        assert_eq!(shown(&mut a), (a_has, nothing_new));
+    }
+    assert!(!pooler.log().contains("not honoured"), "{}", pooler.log());
 }

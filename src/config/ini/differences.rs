@@ -9,7 +9,6 @@ pub(super) const GENERAL: &[(&str, &str)] = &[
     ("server_tls13_ciphers", CIPHERS),
     ("server_tls_ciphers", CIPHERS),
     ("conffile", "it is the file that pgweave was started with"),
-    ("disable_pqexec", NOT_YET),
     (
         "dns_zone_check_period",
         "names in use are asked about again after dns_max_ttl: no zone need be watched",
@@ -23,34 +22,25 @@ pub(super) const GENERAL: &[(&str, &str)] = &[
     ("pkt_buf", BUFFERS),
     ("sbuf_loopcnt", BUFFERS),
     (
-        "server_check_query",
-        "connections are checked by an empty exchange of messages",
+        "suspend_timeout",
+        "SUSPEND drops nobody: it waits until no server connection is in use",
     ),
-    ("server_fast_close", NOT_YET),
-    ("server_reset_query", RESET),
-    ("server_reset_query_always", RESET),
-    ("suspend_timeout", "SUSPEND waits for nothing"),
     ("tcp_defer_accept", SOCKETS),
-    (
-        "track_extra_parameters",
-        "all settings of a session go with its client already",
-    ),
+    ("track_extra_parameters", TRACKED),
     ("user", "start pgweave as that user"),
 ];
 
 /// Keys of `[databases]`.
-pub(super) const DATABASE: &[(&str, &str)] = &[(
-    "connect_query",
-    "what it sets belongs into ALTER DATABASE .. SET, where no reset takes it back",
-)];
+pub(super) const DATABASE: &[(&str, &str)] = &[];
 
 /// Keys of `[users]`.
 pub(super) const USER: &[(&str, &str)] = &[];
 
-const NOT_YET: &str = "it is not there yet";
+/// All settings of a session go with its client anyway, unless nobody looks.
+pub(super) const TRACKED: &str = "with session_state pgbouncer nobody looks at settings";
+
 const CIPHERS: &str = "the suites and curves are those of rustls, all of them sound";
 const BUFFERS: &str = "buffers need no tuning";
-const RESET: &str = "server connections are cleaned by DISCARD ALL where it is needed, or closed";
 const SOCKETS: &str = "sockets have the system's own settings";
 
 /// Why a setting is not honoured, if it is PgBouncer's.
@@ -63,19 +53,7 @@ pub(super) fn reason(table: &[(&str, &'static str)], key: &str) -> Option<&'stat
 /// does anyway: not worth a warning.
 pub(super) fn says_nothing(key: &str, value: &str) -> bool {
     let nothing: &[&str] = match key {
-        "server_reset_query" => &["", "DISCARD ALL", "DISCARD ALL;"],
-        "server_check_query" => &[
-            "",
-            "<empty>",
-            "select 1",
-            "SELECT 1",
-            "select 1;",
-            "SELECT 1;",
-        ],
-        "server_reset_query_always"
-        | "server_fast_close"
-        | "so_reuseport"
-        | "disable_pqexec"
+        "so_reuseport"
         | "tcp_keepcnt"
         | "tcp_keepidle"
         | "tcp_keepintvl"

@@ -13,7 +13,7 @@ use crate::config::keys::{self, DATABASE, GENERAL, Group, PEER, USER};
 use crate::config::places::{Places, section_path};
 use crate::config::suggest::did_you_mean;
 use crate::config::{
-    Config, Database, LogLevel, Mistake, Peer, Sources, User, checks, environment,
+    Config, Database, LogLevel, Mistake, Peer, SessionState, Sources, User, checks, environment,
 };
 
 /// PgBouncer's names for what has another here, or means the same.
@@ -240,6 +240,9 @@ impl Translator {
         if !self.mistakes.is_empty() {
             return Err(self.mistakes);
         }
+        if !nobody_looks(&self.config) {
+            self.not_honoured.remove(differences::TRACKED);
+        }
         let told = |(reason, keys): (&str, Vec<String>)| format!("{} ({reason})", keys.join(", "));
         let told: Vec<String> = self.not_honoured.into_iter().map(told).collect();
         Ok(FromIni {
@@ -248,6 +251,16 @@ impl Translator {
                 .then(|| format!("these settings are not honoured: {}", told.join("; "))),
         })
     }
+}
+
+/// Are there clients whose settings do not go with them?
+fn nobody_looks(config: &Config) -> bool {
+    let all = std::iter::once(Some(config.general.session_state));
+    let of_databases = config.databases.values().chain(&config.fallback);
+    let of_users = config.users.values().map(|user| user.session_state);
+    all.chain(of_databases.map(|database| database.session_state))
+        .chain(of_users)
+        .any(|state| state == Some(SessionState::Pgbouncer))
 }
 
 /// What became of a setting.

@@ -230,6 +230,11 @@ static LOGINS: &[Setting<General>] = &[
         "Iterations for the SCRAM verifiers that are made of passwords written in plain text. \
          More make a stolen verifier costlier to break, and the first login of a user slower."
     ),
+    setting!(disable_pqexec, ANY,
+        "Whether simple queries are refused, which may hold several commands: then nothing can be \
+         added to a text but what the extended protocol takes. A client that sends one is told so \
+         (08P01) and its connection ends; replication, which knows no others, is refused at login.",
+        differs "There the console takes none either, and it is read at start only."),
     setting!(ignore_startup_parameters, ANY,
         "Parameters of a client's startup message that are left out: names. Few need it, since all \
          others are passed to the server, which knows them.",
@@ -435,6 +440,39 @@ static SERVERS: &[Setting<General>] = &[
         OR_ZERO,
         "A server connection that was unused for longer is checked before it is used. 0 means \
          always, which costs a round trip each time."
+    ),
+    setting!(
+        server_fast_close,
+        ANY,
+        "Whether a client in session mode loses a server connection that is to be replaced as soon \
+         as it is not in a transaction: it is told so and its own connection ends, too. Otherwise it \
+         keeps it until it leaves. Server connections are replaced after `RECONNECT`, and when \
+         the configuration is read again and the server, `connect_query`, or how connections are \
+         kept, is another. In the other modes they are replaced between transactions anyway."
+    ),
+    setting!(
+        server_check_query,
+        ANY,
+        "What a server connection is asked that was unused for longer than `server_check_delay`. \
+         `<empty>`: a query without a command in it, which shows that the connection lives and \
+         costs least. Empty: nothing. A connection that answers with an error, or not within \
+         `server_connect_timeout`, is closed and another is taken: clients hear nothing of it."
+    ),
+    setting!(server_reset_query, ANY,
+        "SQL that is run on a server connection when its client leaves, in session mode. What it \
+         does to the session is followed. It takes the place of nothing: pgweave itself cleans such a \
+         connection with `DISCARD ALL`, whatever stands here, so that a weaker text, or none, lets \
+         nothing through to the next client. Only with `session_state = \"pgbouncer\"` is this \
+         text all that is done, and an empty one nothing at all. When it fails, or takes longer \
+         than `server_connect_timeout`, the connection is closed.",
+        differs "There an empty text lets the next client see what the one before has left."),
+    setting!(
+        server_reset_query_always,
+        ANY,
+        "Whether `server_reset_query` is run in all modes, each time when a server connection goes \
+         back to its pool. In transaction mode that is a round trip for each transaction. Clients have \
+         their settings all the same, and keep their server connection where they would otherwise, \
+         unless `session_state` says otherwise."
     ),
     setting!(drain_timeout, OR_ZERO,
         "How long it may take to cancel and roll back what a client that vanished has left on \
