@@ -1,12 +1,15 @@
 """What those ask who watch a PgBouncer, asked as they do, and every column that they map:
 prometheus-community/pgbouncer_exporter (lib/pq, simple queries), Telegraf (pgx in its simple
-protocol), and Datadog's check (psycopg2)."""
+protocol), Datadog's check (psycopg2), and pgbouncer_fdw (dblink)."""
 
+import os
 import re
 import time
 
 import server
 from case import case
+from console_tables import tables
+from psycopg.conninfo import make_conninfo
 from psycopg_connect import connect
 
 INT, TEXT, NUMBER = {20, 21, 23}, {25, 1043}, {20, 21, 23, 1700}
@@ -47,6 +50,10 @@ DATADOG = {
     "CLIENTS": ("database user state", "connect_time request_time wait wait_us prepared_statements"),
     "SERVERS": ("database user state", "connect_time request_time prepared_statements"),
 }
+
+# pgbouncer_fdw: what it declares otherwise than the console does. It takes no column more or less.
+FDW = ("CLIENTS", "DATABASES", "LISTS", "POOLS", "SERVERS", "SOCKETS", "STATS", "USERS")
+DECLARED = {"connect_time": "timestamptz", "request_time": "timestamptz", "id": "int", "load_balance_hosts": "int"}
 
 
 def ask(console, query, how):
@@ -133,3 +140,16 @@ if server.POOL_SIZE is not None:
         with connect() as client:
             client.execute("SELECT 1")
             over_both_protocols(check)
+
+    @case("dblink takes the tables as pgbouncer_fdw declares them")
+    def _():
+        names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD"}
+        console = make_conninfo(dbname="pgbouncer", **{key: os.environ[name] for key, name in names.items()})
+        server.execute_as_superuser("CREATE EXTENSION IF NOT EXISTS dblink")
+        with connect() as client:
+            client.execute("SELECT 1")
+            for name, columns in tables():
+                if name in FDW:
+                    declared = ", ".join(f'"{column}" {DECLARED.get(column, kind)}' for column, kind in columns)
+                    query = f"SELECT * FROM dblink(%s, 'show {name.lower()}') AS x ({declared})"
+                    assert server.superuser_rows(query, console), name
