@@ -431,11 +431,10 @@ mod tests {
                 .starts_with("a.toml: cannot read it: ")
         );
         let ini = Origin::File("a.ini".into());
-        let text =
-            "[databases]\na = host=b\n[pgbouncer]\nauth_type = trust\npkt_buf = 1\npeer_id = 1\n";
+        let text = "[databases]\na = host=b\n[pgbouncer]\nauth_type = trust\npkt_buf = 1\nclient_tls_ciphers = HIGH\n";
         let loaded = loaded_whole(&ini, &[], &[("a.ini", text)]).unwrap();
         assert!(loaded.config.databases.contains_key("a"));
-        assert!(loaded.warning.unwrap().contains("peer_id ("));
+        assert!(loaded.warning.unwrap().contains("client_tls_ciphers ("));
     }
 
     #[test]

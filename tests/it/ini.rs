@@ -29,13 +29,13 @@ fn an_ini_file_serves_clients_in_session_mode_unless_it_says_otherwise() {
     let database = Cluster::shared().database();
     let name = &database.name;
     let databases = format!("{name} = {}", at(&database));
-    let pooler = start(&database, &databases, "default_pool_size = 1\npeer_id = 1");
+    let pooler = start(&database, &databases, "default_pool_size = 1\nclient_tls_ciphers = HIGH");
     let mut client = pooler.client();
     assert_eq!(client.value("SELECT 6 * 7"), "42");
     wait::until(wait::SOON, "the warning", || {
         pooler
             .log()
-            .contains("these settings are not honoured: peer_id (")
+            .contains("these settings are not honoured: client_tls_ciphers (")
     });
     // Another waits for the only server connection until the first has left.
     let mut other = Connection::open(pooler.address);
@@ -106,11 +106,11 @@ fn check_tells_and_convert_prints() {
     let folder = crate::support::certificates::Folder::new();
     let good = folder.put(
         "good.ini",
-        "[databases]\na = host=b password='x'\n[pgbouncer]\nauth_type = trust\npeer_id = 1\n",
+        "[databases]\na = host=b password='x'\n[pgbouncer]\nauth_type = trust\nclient_tls_ciphers = HIGH\n",
     );
     let output = pgweave(&["check", &good]);
     assert!(output.status.success(), "{output:?}");
-    assert!(String::from_utf8_lossy(&output.stderr).contains("peer_id"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("client_tls_ciphers"));
     let output = pgweave(&["convert", &good]);
     let toml = String::from_utf8(output.stdout).unwrap();
     assert!(toml.contains("password = \"x\"") && toml.starts_with("# these settings"));
