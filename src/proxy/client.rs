@@ -566,7 +566,9 @@ impl Client {
         self.handle.served_by_nobody();
         let now = Instant::now();
         let took = lease.turn_ends(now);
-        let parses = std::mem::take(&mut lease.statements.prepared);
+        let catalog = &self.shelf.pool().catalog;
+        let is_own = self.changing.is_some();
+        let parses = lease.statements.turn_is_over(catalog, is_own);
         self.shelf.pool().stats.turned(took, parses);
         self.flush_counts();
         self.handle.pinned_by(0);
@@ -610,11 +612,14 @@ impl Client {
         }
     }
 
-    /// A transaction has ended, and the client keeps its server connection.
+    /// A transaction has ended, and the client keeps its server connection. To be
+    /// called before [`Client::transaction_ended`].
     pub(super) fn keeps_its_server(&mut self) {
         if let Service::Leased(lease) = &mut self.service {
             let took = lease.turn_ends(Instant::now());
-            let parses = std::mem::take(&mut lease.statements.prepared);
+            let catalog = &self.shelf.pool().catalog;
+            let is_own = self.changing.is_some();
+            let parses = lease.statements.turn_is_over(catalog, is_own);
             self.shelf.pool().stats.turned(took, parses);
         }
         self.flush_counts();

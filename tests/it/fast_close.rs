@@ -80,7 +80,10 @@ fn without_it_a_client_keeps_its_server_connection_until_it_leaves() {
     assert_eq!(client.value("SELECT pg_backend_pid()"), process);
     assert_eq!(Shown::of(&mut console, "SERVERS").len(), 1);
     // Said later it holds for who stands in the way now.
-    assert_eq!(tag(&mut console, "SET server_fast_close = true"), "SET server_fast_close=true");
+    assert_eq!(
+        tag(&mut console, "SET server_fast_close = true"),
+        "SET server_fast_close=true"
+    );
     is_told(&client.until_end("the end"));
 }
 

@@ -29,7 +29,11 @@ fn an_ini_file_serves_clients_in_session_mode_unless_it_says_otherwise() {
     let database = Cluster::shared().database();
     let name = &database.name;
     let databases = format!("{name} = {}", at(&database));
-    let pooler = start(&database, &databases, "default_pool_size = 1\nclient_tls_ciphers = HIGH");
+    let pooler = start(
+        &database,
+        &databases,
+        "default_pool_size = 1\nclient_tls_ciphers = HIGH",
+    );
     let mut client = pooler.client();
     assert_eq!(client.value("SELECT 6 * 7"), "42");
     wait::until(wait::SOON, "the warning", || {
