@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pgweave::config::{
-    AuthType, Config, LogFormat, Mistake, PoolMode, Secret, Sources, SslMode, Tls, TlsFile,
+    AuthType, Config, LogFormat, Mistake, Peer, PoolMode, Secret, Sources, SslMode, Tls, TlsFile,
     TlsMistake, TlsNegotiation, from_environment, from_toml, reference,
 };
 
@@ -190,11 +190,62 @@ password = 5
             "a.toml:6: pgweave.query_timeout: \"5m\" is not a duration (minutes: \"5min\")",
             "a.toml:7: pgweave.server_round_robin: wants true or false, not text",
             "a.toml:8: pgweave.pool_size: unknown key in [pgweave] (it belongs in \
-             [databases.NAME] or [users.NAME])",
+             [databases.NAME] or [users.NAME] or [peers.ID])",
             "a.toml:11: databases.app.hosts: unknown key in [databases.NAME] (did you mean \"host\"?)",
             "a.toml:12: databases.app.port: 0 is not between 1 and 65535",
             "a.toml:14: database: unknown section (did you mean \"databases\"?)",
             "a.toml:17: users.alice.password: wants text, not a whole number (put it in quotes)",
+        ]
+    );
+}
+
+#[test]
+fn peers_have_a_number_and_a_host() {
+    let config = read(&format!(
+        "{}[peers.16383]\nhost = '/run/pgweave/2'\n[peers.1]\nhost = 'b'\nport = 7000\npool_size = 3\n",
+        general("peer_id = 1")
+    ));
+    let config = config.unwrap();
+    assert_eq!(config.general.peer_id, 1);
+    let peers: Vec<_> = config.peers.values().collect();
+    let told = |peer: &Peer| {
+        (
+            peer.id,
+            peer.host.clone().unwrap(),
+            peer.port,
+            peer.pool_size,
+        )
+    };
+    assert_eq!(
+        peers.into_iter().map(told).collect::<Vec<_>>(),
+        [
+            (1, "b".to_owned(), 7000, Some(3)),
+            (16_383, "/run/pgweave/2".to_owned(), 6432, None),
+        ]
+    );
+}
+
+#[test]
+fn what_is_no_peer_is_told() {
+    for name in ["0", "16384", "01", "'-1'", "one", "'*'", "'70000'"] {
+        let text = format!("{}[peers.{name}]\nhost = 'a'\n", general(""));
+        let told = told(&text);
+        assert!(
+            told.len() == 1 && told[0].contains("a whole number from 1 to 16383"),
+            "{name}: {told:#?}"
+        );
+    }
+    assert_eq!(
+        told(&format!(
+            "{}[peers.1]\n[peers.2]\nhost = 'b:5'\n[peers.3]\nhosts = 'a'\nhost = 'a'\n",
+            general("peer_id = 16384")
+        )),
+        [
+            "a.toml:2: pgweave.peer_id: 16384 is not between 0 and 16383",
+            "a.toml:6: peers.1.host: must be given (name where that process alone is reached, for \
+             instance the directory of its Unix socket)",
+            "a.toml:8: peers.2.host: \"b:5\" is neither a host name nor an address (write \"b\", and 5 as port)",
+            "a.toml:10: peers.3.hosts: unknown key in [peers.ID] (did you mean \"host\"?)",
         ]
     );
 }

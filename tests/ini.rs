@@ -78,6 +78,10 @@ two = host
 three = hots=db
 [users]
 u = pool_size=-1
+[peers]
+1 = port=6432
+b = host=b
+2 = host=b user=c
 [somewhere]
 a = b
 [pgbouncer]
@@ -91,15 +95,18 @@ nonsense
     let told = told(text);
     let starts = [
         "a.ini:1: a section must come first",
-        "a.ini:15: is neither",
-        "a.ini:16: nowhere.ini: cannot read it",
+        "a.ini:19: is neither",
+        "a.ini:20: nowhere.ini: cannot read it",
         "a.ini:3: [databases] app: port: ",
         "a.ini:4: [databases] two: ",
         "a.ini:5: [databases] three: hots: is no setting",
         "a.ini:7: [users] u: pool_size: ",
-        "a.ini:9: there is no section [somewhere]",
-        "a.ini:13: pool_mode: ",
-        "a.ini:14: max_client_con: is no setting of PgBouncer's, nor of pgweave's (did you mean \"max_client_conn\"?)",
+        "a.ini:9: peers.1.host: must be given",
+        "a.ini:10: [peers] b: is not the peer_id",
+        "a.ini:11: [peers] 2: user: is no setting",
+        "a.ini:13: there is no section [somewhere]",
+        "a.ini:17: pool_mode: ",
+        "a.ini:18: max_client_con: is no setting of PgBouncer's, nor of pgweave's (did you mean \"max_client_conn\"?)",
     ];
     for start in starts {
         assert!(
@@ -180,4 +187,22 @@ proptest::proptest! {
     fn no_text_makes_the_reader_panic(text in "(\\[(pgbouncer|users|databases|peers)\\]\n|[a-z_*\"]{1,12} ?= ?|[\"'\\[\\]{}%;$0-9a-z.= -]{0,12}|\n){0,14}") {
         let _ = read(&text);
     }
+}
+
+#[test]
+fn extra_parameters_are_tracked_unless_nobody_looks() {
+    let text = |more: &str| {
+        let text = format!(
+            "[databases]\na = host=db\n[pgbouncer]\nauth_type = trust\n\
+             track_extra_parameters = search_path\n{more}"
+        );
+        read(&text).unwrap().warning
+    };
+    assert_eq!(text(""), None);
+    assert_eq!(text("session_state = reset"), None);
+    let warning = "these settings are not honoured: track_extra_parameters (with session_state \
+                   pgbouncer nobody looks at settings)";
+    assert_eq!(text("session_state = pgbouncer").as_deref(), Some(warning));
+    let of_a_user = "[users]\nu = session_state=pgbouncer";
+    assert_eq!(text(of_a_user).as_deref(), Some(warning));
 }

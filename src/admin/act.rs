@@ -1,6 +1,8 @@
 //! Commands that change something.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -9,7 +11,7 @@ use super::Desk;
 use super::command::Command;
 use super::conversation::Answer;
 use crate::config::is_secret;
-use crate::pool::Wish;
+use crate::pool::{ClientHandle, Wish};
 use crate::proxy::House;
 use crate::proxy::console::NAMES;
 use crate::wire::{PgError, sqlstate};
@@ -74,6 +76,10 @@ pub(super) async fn carry_out(
             known(house, database.as_deref())?;
             let pools = directory.pools_of(database.as_deref());
             pools.iter().for_each(|pool| pool.replace_connections());
+            if house.config().general.server_fast_close {
+                // Those in session mode do not bring them back.
+                house.clients.reloaded();
+            }
             "RECONNECT"
         }
         Command::WaitClose(database) => {
@@ -226,22 +232,33 @@ async fn until_replaced(house: &House, database: Option<&str>) {
 async fn kill(house: &House, database: Option<&str>) {
     // It may be paused already.
     house.directory.pause(database);
+    // Who comes from now on waits for RESUME, as in every pause.
+    let killed: HashSet<u64> = clients_of(house, database)
+        .map(|client| client.id)
+        .collect();
     let deadline = Instant::now() + LEAVING;
     loop {
-        let mut clients = house.clients.all();
-        clients.retain(|client| {
-            let pool = client.who.pool();
-            pool.is_some_and(|pool| database.is_none_or(|name| pool.database == name))
-        });
-        clients.iter().for_each(|client| client.want(Wish::EndNow));
+        let mut left: Vec<_> = clients_of(house, database).collect();
+        left.retain(|client| killed.contains(&client.id));
+        left.iter().for_each(|client| client.want(Wish::EndNow));
         let pools = house.directory.pools_of(database);
         pools.iter().for_each(|pool| pool.close_idle());
-        let is_quiet = clients.is_empty() && pools.iter().all(|pool| pool.open() == 0);
+        let is_quiet = left.is_empty() && pools.iter().all(|pool| pool.open() == 0);
         if is_quiet || Instant::now() >= deadline {
             return;
         }
         sleep(TICK).await;
     }
+}
+
+fn clients_of<'a>(
+    house: &House,
+    database: Option<&'a str>,
+) -> impl Iterator<Item = Arc<ClientHandle>> + use<'a> {
+    house.clients.all().into_iter().filter(move |client| {
+        let pool = client.who.pool();
+        pool.is_some_and(|pool| database.is_none_or(|name| pool.database == name))
+    })
 }
 
 fn kill_client(house: &House, id: u64) -> Done {

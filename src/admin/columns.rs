@@ -19,7 +19,7 @@ pub(super) fn columns(show: Show) -> &'static [Column] {
         Show::Sockets | Show::ActiveSockets => &SOCKETS,
         Show::Databases => &DATABASES,
         Show::Users => &USERS,
-        Show::Lists => &[("list", Text), ("items", Int8)],
+        Show::Lists => &[("list", Text), ("items", Int4)],
         Show::Peers => &[
             ("peer_id", Int4),
             ("host", Text),
@@ -119,7 +119,7 @@ const AVERAGES: [Column; 13] = [
     ("avg_client_login_count", Numeric),
 ];
 
-const POOLS: [Column; 18] = [
+const POOLS: [Column; 17] = [
     ("database", Text),
     ("user", Text),
     ("cl_active", Int4),
@@ -137,8 +137,6 @@ const POOLS: [Column; 18] = [
     ("maxwait_us", Int4),
     ("pool_mode", Text),
     ("load_balance_hosts", Text),
-    // Ours.
-    ("cl_pinned", Int4),
 ];
 
 const PEER_POOLS: [Column; 5] = [

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Parser, Subcommand};
 
+use super::watch::Files;
 use crate::config::{
     Config, FromIni, General, LogLevel, Mistake, Sources, from_environment, from_ini, from_toml,
     to_toml,
 };
 use crate::net::tls::mistakes;
-use crate::proxy::login_mistakes;
+use crate::proxy::{login_files, login_mistakes};
 
 /// The files that are looked for when none is named.
 const USUAL_FILES: [&str; 2] = ["./pgweave.toml", "/etc/pgweave/pgweave.toml"];
@@ -138,14 +139,14 @@ pub fn locate(named: Option<&Path>, exists: &dyn Fn(&Path) -> bool) -> Origin {
 }
 
 /// Loads the configuration that the command line asks for, and tells where it
-/// was found. To load it again later, keep the [`Origin`] and use [`Origin::load`].
+/// was found. To load it again later, keep the [`Origin`].
 ///
 /// # Errors
 ///
 /// Every mistake, one a line, ready to be printed.
-pub fn load(cli: &Cli) -> Result<(Loaded, Origin), String> {
+pub(super) fn load(cli: &Cli, files: &Files) -> Result<(Loaded, Origin), String> {
     let origin = locate(cli.config.as_deref(), &|path| path.is_file());
-    Ok((origin.load()?, origin))
+    Ok((origin.load_noting(files)?, origin))
 }
 
 /// A configuration, and what of it is not honoured.
@@ -191,6 +192,30 @@ impl Origin {
     /// Every mistake, one a line, ready to be printed.
     pub fn load(&self) -> Result<Loaded, String> {
         self.load_with(&sources())
+    }
+
+    /// The same, and notes each file before it is read.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub(super) fn load_noting(&self, files: &Files) -> Result<Loaded, String> {
+        let note = |path: &Path| files.note(path);
+        self.load_with(&Sources {
+            read_file: &|path| {
+                note(path);
+                std::fs::read_to_string(path)
+            },
+            try_tls: &|tls| {
+                tls.files().paths().for_each(note);
+                mistakes(tls)
+            },
+            try_logins: &|general| {
+                login_files(general, &note);
+                login_mistakes(general)
+            },
+            ..sources()
+        })
     }
 
     fn load_with(&self, sources: &Sources<'_>) -> Result<Loaded, String> {
@@ -406,11 +431,10 @@ mod tests {
                 .starts_with("a.toml: cannot read it: ")
         );
         let ini = Origin::File("a.ini".into());
-        let text =
-            "[databases]\na = host=b\n[pgbouncer]\nauth_type = trust\npkt_buf = 1\npeer_id = 1\n";
+        let text = "[databases]\na = host=b\n[pgbouncer]\nauth_type = trust\npkt_buf = 1\nclient_tls_ciphers = HIGH\n";
         let loaded = loaded_whole(&ini, &[], &[("a.ini", text)]).unwrap();
         assert!(loaded.config.databases.contains_key("a"));
-        assert!(loaded.warning.unwrap().contains("peer_id ("));
+        assert!(loaded.warning.unwrap().contains("client_tls_ciphers ("));
     }
 
     #[test]

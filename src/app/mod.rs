@@ -5,11 +5,13 @@ mod background;
 pub mod cli;
 mod conductor;
 mod ending;
+mod holding;
 mod identity;
 mod logging;
 mod reload;
 mod run;
 mod signals;
 mod syslog;
+mod watch;
 
 pub use run::main;

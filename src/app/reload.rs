@@ -1,7 +1,12 @@
 //! Reading the configuration again.
 
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
 use super::cli::{Cli, Origin};
 use super::logging::Logging;
+use super::watch::Files;
 use crate::config::{General, waits_for_a_start};
 use crate::proxy::House;
 
@@ -11,15 +16,24 @@ pub(super) struct Reloader {
     origin: Origin,
     cli: Cli,
     logging: Logging,
+    /// As they were read last, rightly or in vain.
+    files: Mutex<Arc<Files>>,
 }
 
 impl Reloader {
-    pub fn new(origin: Origin, cli: Cli, logging: Logging) -> Self {
+    /// `files` are those that were read first.
+    pub fn new(origin: Origin, cli: Cli, logging: Logging, files: Files) -> Self {
         Self {
             origin,
             cli,
             logging,
+            files: Mutex::new(Arc::new(files)),
         }
+    }
+
+    /// The files that were read last, as they were then.
+    pub fn files(&self) -> Arc<Files> {
+        Arc::clone(&self.files.lock())
     }
 
     /// Logs as the settings say now.
@@ -37,7 +51,18 @@ impl Reloader {
     /// # Errors
     /// Every mistake in the files.
     pub fn reload(&self, house: &House) -> Result<(), Vec<String>> {
-        let loaded = self.origin.load().map_err(|mistakes| {
+        let files = Files::default();
+        let reloaded = self.reload_noting(house, &files);
+        if reloaded.is_err() {
+            // Where reading ended early, those of before may help.
+            files.note_all(&self.files());
+        }
+        *self.files.lock() = Arc::new(files);
+        reloaded
+    }
+
+    fn reload_noting(&self, house: &House, files: &Files) -> Result<(), Vec<String>> {
+        let loaded = self.origin.load_noting(files).map_err(|mistakes| {
             let lines = mistakes.lines();
             lines.map(str::to_owned).collect::<Vec<_>>()
         })?;

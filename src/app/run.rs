@@ -15,14 +15,16 @@ use super::background;
 use super::cli::{Cli, Command, Origin, convert, load, one_a_line};
 use super::conductor::{Conductor, read_again};
 use super::ending;
+use super::holding::{self, Holds};
 use super::identity::{PidFile, become_user};
 use super::logging::Logging;
 use super::reload::Reloader;
 use super::signals::{Hangups, Signals};
+use super::watch::{Files, follow_files};
 use crate::admin::{Desk, Process};
 use crate::config::Config;
 use crate::net::tls::Tls;
-use crate::net::{ListenOptions, Listener, UnixPlace, listen, listen_unix};
+use crate::net::{ListenOptions, Listener, Names, UnixPlace, listen, listen_unix};
 use crate::proxy::{Access, House};
 use crate::telemetry::{self, Telemetry};
 
@@ -73,7 +75,8 @@ fn print_converted(file: &std::path::Path) -> Result<(), String> {
 
 fn serve(cli: &Cli) -> Result<(), String> {
     cli.refuse_the_past()?;
-    let (loaded, origin) = load(cli)?;
+    let files = Files::default();
+    let (loaded, origin) = load(cli, &files)?;
     let config = loaded.config;
     match (cli.daemon, cli.in_background) {
         (true, false) => return background::start(&config.general),
@@ -90,7 +93,7 @@ fn serve(cli: &Cli) -> Result<(), String> {
     if let Some(warning) = loaded.warning {
         tracing::warn!("{warning}");
     }
-    let reloader = Arc::new(Reloader::new(origin, cli.clone(), logging));
+    let reloader = Arc::new(Reloader::new(origin, cli.clone(), logging, files));
     let running = run(config, Arc::clone(&reloader), cli);
     let result = runtime.block_on(running);
     // Tasks that are still at work would only wrap up for nobody.
@@ -118,6 +121,8 @@ async fn run(config: Config, reloader: Arc<Reloader>, cli: &Cli) -> Result<(), S
         Signals::listen().map_err(|error| format!("pgweave: cannot handle signals: {error}"))?;
     let hangups =
         Hangups::listen().map_err(|error| format!("pgweave: cannot handle signals: {error}"))?;
+    let holds =
+        Holds::listen().map_err(|error| format!("pgweave: cannot handle signals: {error}"))?;
     let tls = Tls::load(&config).map_err(|mistakes| format!("pgweave: {}", mistakes.join("; ")))?;
     let access = Access::load(&config).map_err(|mistakes| one_a_line(&mistakes))?;
     let listeners = listeners(&config).await?;
@@ -132,13 +137,20 @@ async fn run(config: Config, reloader: Arc<Reloader>, cli: &Cli) -> Result<(), S
     if let Some(user) = &cli.user {
         become_user(user)?;
     }
-    let house = House::new(config, tls, access, secret);
+    let house = House::new(config, tls, access, Names::default(), secret);
     let mut accepting = JoinSet::new();
     let mut keepers = JoinSet::new();
     keepers.spawn(watch_deadlines(Arc::clone(&house)));
     keepers.spawn(keep_pools(Arc::clone(&house)));
+    keepers.spawn(keep_names(Arc::clone(&house)));
     let (conductor, mut console) = Conductor::of(&house, Arc::clone(&reloader));
+    keepers.spawn(follow_files(Arc::clone(&house), Arc::clone(&reloader)));
     keepers.spawn(reload(Arc::clone(&house), reloader, hangups));
+    keepers.spawn(holding::follow(
+        Arc::clone(&house),
+        Arc::clone(&conductor),
+        holds,
+    ));
     let desk = Desk::new(Arc::clone(&conductor) as Arc<dyn Process>);
     keepers.spawn(desk.clone().keep(Arc::clone(&house)));
     house.open_console(Arc::new(desk));
@@ -231,6 +243,16 @@ async fn keep_pools(house: Arc<House>) {
         house.access.keep(&config);
         house.tell_those_who_wait(&config);
         house.directory.keep(&config).await;
+    }
+}
+
+/// Follows names to their addresses. Not together with the pools: those may wait
+/// for a server that is down, just when its name gets another address.
+async fn keep_names(house: Arc<House>) {
+    let mut ticks = ticks(POOLS_TICK);
+    loop {
+        ticks.tick().await;
+        house.keep_names();
     }
 }
 

@@ -1,10 +1,10 @@
 //! What is wrong only in the view of several settings.
 
 use super::given::Refusal;
-use super::hosts::{not_an_address, not_hosts};
+use super::hosts::{not_a_host, not_an_address, not_hosts};
 use super::places::{Places, section_path};
 use super::{
-    AuthType, Config, Database, General, Mistake, SecretForm, Sources, User, checks_logins,
+    AuthType, Config, Database, General, Mistake, Peer, SecretForm, Sources, User, checks_logins,
     checks_tls,
 };
 
@@ -55,6 +55,10 @@ pub(super) fn check(
             config.general.auth_type,
             &mut found,
         );
+    }
+    for each in config.peers.values() {
+        let path = section_path("peers", &each.id.to_string());
+        found.extend(peer(&path, each));
     }
     checks_tls::tls(config, sources, &mut found);
     checks_logins::logins(config, &mut found);
@@ -203,6 +207,16 @@ fn user(path: &str, user: &User, auth_type: AuthType, found: &mut Vec<Finding>) 
             refusal,
         ));
     }
+}
+
+fn peer(path: &str, peer: &Peer) -> Option<Finding> {
+    let refusal = match &peer.host {
+        Some(host) => not_a_host(host, "port")?,
+        None => Refusal::new("must be given").suggesting(
+            "name where that process alone is reached, for instance the directory of its Unix socket",
+        ),
+    };
+    Some(Finding::new(format!("{path}.host"), &[], refusal))
 }
 
 fn more_than(given: u32, limit: &str, allowed: u32) -> Refusal {

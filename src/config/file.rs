@@ -7,15 +7,16 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::given::{Field, Given, Refusal};
-use super::keys::{self, DATABASE, GENERAL, Group, Setting, USER};
+use super::keys::{self, DATABASE, GENERAL, Group, PEER, Setting, USER};
 use super::places::{Places, section_path};
+use super::settings::MAX_PEER_ID;
 use super::substitute::substitute;
 use super::suggest::did_you_mean;
 use super::written::{read_secret_file, written};
-use super::{Config, Database, Mistake, Sources, User, checks, environment};
+use super::{Config, Database, Mistake, Peer, Sources, User, checks, environment};
 
 /// The sections that there are.
-const SECTIONS: [&str; 3] = ["pgweave", "databases", "users"];
+const SECTIONS: [&str; 4] = ["pgweave", "databases", "users", "peers"];
 
 /// Reads a configuration file's text. `file_name` is only put into mistakes.
 ///
@@ -88,6 +89,7 @@ impl Reader<'_> {
                 "pgweave" => self.general(value),
                 "databases" => self.named(path, value, Self::database),
                 "users" => self.named(path, value, Self::user),
+                "peers" => self.named(path, value, Self::peer),
                 unknown => self.refuse(path, unknown_section(unknown)),
             }
         }
@@ -102,7 +104,7 @@ impl Reader<'_> {
         self.config.general = general;
     }
 
-    /// Walks `[databases.*]` or `[users.*]`.
+    /// Walks `[databases.*]`, `[users.*]` or `[peers.*]`.
     fn named(
         &mut self,
         section: &str,
@@ -163,6 +165,18 @@ impl Reader<'_> {
         let mut user = User::named(name);
         self.section(path, "[users.NAME]", table, USER, &mut user);
         self.config.users.insert(name.to_owned(), user);
+    }
+
+    fn peer(&mut self, name: &str, path: &str, table: &DeTable<'_>) {
+        let Some(id) = Peer::id_of(name) else {
+            return self.refuse(path, not_a_peer());
+        };
+        if self.config.peers.contains_key(&id) {
+            return self.refuse(path, given_twice());
+        }
+        let mut peer = Peer::numbered(id);
+        self.section(path, "[peers.ID]", table, PEER, &mut peer);
+        self.config.peers.insert(id, peer);
     }
 
     /// Reads each key of one section into `into`.
@@ -280,6 +294,13 @@ fn not_a_section(path: &str) -> Refusal {
 /// Only variables in names can lead to this.
 fn given_twice() -> Refusal {
     Refusal::new("there is another section of this name")
+}
+
+/// What is told of a name that is no peer's.
+pub(super) fn not_a_peer() -> Refusal {
+    Refusal::new(format!(
+        "is not the peer_id of another process, a whole number from 1 to {MAX_PEER_ID}"
+    ))
 }
 
 /// The line of a byte, counted from 1.

@@ -36,6 +36,7 @@ mod secret;
 mod server_url;
 mod settings;
 mod sources;
+mod sql;
 mod substitute;
 mod suggest;
 mod tls;
@@ -54,8 +55,9 @@ pub(crate) use quotes::unquoted;
 pub use resolve::{PoolSettings, Tcp};
 pub use running::{Changed, Shown, changed, is_secret, shown, waits_for_a_start};
 pub use secret::{Secret, SecretForm};
-pub use settings::{Config, Database, General, User};
+pub use settings::{Config, Database, General, Peer, User};
 pub use sources::Sources;
+pub use sql::Sql;
 pub use tls::{ClientTls, ServerTls, Tls, TlsFile, TlsFiles, TlsMistake};
 pub use tls_protocols::TlsProtocols;
 pub use words::{

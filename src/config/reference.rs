@@ -1,9 +1,9 @@
 //! The settings in print: docs/CONFIG.md and config/full.toml.
 
 use super::ini::defaults;
-use super::keys::{DATABASE, GENERAL, Group, Setting, USER};
+use super::keys::{DATABASE, GENERAL, Group, PEER, Setting, USER};
 use super::running::FIXED;
-use super::{Database, General, User};
+use super::{Database, General, Peer, User};
 
 /// One section of the configuration, with what prints it.
 struct Section<T: 'static> {
@@ -102,12 +102,28 @@ fn user() -> Section<User> {
     }
 }
 
+fn peer() -> Section<Peer> {
+    Section {
+        heading: "[peers.ID]",
+        about: "Another process that clients may reach at the same address, by its `peer_id`: where \
+                cancel requests that are meant for it are sent. They go in clear text, as PgBouncer's \
+                do: who reads along can cancel queries of that client. The section of the process itself may be there, too, and is \
+                not used, so that all can read the same file. See \
+                [OPERATIONS.md](OPERATIONS.md#several-processes).",
+        groups: PEER,
+        defaults: Peer::numbered(1),
+        in_ini: Peer::numbered(1),
+        fixed: &[],
+    }
+}
+
 /// The text of docs/CONFIG.md.
 pub fn markdown() -> String {
     let mut page = String::from(INTRODUCTION);
     general().print(&mut page);
     database().print(&mut page);
     user().print(&mut page);
+    peer().print(&mut page);
     page.push('\n');
     page.push_str(WITHOUT_A_FILE);
     page
@@ -125,6 +141,10 @@ pub fn full_toml() -> String {
     user().write_toml("[users.alice]", &mut users);
     // With the default `auth_type` somebody must have one.
     file.push_str(&users.replacen("# password = text", "password = \"secret\"", 1));
+    let mut peers = String::new();
+    peer().write_toml("[peers.1]", &mut peers);
+    // It must be given.
+    file.push_str(&peers.replacen("# host = text", "host = \"/run/pgweave/1\"", 1));
     file
 }
 

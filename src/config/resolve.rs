@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::settings::NO_COMMAND;
 use super::{
     AssignPolicy, Command, Config, Database, General, Listen, LoadBalance, PoolMode, Secret,
     ServerTls, SessionState, User, Verify,
@@ -49,6 +50,12 @@ pub struct PoolSettings {
     pub server_lifetime: Duration,
     pub server_idle_timeout: Duration,
     pub server_check_delay: Duration,
+    pub server_fast_close: bool,
+    /// What a connection that has rested is asked; none: it is not.
+    pub server_check_query: Option<String>,
+    pub server_reset_query: String,
+    /// After each transaction, too; never if there is none.
+    pub server_reset_query_always: bool,
     pub assign_policy: AssignPolicy,
     pub max_prepared_statements: usize,
     pub max_prepared_bytes: usize,
@@ -67,6 +74,8 @@ pub struct PoolSettings {
     pub max_user_client_connections: u32,
     /// What server connections are opened with unless the client says it.
     pub startup: Vec<(String, String)>,
+    /// What is run on each once it is open.
+    pub connect_query: Option<String>,
 }
 
 impl PoolSettings {
@@ -85,17 +94,26 @@ impl PoolSettings {
             )
         };
         place(self) != place(other)
-            || self.server_password != other.server_password
+            || !same_password(&self.server_password, &other.server_password)
             || self.password_command != other.password_command
     }
 
-    /// Are connections kept in another order, or for another time?
+    /// Are connections kept in another order, or for another time, or begun
+    /// otherwise?
     #[must_use]
     pub fn keeps_otherwise(&self, other: &Self) -> bool {
         self.server_idle_timeout != other.server_idle_timeout
             || self.server_lifetime != other.server_lifetime
             || self.assign_policy != other.assign_policy
+            || self.connect_query != other.connect_query
     }
+}
+
+/// One that stands in a file is read for each login: what stands there now is of
+/// no matter to connections that are open.
+fn same_password(one: &Option<Secret>, other: &Option<Secret>) -> bool {
+    let file = |secret: &Option<Secret>| secret.as_ref().and_then(|secret| secret.file().cloned());
+    one == other || file(one).is_some_and(|path| file(other) == Some(path))
 }
 
 /// How sockets are set up; zero leaves it to the system.
@@ -214,6 +232,11 @@ impl Config {
             server_lifetime: db.server_lifetime.unwrap_or(general.server_lifetime),
             server_idle_timeout: general.server_idle_timeout,
             server_check_delay: general.server_check_delay,
+            server_fast_close: general.server_fast_close,
+            server_check_query: check_query(&general.server_check_query.0),
+            server_reset_query: general.server_reset_query.0.clone(),
+            server_reset_query_always: general.server_reset_query_always
+                && !general.server_reset_query.0.is_empty(),
             assign_policy: match general.server_round_robin {
                 true => AssignPolicy::Fifo,
                 false => general.assign_policy,
@@ -244,7 +267,17 @@ impl Config {
                 .and_then(|user| user.max_user_client_connections)
                 .unwrap_or(general.max_user_client_connections),
             startup: db.startup(),
+            connect_query: db.connect_query.clone(),
         })
+    }
+}
+
+/// `<empty>` is PgBouncer's word for a query that says nothing.
+fn check_query(text: &str) -> Option<String> {
+    match text {
+        "" => None,
+        NO_COMMAND => Some(";".to_owned()),
+        text => Some(text.to_owned()),
     }
 }
 
@@ -292,6 +325,27 @@ mod tests {
         config.users.get_mut("alice").unwrap().pool_size = Some(3);
         assert_eq!(config.pool_settings("app", "alice").unwrap().pool_size, 3);
         assert_eq!(config.pool_settings("app", "bob").unwrap().pool_size, 7);
+    }
+
+    #[test]
+    fn another_password_leads_elsewhere_unless_it_stands_in_the_same_file() {
+        let settings = config().pool_settings("app", "alice").unwrap();
+        let with = |text: &str, file: Option<&str>| {
+            let secret = Secret::new(text);
+            let secret = match file {
+                Some(file) => secret.read_from(std::path::Path::new(file)),
+                None => secret,
+            };
+            PoolSettings {
+                server_password: Some(secret),
+                ..settings.clone()
+            }
+        };
+        let before = with("a", Some("x"));
+        assert!(!before.connects_elsewhere(&with("b", Some("x"))));
+        assert!(before.connects_elsewhere(&with("b", Some("y"))));
+        assert!(before.connects_elsewhere(&with("b", None)));
+        assert!(with("a", None).connects_elsewhere(&with("b", None)));
     }
 
     #[test]

@@ -6,13 +6,19 @@ use std::time::Duration;
 
 use super::{
     AssignPolicy, AuthType, Command, FileMode, Listen, LoadBalance, LogFormat, LogLevel,
-    Milliseconds, PoolMode, Secret, SessionState, SslMode, SyslogFacility, TlsNegotiation,
+    Milliseconds, PoolMode, Secret, SessionState, Sql, SslMode, SyslogFacility, TlsNegotiation,
     TlsProtocols, Verify,
 };
 
 /// Names a user and its secret; who is not to log in any more has none.
 const AUTH_QUERY: &str = "SELECT rolname, CASE WHEN rolvaliduntil < now() THEN NULL ELSE rolpassword END \
      FROM pg_authid WHERE rolname = $1 AND rolcanlogin";
+
+/// The largest number of a peer, PgBouncer's bound.
+pub(super) const MAX_PEER_ID: u16 = 16_383;
+
+/// The value of `server_check_query` for a query without a command in it.
+pub(super) const NO_COMMAND: &str = "<empty>";
 
 /// A whole configuration, checked.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -25,6 +31,8 @@ pub struct Config {
     pub fallback: Option<Database>,
     /// `[users.NAME]`.
     pub users: BTreeMap<String, User>,
+    /// `[peers.ID]`.
+    pub peers: BTreeMap<u16, Peer>,
 }
 
 /// `[pgweave]`. A duration of zero means "off" unless the field says otherwise.
@@ -47,7 +55,10 @@ pub struct General {
     /// Bytes.
     pub tcp_socket_buffer: u32,
     pub so_reuseport: bool,
+    /// 0: there are no peers.
+    pub peer_id: u16,
     pub max_packet_size: u32,
+    pub disable_pqexec: bool,
     pub ignore_startup_parameters: Option<Vec<String>>,
     pub pidfile: Option<PathBuf>,
     pub workers: usize,
@@ -103,6 +114,10 @@ pub struct General {
     pub query_wait_notify: Duration,
     pub server_connect_timeout: Duration,
     pub server_login_retry: Duration,
+    /// Zero: each connection asks anew.
+    pub dns_max_ttl: Duration,
+    pub dns_nxdomain_ttl: Duration,
+    pub dns_reconnect: bool,
     pub password_command_ttl: Duration,
     pub password_command_timeout: Duration,
     /// Zero: a server connection is used once.
@@ -110,6 +125,10 @@ pub struct General {
     pub server_idle_timeout: Duration,
     /// Zero: every server connection is checked before use.
     pub server_check_delay: Duration,
+    pub server_fast_close: bool,
+    pub server_check_query: Sql,
+    pub server_reset_query: Sql,
+    pub server_reset_query_always: bool,
     pub server_tls_sslmode: SslMode,
     pub server_tls_negotiation: TlsNegotiation,
     pub server_tls_ca_file: Option<PathBuf>,
@@ -134,6 +153,7 @@ pub struct General {
     pub admin_users: Option<Vec<String>>,
     pub stats_users: Option<Vec<String>>,
     pub stats_period: Duration,
+    pub reload_on_change: bool,
     pub log_level: LogLevel,
     pub log_connections: bool,
     pub log_disconnections: bool,
@@ -166,7 +186,9 @@ impl Default for General {
             tcp_user_timeout: Milliseconds::default(),
             tcp_socket_buffer: 0,
             so_reuseport: false,
+            peer_id: 0,
             max_packet_size: i32::MAX.unsigned_abs(),
+            disable_pqexec: false,
             ignore_startup_parameters: None,
             pidfile: None,
             workers: 0,
@@ -219,11 +241,18 @@ impl Default for General {
             query_wait_notify: Duration::ZERO,
             server_connect_timeout: Duration::from_secs(15),
             server_login_retry: Duration::from_secs(15),
+            dns_max_ttl: Duration::from_secs(15),
+            dns_nxdomain_ttl: Duration::from_secs(15),
+            dns_reconnect: true,
             password_command_ttl: Duration::from_secs(600),
             password_command_timeout: Duration::from_secs(30),
             server_lifetime: Duration::from_secs(3600),
             server_idle_timeout: Duration::from_secs(600),
             server_check_delay: Duration::from_secs(30),
+            server_fast_close: false,
+            server_check_query: Sql::new(NO_COMMAND),
+            server_reset_query: Sql::new("DISCARD ALL"),
+            server_reset_query_always: false,
             server_tls_sslmode: SslMode::Prefer,
             server_tls_negotiation: TlsNegotiation::Postgres,
             server_tls_ca_file: None,
@@ -244,6 +273,7 @@ impl Default for General {
             admin_users: None,
             stats_users: None,
             stats_period: Duration::from_secs(60),
+            reload_on_change: false,
             log_level: LogLevel::Info,
             log_connections: true,
             log_disconnections: true,
@@ -310,6 +340,7 @@ pub struct Database {
     pub datestyle: Option<String>,
     pub timezone: Option<String>,
     pub application_name: Option<String>,
+    pub connect_query: Option<String>,
     pub query_wait_timeout: Option<Duration>,
     pub server_lifetime: Option<Duration>,
 }
@@ -346,6 +377,7 @@ impl Database {
             datestyle: None,
             timezone: None,
             application_name: None,
+            connect_query: None,
             query_wait_timeout: None,
             server_lifetime: None,
         }
@@ -380,6 +412,40 @@ impl User {
             name: name.into(),
             ..Self::default()
         }
+    }
+}
+
+/// `[peers.ID]`: another process that clients may reach at the same address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)] // Each field is documented in `keys`, under its own name.
+pub struct Peer {
+    /// Its `peer_id`.
+    pub id: u16,
+    /// `None` is a mistake.
+    pub host: Option<String>,
+    pub port: u16,
+    /// `None`: `default_pool_size`.
+    pub pool_size: Option<u32>,
+}
+
+impl Peer {
+    /// A peer with nothing but a number.
+    pub fn numbered(id: u16) -> Self {
+        Self {
+            id,
+            host: None,
+            port: 6432,
+            pool_size: None,
+        }
+    }
+
+    /// The number that a section's name stands for.
+    pub fn id_of(name: &str) -> Option<u16> {
+        let id = name
+            .parse()
+            .ok()
+            .filter(|id: &u16| id.to_string() == name)?;
+        (1..=MAX_PEER_ID).contains(&id).then_some(id)
     }
 }
 

@@ -4,7 +4,7 @@
 //! what they should is judged by [`super::Sources::try_tls`], so that it is told
 //! with the other mistakes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{AuthType, Config, Database, General, SslMode, TlsNegotiation, TlsProtocols};
 
@@ -17,6 +17,14 @@ pub struct TlsFiles {
     pub key: Option<PathBuf>,
     /// The authorities that the other side's certificate is checked against.
     pub ca: Option<PathBuf>,
+}
+
+impl TlsFiles {
+    /// Those that there are.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        let files = [&self.cert, &self.key, &self.ca];
+        files.into_iter().filter_map(|file| file.as_deref())
+    }
 }
 
 /// TLS toward clients.
@@ -52,6 +60,17 @@ pub enum Tls<'a> {
     Clients(&'a ClientTls),
     /// Toward a server.
     Servers(&'a ServerTls),
+}
+
+impl Tls<'_> {
+    /// Its files.
+    #[must_use]
+    pub fn files(&self) -> &TlsFiles {
+        match self {
+            Tls::Clients(tls) => &tls.files,
+            Tls::Servers(tls) => &tls.files,
+        }
+    }
 }
 
 /// Which setting a mistake is about.

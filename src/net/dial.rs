@@ -1,11 +1,12 @@
 //! Opening a connection to a server.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
 use socket2::TcpKeepalive;
-use tokio::net::{TcpStream, UnixStream, lookup_host};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use super::stream::{Peer, Stream};
@@ -42,60 +43,51 @@ impl std::fmt::Display for Target {
     }
 }
 
+/// One address that a server is reached by; a name may have several.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// Address and port.
+    Tcp(SocketAddr),
+    /// Path of a Unix-domain socket.
+    Unix(std::path::PathBuf),
+}
+
 /// Why a server could not be reached.
 #[derive(Debug, thiserror::Error)]
 pub enum DialError {
     /// Nobody answered in time.
     #[error("timed out")]
     TimedOut,
-    /// The host name has no address.
-    #[error("could not resolve the host name: {0}")]
-    Unresolved(io::Error),
-    /// Every address refused.
+    /// It refused.
     #[error("{0}")]
     Refused(io::Error),
 }
 
-/// Connects to a server: every address of the host in turn.
+/// Connects to a server.
 ///
 /// # Errors
-/// [`DialError`]; the last address's error when all refuse.
+/// [`DialError`].
 ///
 /// # Cancel safety
 /// Dropping it closes the half-open socket.
-pub async fn dial(
-    target: &Target,
-    tcp: Tcp,
-    within: Duration,
-) -> Result<(Stream, Peer), DialError> {
-    timeout(within, connect(target, tcp))
-        .await
-        .unwrap_or(Err(DialError::TimedOut))
+pub async fn dial(place: &Place, tcp: Tcp, within: Duration) -> Result<(Stream, Peer), DialError> {
+    let connected = timeout(within, connect(place, tcp)).await;
+    match connected {
+        Ok(connected) => connected.map_err(DialError::Refused),
+        Err(_) => Err(DialError::TimedOut),
+    }
 }
 
-async fn connect(target: &Target, tcp: Tcp) -> Result<(Stream, Peer), DialError> {
-    match target {
-        Target::Unix(path) => {
-            let stream = UnixStream::connect(path)
-                .await
-                .map_err(DialError::Refused)?;
+async fn connect(place: &Place, tcp: Tcp) -> io::Result<(Stream, Peer)> {
+    match place {
+        Place::Unix(path) => {
+            let stream = UnixStream::connect(path).await?;
             Ok((Stream::Unix(stream), Peer::Unix))
         }
-        Target::Tcp(host, port) => {
-            let addresses = lookup_host((host.as_str(), *port))
-                .await
-                .map_err(DialError::Unresolved)?;
-            let mut last = DialError::Unresolved(io::ErrorKind::AddrNotAvailable.into());
-            for address in addresses {
-                match TcpStream::connect(address).await {
-                    Ok(stream) => {
-                        tune(&stream, tcp);
-                        return Ok((Stream::Tcp(stream), Peer::Tcp(address)));
-                    }
-                    Err(error) => last = DialError::Refused(error),
-                }
-            }
-            Err(last)
+        Place::Tcp(address) => {
+            let stream = TcpStream::connect(address).await?;
+            tune(&stream, tcp);
+            Ok((Stream::Tcp(stream), Peer::Tcp(*address)))
         }
     }
 }
@@ -138,7 +130,7 @@ mod tests {
     #[tokio::test]
     async fn a_socket_is_set_up_as_wanted() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let target = Target::new("127.0.0.1", listener.local_addr().unwrap().port());
+        let place = Place::Tcp(listener.local_addr().unwrap());
         let tcp = Tcp {
             keepalive: true,
             idle: Duration::from_secs(77),
@@ -146,7 +138,7 @@ mod tests {
             count: 3,
             ..Tcp::default()
         };
-        let (stream, _) = dial(&target, tcp, Duration::from_secs(5)).await.unwrap();
+        let (stream, _) = dial(&place, tcp, Duration::from_secs(5)).await.unwrap();
         let Stream::Tcp(stream) = stream else {
             panic!("not TCP")
         };

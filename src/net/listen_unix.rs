@@ -11,6 +11,8 @@ use nix::unistd::Group;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::UnixListener;
 
+use super::socket_lock::SocketLock;
+
 /// Where a socket is to be, and who may use it.
 #[derive(Debug, Clone)]
 pub struct UnixPlace {
@@ -32,6 +34,8 @@ pub(super) struct UnixSocket {
     pub path: PathBuf,
     /// Device and inode.
     file: (u64, u64),
+    /// Freed last.
+    _lock: SocketLock,
 }
 
 impl UnixSocket {
@@ -41,6 +45,7 @@ impl UnixSocket {
         let path = place
             .directory
             .join(format!(".s.PGSQL.{port}", port = place.port));
+        let lock = SocketLock::take(&path)?;
         remove_abandoned(&path)?;
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
@@ -60,6 +65,7 @@ impl UnixSocket {
             listener: UnixListener::from_std(socket.into())?,
             path,
             file,
+            _lock: lock,
         })
     }
 }
@@ -100,6 +106,10 @@ fn number_of(group: &str) -> io::Result<u32> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::sync::Barrier;
+
+    use tokio::runtime::Handle;
+
     use super::*;
 
     #[tokio::test]
@@ -120,7 +130,46 @@ mod tests {
         let socket = UnixSocket::bind(&place, 1).unwrap();
         assert!(UnixSocket::bind(&place, 1).is_err(), "in use");
         drop(socket);
-        assert!(!file.exists());
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 0);
+        fs::remove_dir_all(&directory).unwrap();
+    }
+
+    /// Each of some threads binds it once at the same moment.
+    fn bind_at_once(place: &UnixPlace) -> Vec<UnixSocket> {
+        const THREADS: usize = 8;
+        let (start, runtime) = (Barrier::new(THREADS), Handle::current());
+        std::thread::scope(|scope| {
+            let bind = || {
+                let _inside = runtime.enter();
+                start.wait();
+                UnixSocket::bind(place, 64)
+            };
+            let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(bind)).collect();
+            let bound = threads.into_iter().map(|thread| thread.join().unwrap());
+            bound.filter_map(Result::ok).collect()
+        })
+    }
+
+    #[tokio::test]
+    async fn of_those_that_start_at_once_one_gets_the_socket_and_keeps_it() {
+        let directory = std::env::temp_dir().join(format!("pgweave-lock-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let place = UnixPlace {
+            directory: directory.clone(),
+            port: 1,
+            mode: 0o600,
+            group: None,
+        };
+        let path = directory.join(".s.PGSQL.1");
+        for round in 0..200 {
+            // Left behind by one that has died.
+            drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+            let bound = bind_at_once(&place);
+            assert_eq!(bound.len(), 1, "round {round}");
+            assert!(StdStream::connect(&path).is_ok(), "round {round}");
+            drop(bound);
+            assert!(!path.exists());
+        }
         fs::remove_dir_all(&directory).unwrap();
     }
 }

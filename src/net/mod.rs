@@ -5,11 +5,14 @@
 mod dial;
 mod listen;
 mod listen_unix;
+mod names;
 pub mod scratch;
+mod socket_lock;
 mod stream;
 pub mod tls;
 
-pub use dial::{DialError, Target, dial};
+pub use dial::{DialError, Place, Target, dial};
 pub use listen::{ListenOptions, Listener, listen, listen_unix};
 pub use listen_unix::UnixPlace;
+pub use names::{Names, Resolve, Resolved, Ttl};
 pub use stream::{Outbox, Peer, Stream};

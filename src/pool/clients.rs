@@ -14,12 +14,9 @@ use subtle::ConstantTimeEq;
 use super::headcount::{ClientLimits, Headcount};
 use super::who::{NotRegistered, Who};
 use crate::server::{Identity, cancel};
+use crate::wire::CancelKey;
 
-/// Process ids that we give to clients have this bit set: no operating system
-/// uses such, so that a client that signals "its" backend hits nobody.
-const VIRTUAL_PID: i32 = 1 << 30;
-
-/// Longest key that a client can be given, in bytes (protocol 3.2).
+/// Longest secret that a client can be given, in bytes (protocol 3.2).
 pub const LONG_KEY: usize = 32;
 
 /// What somebody wants of a client. Ordered: a graver wish replaces a lesser.
@@ -62,7 +59,8 @@ const MARKS: u8 = RELOADED | QUEUED;
 /// One client, as the rest of the house sees it.
 #[derive(Debug)]
 pub struct ClientHandle {
-    /// The process id that the client was told.
+    /// The process id that the client was told. Where there are peers, others
+    /// may have been told the same.
     pub pid: i32,
     /// Unique over the life of this process.
     pub id: u64,
@@ -86,7 +84,31 @@ pub struct ClientHandle {
 #[derive(Debug, Default)]
 struct State {
     waker: Option<Waker>,
-    serving: Serving,
+    /// What serves it is told by these two, in the room of one: see [`Serving`].
+    server: Option<Arc<Identity>>,
+    waits: bool,
+    /// It has been seen to that the client hears of that.
+    told: bool,
+    /// When its latest turn began: seconds after its login.
+    asked_s: u32,
+}
+
+impl State {
+    fn serve(&mut self, serving: Serving) {
+        (self.server, self.waits) = match serving {
+            Serving::Nobody => (None, false),
+            Serving::Waiting => (None, true),
+            Serving::Server(identity) => (Some(identity), false),
+        };
+    }
+
+    fn serving(&self) -> Serving {
+        match &self.server {
+            Some(identity) => Serving::Server(Arc::clone(identity)),
+            None if self.waits => Serving::Waiting,
+            None => Serving::Nobody,
+        }
+    }
 }
 
 /// What serves a client now.
@@ -96,10 +118,7 @@ pub enum Serving {
     #[default]
     Nobody,
     /// It waits for a server connection.
-    Waiting {
-        /// Somebody has seen to it that the client hears of that.
-        told: bool,
-    },
+    Waiting,
     /// This connection.
     Server(Arc<Identity>),
 }
@@ -111,16 +130,45 @@ impl ClientHandle {
         &self.secret
     }
 
+    /// The first eight bytes of its key.
+    fn head(&self) -> u64 {
+        let secret = self.secret.first_chunk().copied().unwrap_or_default();
+        let pid = u32::from_be_bytes(self.pid.to_be_bytes());
+        u64::from(pid) << 32 | u64::from(u32::from_be_bytes(secret))
+    }
+
+    /// Cancels the query that it has running, or its wait for a server
+    /// connection; does nothing, and says nothing, when there is none.
+    ///
+    /// # Cancel safety
+    /// Dropped before its end, the server connection is closed rather than
+    /// handed on.
+    pub async fn cancel(&self, within: Duration) {
+        // Announced under the lock that `served_by_nobody` takes before the
+        // lease can end: the server connection is not handed on meanwhile.
+        let under_way = match &self.state.lock().serving() {
+            Serving::Nobody => return,
+            Serving::Waiting => None,
+            Serving::Server(identity) => Some(identity.begin_cancel()),
+        };
+        match under_way {
+            None => self.want(Wish::StopWaiting),
+            Some(under_way) => {
+                cancel(&under_way, within).await;
+            }
+        }
+    }
+
     /// What serves it now.
     #[must_use]
     pub fn serving(&self) -> Serving {
-        self.state.lock().serving.clone()
+        self.state.lock().serving()
     }
 
     /// For how long it has waited, if it waits.
     #[must_use]
     pub fn waits_for(&self) -> Option<Duration> {
-        let waits = matches!(self.state.lock().serving, Serving::Waiting { .. });
+        let waits = self.state.lock().waits;
         waits.then(|| self.for_how_long())
     }
 
@@ -151,6 +199,24 @@ impl ClientHandle {
     fn for_how_long(&self) -> Duration {
         let since = Duration::from_millis(self.since_ms.load(Ordering::Relaxed).into());
         self.since.elapsed().saturating_sub(since)
+    }
+
+    /// A turn of its begins.
+    #[inline]
+    pub fn asks(&self, now: Instant) {
+        self.state.lock().asked_s = self.seconds_at(now);
+    }
+
+    fn seconds_at(&self, now: Instant) -> u32 {
+        let after = now.saturating_duration_since(self.since).as_secs();
+        u32::try_from(after).unwrap_or(u32::MAX)
+    }
+
+    /// How long ago its latest turn began; before the first, how long ago it logged in.
+    #[must_use]
+    pub fn asked_ago(&self) -> Duration {
+        let asked = Duration::from_secs(self.state.lock().asked_s.into());
+        self.since.elapsed().saturating_sub(asked)
     }
 
     /// It has so many prepared statements.
@@ -198,23 +264,31 @@ impl ClientHandle {
         self.state.lock().waker = Some(waker.clone());
     }
 
-    /// A server connection serves it from now on.
+    /// A server connection serves it from now on. If it has waited for that its turn
+    /// began with the wait.
     #[inline]
-    pub fn served_by(&self, identity: &Arc<Identity>) {
-        self.state.lock().serving = Serving::Server(Arc::clone(identity));
+    pub fn served_by(&self, identity: &Arc<Identity>, now: Instant) {
+        let mut state = self.state.lock();
+        if !state.waits {
+            state.asked_s = self.seconds_at(now);
+        }
+        state.serve(Serving::Server(Arc::clone(identity)));
     }
 
     /// It waits for a server connection.
     pub fn waits(&self) {
         self.begins_now();
-        self.state.lock().serving = Serving::Waiting { told: false };
+        let mut state = self.state.lock();
+        state.asked_s = self.seconds_at(Instant::now());
+        state.told = false;
+        state.serve(Serving::Waiting);
     }
 
     /// Nothing serves it. A cancel that comes later hits nobody; one that came
     /// before has announced itself to the server connection.
     #[inline]
     pub fn served_by_nobody(&self) {
-        self.state.lock().serving = Serving::Nobody;
+        self.state.lock().serve(Serving::Nobody);
     }
 
     /// Is there anything to do besides serving it?
@@ -265,12 +339,10 @@ impl ClientHandle {
     /// Has it waited for so long, and not been told so yet? Then it is to be.
     fn tell_if_queued_for(&self, patience: Duration) {
         let mut state = self.state.lock();
-        if !matches!(state.serving, Serving::Waiting { told: false })
-            || self.for_how_long() < patience
-        {
+        if !state.waits || state.told || self.for_how_long() < patience {
             return;
         }
-        state.serving = Serving::Waiting { told: true };
+        state.told = true;
         drop(state);
         self.wish.fetch_or(QUEUED, Ordering::AcqRel);
         self.wake();
@@ -302,10 +374,13 @@ impl ClientHandle {
     }
 }
 
-/// All clients by process id.
+/// All clients.
 #[derive(Debug)]
 pub struct Clients {
-    by_pid: Mutex<HashMap<i32, Arc<ClientHandle>>>,
+    /// By the first eight bytes of their keys.
+    by_key: Mutex<HashMap<u64, Arc<ClientHandle>>>,
+    /// Our own number among our peers, for the keys of clients to come; 0: none.
+    peer_id: AtomicU16,
     headcount: Headcount,
     next_id: AtomicU64,
     epoch: Instant,
@@ -316,7 +391,8 @@ pub struct Clients {
 impl Default for Clients {
     fn default() -> Self {
         Self {
-            by_pid: Mutex::default(),
+            by_key: Mutex::default(),
+            peer_id: AtomicU16::new(0),
             headcount: Headcount::default(),
             next_id: AtomicU64::new(1),
             epoch: Instant::now(),
@@ -353,7 +429,7 @@ impl Drop for Registered {
         if let Some((database, user)) = self.handle.who.groups() {
             self.clients.headcount.leave(database, user);
         }
-        self.clients.by_pid.lock().remove(&self.handle.pid);
+        self.clients.by_key.lock().remove(&self.handle.head());
     }
 }
 
@@ -369,21 +445,21 @@ impl Clients {
     /// How many there are.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.by_pid.lock().len()
+        self.by_key.lock().len()
     }
 
     /// How many there are that have a pool.
     #[must_use]
     pub fn pooled(&self) -> usize {
-        let by_pid = self.by_pid.lock();
-        let pooled = by_pid.values().filter(|client| client.who.pool().is_some());
+        let by_key = self.by_key.lock();
+        let pooled = by_key.values().filter(|client| client.who.pool().is_some());
         pooled.count()
     }
 
     /// All of them, the oldest first.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<ClientHandle>> {
-        let mut all: Vec<_> = self.by_pid.lock().values().cloned().collect();
+        let mut all: Vec<_> = self.by_key.lock().values().cloned().collect();
         all.sort_unstable_by_key(|client| client.id);
         all
     }
@@ -405,21 +481,20 @@ impl Clients {
             let entered = self.headcount.enter(database, user, limits);
             entered.map_err(NotRegistered::TooMany)?;
         }
-        let (pid, secret) = random.split_first_chunk::<4>().unwrap_or((&[0; 4], &[]));
-        let secret = if long_key {
-            secret
-        } else {
-            secret.get(..4).unwrap_or_default()
-        };
-        let mut pid = i32::from_be_bytes(*pid);
-        let mut by_pid = self.by_pid.lock();
+        let (head, tail) = random.split_first_chunk::<8>().unwrap_or((&[0; 8], &[]));
+        let (mut head, peer_id) = (u64::from_be_bytes(*head), self.peer_id());
+        let mut by_key = self.by_key.lock();
         loop {
-            pid = (pid & (VIRTUAL_PID - 1)) | VIRTUAL_PID;
-            if !by_pid.contains_key(&pid) {
+            head = CancelKey::head_for(head, peer_id);
+            if !by_key.contains_key(&head) {
                 break;
             }
-            pid = pid.wrapping_add(1);
+            // Past the bits that are not random.
+            head = head.wrapping_add(1 << 8);
         }
+        let [a, b, c, d, short @ ..] = head.to_be_bytes();
+        let pid = i32::from_be_bytes([a, b, c, d]);
+        let secret = [&short[..], if long_key { tail } else { &[] }].concat();
         let handle = Arc::new(ClientHandle {
             pid,
             id: self.next_id.fetch_add(1, Ordering::Relaxed),
@@ -433,7 +508,7 @@ impl Clients {
             deadline: AtomicU64::new(0),
             state: Mutex::default(),
         });
-        by_pid.insert(pid, Arc::clone(&handle));
+        by_key.insert(head, Arc::clone(&handle));
         Ok(Registered {
             handle,
             clients: Arc::clone(self),
@@ -456,8 +531,8 @@ impl Clients {
 
     /// Has those told of it who have waited for a server connection for so long.
     pub fn tell_those_queued_for(&self, patience: Duration) {
-        let by_pid = self.by_pid.lock();
-        by_pid
+        let by_key = self.by_key.lock();
+        by_key
             .values()
             .for_each(|client| client.tell_if_queued_for(patience));
     }
@@ -474,7 +549,7 @@ impl Clients {
         }
         let now = self.now_ms();
         let late: Vec<_> = self
-            .by_pid
+            .by_key
             .lock()
             .values()
             .filter(|client| (1..=now).contains(&client.deadline.load(Ordering::Relaxed)))
@@ -485,33 +560,31 @@ impl Clients {
         }
     }
 
-    /// Serves a CancelRequest: cancels the query that the client of this key
-    /// has running, or its wait for a server connection; does nothing, and
-    /// says nothing, when there is none.
-    ///
-    /// # Cancel safety
-    /// Dropped before its end, the server connection is closed rather than
-    /// handed on.
-    pub async fn cancel(&self, pid: i32, secret: &[u8], within: Duration) {
-        let Some(client) = self.by_pid.lock().get(&pid).cloned() else {
-            return;
+    /// Our own number among our peers; 0: there are none.
+    fn peer_id(&self) -> u16 {
+        self.peer_id.load(Ordering::Relaxed)
+    }
+
+    /// From now on this is our own number among our peers (0: there are none).
+    /// Clients that are here keep their keys.
+    pub fn are_of_peer(&self, id: u16) {
+        self.peer_id.store(id, Ordering::Relaxed);
+    }
+
+    /// Whose key this is, if it is one of our clients'.
+    #[must_use]
+    pub fn owner(&self, key: &CancelKey) -> Option<Arc<ClientHandle>> {
+        let own = self.peer_id();
+        let owner = {
+            let by_key = self.by_key.lock();
+            let passed_on = || {
+                let is_ours = own != 0 && key.peer() == own;
+                is_ours.then(|| by_key.get(&key.head_as_given())).flatten()
+            };
+            by_key.get(&key.head()).or_else(passed_on).cloned()?
         };
-        if !bool::from(client.secret.ct_eq(secret)) {
-            return;
-        }
-        // Announced under the lock that `served_by_nobody` takes before the
-        // lease can end: the server connection is not handed on meanwhile.
-        let under_way = match &client.state.lock().serving {
-            Serving::Nobody => return,
-            Serving::Waiting { .. } => None,
-            Serving::Server(identity) => Some(identity.begin_cancel()),
-        };
-        match under_way {
-            None => client.want(Wish::StopWaiting),
-            Some(under_way) => {
-                cancel(&under_way, within).await;
-            }
-        }
+        let tail = owner.secret.get(4..).unwrap_or_default();
+        bool::from(tail.ct_eq(key.tail())).then_some(owner)
     }
 }
 
@@ -595,7 +668,7 @@ mod tests {
         );
         assert!(
             one.as_ref()
-                .is_some_and(|client| client.pid & VIRTUAL_PID != 0 && client.pid > 0)
+                .is_some_and(|client| client.pid & (1 << 30) != 0 && client.pid > 0)
         );
         drop(one);
         assert_eq!(clients.count(), 1);

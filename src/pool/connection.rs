@@ -26,8 +26,8 @@ pub(super) struct Connection {
     pub query_since: Option<Instant>,
     /// Its place among the pool's connections.
     pub enrolled: Enrolled,
-    /// The client that used it last.
-    pub last_client: i32,
+    /// The number of the client that used it last.
+    pub last_client: u64,
     /// A boundary was proven, and nothing has been sent since.
     pub clean: bool,
     /// Freed after the connection is closed.

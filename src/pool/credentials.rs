@@ -6,6 +6,7 @@ use super::passwords::{InFiles, Passwords};
 use super::shelf::StartupClass;
 use crate::auth::{Credential, KeyCache, StoredSecret};
 use crate::config::{PoolSettings, TlsMistake};
+use crate::net::Names;
 use crate::net::tls::Tls;
 use crate::server::{Hosts, LoginSpec, Server, connect};
 use crate::wire::{PgError, sqlstate};
@@ -17,6 +18,7 @@ pub(super) struct Ways {
     pub passwords: Passwords,
     pub files: InFiles,
     pub tls: Arc<Tls>,
+    pub names: Names,
 }
 
 impl Ways {
@@ -69,6 +71,7 @@ impl Ways {
         let tls = self.tls.connector(&settings.server_tls);
         Ok(LoginSpec {
             hosts: Arc::clone(hosts),
+            names: self.names.clone(),
             tls: tls.map_err(|mistakes| unusable(&mistakes))?,
             user: settings.server_user.clone(),
             database: settings.dbname.clone(),

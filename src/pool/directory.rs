@@ -16,6 +16,7 @@ use super::server_pool::{Budgets, ServerPool};
 use super::shelf::StartupClass;
 use crate::auth::{Credential, KeyCache};
 use crate::config::{Config, LoadBalance, PoolSettings};
+use crate::net::Names;
 use crate::net::tls::Tls;
 use crate::server::{Hosts, LoginSpec, Server};
 use crate::session::statements::Catalog;
@@ -48,9 +49,10 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// No pools yet; `tls` is what their connections are taken into TLS with.
+    /// No pools yet; `tls` is what their connections are taken into TLS with, and
+    /// `names` knows where hosts are.
     #[must_use]
-    pub fn new(tls: Arc<Tls>) -> Self {
+    pub fn new(tls: Arc<Tls>, names: Names) -> Self {
         Self {
             pools: Mutex::default(),
             databases: Mutex::default(),
@@ -65,6 +67,7 @@ impl Directory {
                 passwords: Passwords::default(),
                 files: InFiles::default(),
                 tls,
+                names,
             },
             rounds: AtomicU32::new(0),
         }
@@ -294,6 +297,26 @@ impl Directory {
         self.pools.lock().values().cloned().collect()
     }
 
+    /// Who knows where hosts are.
+    #[must_use]
+    pub fn names(&self) -> &Names {
+        &self.ways.names
+    }
+
+    /// Asks again about names whose time is over, and has server connections
+    /// replaced whose name has lost their address, if `reconnects`. To be called
+    /// about once a second.
+    pub fn keep_names(&self, reconnects: bool) {
+        let pools = self.pools();
+        let is_used = |name: &str| pools.iter().any(|pool| pool.is_connected_to(name));
+        self.names().renew(Instant::now(), is_used);
+        if reconnects {
+            for pool in &pools {
+                pool.leave_lost_addresses(self.names());
+            }
+        }
+    }
+
     /// What pools need from time to time: about once a second.
     pub async fn keep(&self, config: &Config) {
         let now = Instant::now();
@@ -303,6 +326,8 @@ impl Directory {
         self.ways.passwords.keep(now);
         for pool in self.pools() {
             pool.cool_down(now);
+            // Those that were being opened when it was made smaller.
+            pool.shed();
             if is_old {
                 pool.catalog.hidden.is_old();
             }
@@ -370,7 +395,7 @@ mod tests {
         };
         config.general.autodb_idle_timeout = Duration::from_secs(60);
         let tls = Arc::new(Tls::load(&config).unwrap());
-        (Directory::new(tls), config)
+        (Directory::new(tls, Names::default()), config)
     }
 
     #[tokio::test]

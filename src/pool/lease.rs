@@ -54,7 +54,7 @@ impl Lease {
         mut taken: Taken,
         permit: Permit,
         shelf: Arc<Shelf>,
-        client: i32,
+        client: u64,
         now: Instant,
     ) -> Self {
         taken.clean = false;
@@ -75,16 +75,35 @@ impl Lease {
         &self.shelf
     }
 
+    /// Was it ordered that it be replaced?
+    #[must_use]
+    pub fn is_to_be_replaced(&self) -> bool {
+        let taken = self.taken.as_ref();
+        taken.is_some_and(|taken| taken.enrolled.is_to_be_replaced())
+    }
+
     /// Its client, who keeps it, begins a transaction, or is in one.
+    /// If it begins now, the time.
     #[inline]
-    pub fn turn_goes_on(&mut self) {
-        if let Some(taken) = &mut self.taken
-            && taken.query_since.is_none()
-        {
-            let now = Instant::now();
-            taken.query_since = Some(now);
-            taken.turn_since.get_or_insert(now);
+    pub fn turn_goes_on(&mut self) -> Option<Instant> {
+        let taken = self.taken.as_mut()?;
+        if taken.query_since.is_some() {
+            return None;
         }
+        let now = Instant::now();
+        taken.query_since = Some(now);
+        if taken.turn_since.is_none() {
+            taken.turn_since = Some(now);
+            return Some(now);
+        }
+        None
+    }
+
+    /// When the turn began, if there is one.
+    #[inline]
+    #[must_use]
+    pub fn turn_since(&self) -> Option<Instant> {
+        self.taken.as_ref()?.turn_since
     }
 
     /// All is answered, in a transaction: what comes now is its client's own time.
@@ -97,12 +116,16 @@ impl Lease {
         }
     }
 
-    /// A transaction is over, now.
-    pub fn turn_ends(&mut self, now: Instant) {
+    /// A transaction is over, now; in it its client has changed the catalog, or not
+    /// ([`ServerStatements::turn_is_over`]).
+    ///
+    /// [`ServerStatements::turn_is_over`]: crate::session::statements::ServerStatements::turn_is_over
+    pub fn turn_ends(&mut self, now: Instant, has_changed_catalog: bool) {
         let Some(taken) = &mut self.taken else {
             return;
         };
-        let stats = &self.shelf.pool.stats;
+        let pool = &self.shelf.pool;
+        let stats = &pool.stats;
         for (since, histogram) in [
             (taken.turn_since.take(), &stats.transaction),
             (taken.query_since.take(), &stats.query),
@@ -111,7 +134,8 @@ impl Lease {
                 histogram.add(now.saturating_duration_since(since));
             }
         }
-        let parses = std::mem::take(&mut taken.server.statements.prepared);
+        let statements = &mut taken.server.statements;
+        let parses = statements.turn_is_over(&pool.catalog, has_changed_catalog);
         if parses > 0 {
             stats
                 .server_parses
@@ -119,19 +143,31 @@ impl Lease {
         }
     }
 
-    /// Gives the server connection back: to the client that has waited
+    /// Gives a server connection back that is clean: to the client that has waited
     /// longest, or to the shelf.
     pub fn give_back(self, boundary: Boundary) {
-        self.give_back_at(boundary, Instant::now());
+        self.hand_on(boundary, Instant::now(), false);
     }
 
-    /// The same, by a clock that has just been read.
-    pub fn give_back_at(mut self, boundary: Boundary, now: Instant) {
+    /// Gives it back at the end of a turn, by a clock that has just been read.
+    pub fn give_back_at(self, boundary: Boundary, now: Instant) {
+        self.hand_on(boundary, now, true);
+    }
+
+    fn hand_on(mut self, boundary: Boundary, now: Instant, was_used: bool) {
         if self
             .server()
             .is_some_and(|server| server.identity.is_being_canceled())
         {
-            tokio::spawn(self.give_back_after_cancel(boundary));
+            tokio::spawn(self.hand_on_after_cancel(boundary, was_used));
+            return;
+        }
+        let settings = self.shelf.pool.settings();
+        let is_for_one_use = settings.server_lifetime.is_zero();
+        let is_reset = was_used && settings.server_reset_query_always;
+        drop(settings);
+        if is_reset {
+            tokio::spawn(self.reset_and_hand_on());
             return;
         }
         let (Some(mut taken), Some(permit)) = (self.taken.take(), self.permit.take()) else {
@@ -140,9 +176,10 @@ impl Lease {
         let pool = &self.shelf.pool;
         // Closed when its time has come, or when its lifetime is one use.
         if taken.is_stale(now)
-            || pool.settings().server_lifetime.is_zero()
+            || is_for_one_use
             || taken.server.identity.is_doomed()
             || pool.owes_a_place()
+            || pool.has_too_many()
         {
             // Closed before the permit brings somebody who wants its place.
             drop(taken);
@@ -150,7 +187,7 @@ impl Lease {
         }
         taken.clean = true;
         taken.idle_since = now;
-        taken.enrolled.holds(taken.server.statements.len());
+        taken.enrolled.rests(taken.server.statements.len(), now);
         match pool.gate.offer(taken, self.shelf.id) {
             // Handed on with the permit.
             None => permit.forget(),
@@ -160,13 +197,24 @@ impl Lease {
     }
 
     /// A cancel is under way: until it has ended it could hit whoever is next.
-    async fn give_back_after_cancel(self, boundary: Boundary) {
+    async fn hand_on_after_cancel(self, boundary: Boundary, was_used: bool) {
         let Some(identity) = self.server().map(|server| Arc::clone(&server.identity)) else {
             return;
         };
         let within = self.shelf.pool.settings().cancel_wait_timeout;
         if timeout(within, identity.cancels_finished()).await.is_ok() && !identity.is_doomed() {
-            self.give_back(boundary);
+            self.hand_on(boundary, Instant::now(), was_used);
+        }
+    }
+
+    /// `server_reset_query_always`: its client goes on meanwhile.
+    async fn reset_and_hand_on(mut self) {
+        match self.clean(true, false).await {
+            Ok(boundary) => self.give_back(boundary),
+            Err(why) => {
+                let pid = self.identity.pid;
+                tracing::warn!(pid, "closing because: {why}");
+            }
         }
     }
 

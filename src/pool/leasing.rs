@@ -9,7 +9,7 @@ use tokio::time::{Instant as TokioInstant, sleep_until, timeout_at};
 use super::budget::Budget;
 use super::gate::{Handed, Turn};
 use super::lease::{Lease, Permit};
-use super::server_pool::{Full, ServerPool};
+use super::server_pool::{Full, NotOpened, ServerPool};
 use super::shelf::{Seeker, Shelf, Taken};
 use crate::session::settings::Profile;
 use crate::wire::{PgError, Severity, sqlstate};
@@ -49,7 +49,7 @@ impl Shelf {
     /// Dropping it leaves the queue; nothing is lost.
     pub async fn lease(
         self: Arc<Self>,
-        client: i32,
+        client: u64,
         profile: Option<Arc<Profile>>,
     ) -> Result<Lease, PgError> {
         let who = Seeker {
@@ -155,11 +155,16 @@ impl Shelf {
 
     /// An error about the server is remembered for all; one about what this
     /// client asked for in its startup message is its own.
-    fn could_not_open(&self, error: PgError) -> Result<(), PgError> {
+    fn could_not_open(&self, why: NotOpened) -> Result<(), PgError> {
+        let (error, is_everybodys) = match why {
+            NotOpened::Refused(error) => (error, false),
+            NotOpened::NotBegun(error) => (error, true),
+        };
         tracing::warn!(server = %self.pool.hosts.lock(), sqlstate = %error.code, "server login failed: {}", error.message.escape_debug());
-        let about_the_server = ["08", "28", "3D", "53", "57", "58", "XX"]
-            .iter()
-            .any(|class| error.code.starts_with(class));
+        let about_the_server = is_everybodys
+            || ["08", "28", "3D", "53", "57", "58", "XX"]
+                .iter()
+                .any(|class| error.code.starts_with(class));
         if !about_the_server {
             return Err(error.with_severity(Severity::Error));
         }
@@ -219,7 +224,9 @@ impl Shelf {
     }
 
     fn wants_check(&self, taken: &Taken, now: Instant) -> bool {
-        now.duration_since(taken.idle_since) > self.pool.settings().server_check_delay
+        let settings = self.pool.settings();
+        now.duration_since(taken.idle_since) > settings.server_check_delay
+            && settings.server_check_query.is_some()
     }
 
     /// The connection, once it has shown that it is alive, where it has been
@@ -229,8 +236,14 @@ impl Shelf {
             return Some(taken);
         }
         taken.clean = false;
-        let within = self.pool.settings().server_connect_timeout;
-        taken.server.check(within).await.ok().map(|_boundary| taken)
+        match self.check(&mut taken.server).await {
+            Ok(()) => Some(taken),
+            Err(error) => {
+                let pid = taken.server.identity.pid;
+                tracing::info!(pid, sqlstate = %error.code, "server_check_query failed: {}", error.message.escape_debug());
+                None
+            }
+        }
     }
 }
 

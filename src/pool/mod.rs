@@ -6,7 +6,10 @@
 //! [`Boundary`](crate::session::Boundary).
 
 mod apart;
+mod beginning;
 mod budget;
+mod checking;
+mod cleaning;
 mod clients;
 mod connection;
 mod credentials;
@@ -20,6 +23,7 @@ mod leasing;
 mod listener;
 mod orders;
 mod passwords;
+mod peers;
 mod server_pool;
 mod servers;
 mod shelf;
@@ -35,8 +39,9 @@ pub use headcount::{ClientLimits, TooMany};
 pub use histogram::{BOUNDS_US, Histogram};
 pub use lease::Lease;
 pub use listener::{Mail, Mailbox, Subscription};
+pub use peers::{PeerPool, Peers, Requests};
 pub use server_pool::ServerPool;
 pub use servers::ServerEntry;
-pub use shelf::{Seeker, Shelf, StartupClass, Welcome};
+pub use shelf::{Beginning, Seeker, Shelf, StartupClass, Welcome};
 pub use stats::{Counts, Errors, PoolStats};
 pub use who::{Alias, NotRegistered, Who};

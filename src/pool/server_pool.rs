@@ -20,7 +20,8 @@ use super::stats::PoolStats;
 use super::trouble::Trouble;
 use crate::auth::Credential;
 use crate::config::PoolSettings;
-use crate::server::{Hosts, Server};
+use crate::net::Names;
+use crate::server::{Hosts, Identity, Server};
 use crate::session::statements::Catalog;
 use crate::wire::PgError;
 
@@ -70,6 +71,14 @@ pub(super) struct Budgets {
 
 /// No room to open a connection: the budget that is full.
 pub(super) struct Full(pub Arc<Budget>);
+
+/// Why a connection could not be opened.
+pub(super) enum NotOpened {
+    /// The login failed.
+    Refused(PgError),
+    /// `connect_query` did: that is nobody's own fault.
+    NotBegun(PgError),
+}
 
 impl ServerPool {
     pub(super) fn new(
@@ -125,6 +134,7 @@ impl ServerPool {
         self.gate.resize(now.pool_size);
         self.budgets.database.resize(now.max_db_connections);
         self.budgets.user.resize(now.max_user_connections);
+        self.shed();
         let is_other_server = before.connects_elsewhere(&now);
         *self.hosts.lock() = hosts;
         if is_other_server {
@@ -149,6 +159,37 @@ impl ServerPool {
             shelf.renew_store();
         }
         self.gate.nudge();
+    }
+
+    /// Does a server connection lead to a host of this name?
+    pub(super) fn is_connected_to(&self, name: &str) -> bool {
+        let leads_there = |identity: &Identity| identity.is_at(name);
+        let mut servers = self.servers().into_iter();
+        servers.any(|server| leads_there(&server.identity)) || self.listener.is_any(leads_there)
+    }
+
+    /// Has server connections replaced whose name has lost their address, each
+    /// when nobody uses it.
+    pub(super) fn leave_lost_addresses(&self, names: &Names) {
+        if self.listener.is_any(|identity| identity.has_moved(names)) {
+            self.listener.moves();
+        }
+        let mut lost = self.servers();
+        lost.retain(|server| !server.is_outdated() && server.identity.has_moved(names));
+        if lost.is_empty() {
+            return;
+        }
+        lost.iter().for_each(|server| server.replace());
+        tracing::info!(database = %self.database, user = %self.server_user, connections = lost.len(),
+            "DNS change: connections to addresses that are gone are replaced");
+        // Another server may have other objects, and be there.
+        self.catalog.changed();
+        self.catalog.hidden.is_old();
+        self.trouble.over();
+        let shelves: Vec<_> = self.shelves.lock().values().cloned().collect();
+        for shelf in shelves {
+            shelf.close_outdated();
+        }
     }
 
     /// The shelf for these startup parameters.
@@ -239,6 +280,22 @@ impl ServerPool {
             .iter()
             .max_by_key(|shelf| shelf.idle())
             .is_some_and(|shelf| shelf.close_one())
+    }
+
+    /// Are more connections open than it may have? So it is once it was made smaller.
+    #[inline]
+    pub(super) fn has_too_many(&self) -> bool {
+        let settings = self.settings();
+        self.open()
+            > settings
+                .pool_size
+                .saturating_add(settings.reserve_pool_size)
+    }
+
+    /// Closes idle connections beyond those that it may have; those in use are closed
+    /// when they come back.
+    pub(super) fn shed(&self) {
+        while self.has_too_many() && self.close_one_idle() {}
     }
 
     /// Has another pool waited for a place in a shared budget for longer than
@@ -354,11 +411,20 @@ impl ServerPool {
     }
 
     /// Opens a connection and puts it on the shelf.
-    pub(super) async fn open_onto(&self, shelf: &Shelf, places: [Place; 3]) -> Result<(), PgError> {
+    pub(super) async fn open_onto(
+        &self,
+        shelf: &Shelf,
+        places: [Place; 3],
+    ) -> Result<(), NotOpened> {
         let (born, renewed) = (self.generation.born(), self.renewals.born());
-        let server = self.connect(shelf.class.clone()).await?;
+        let connected = self.connect(shelf.class.clone()).await;
+        let mut server = connected.map_err(NotOpened::Refused)?;
         tracing::info!(server = %server.identity.target, pid = server.identity.pid, tls = server.stream.is_tls(), database = %self.settings().dbname,
             user = %self.settings().server_user, "new connection to server");
+        let within = self.settings().server_connect_timeout;
+        shelf.has_one_of(&born);
+        let begun = shelf.begin_session(&mut server, within).await;
+        begun.map_err(NotOpened::NotBegun)?;
         self.stats.opened.fetch_add(1, Ordering::Relaxed);
         self.trouble.over();
         let now = Instant::now();

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -24,14 +24,38 @@ pub struct ServerEntry {
     pub is_tls: bool,
     /// Statements that it holds, when it was last given back.
     statements: AtomicU32,
+    /// When that was: seconds after it was opened.
+    rested_s: AtomicU32,
+    /// By what sessions begin with, and by what was ordered.
     born: [Born; 2],
+    /// It alone, whatever its generation.
+    is_replaced: AtomicBool,
 }
 
 impl ServerEntry {
+    /// Was it ordered that it be replaced?
+    #[must_use]
+    pub fn is_to_be_replaced(&self) -> bool {
+        let [_, ordered] = &self.born;
+        ordered.is_outdated() || self.is_replaced.load(Ordering::Relaxed)
+    }
+
     /// Is it to be closed when it comes back?
     #[must_use]
     pub fn is_outdated(&self) -> bool {
-        self.born.iter().any(Born::is_outdated)
+        self.is_replaced.load(Ordering::Relaxed) || self.born.iter().any(Born::is_outdated)
+    }
+
+    /// It is to be closed when it comes back.
+    pub(super) fn replace(&self) {
+        self.is_replaced.store(true, Ordering::Relaxed);
+    }
+
+    /// How long ago it was last given back; before that, how long ago it was opened.
+    #[must_use]
+    pub fn rested_ago(&self) -> Duration {
+        let rested = Duration::from_secs(self.rested_s.load(Ordering::Relaxed).into());
+        self.since.elapsed().saturating_sub(rested)
     }
 
     /// Prepared statements that it held when it was last given back.
@@ -63,7 +87,9 @@ impl Servers {
             since: Instant::now(),
             is_tls: server.stream.is_tls(),
             statements: AtomicU32::new(0),
+            rested_s: AtomicU32::new(0),
             born,
+            is_replaced: AtomicBool::new(false),
         });
         self.0.lock().insert(entry.id, Arc::clone(&entry));
         Enrolled {
@@ -79,17 +105,25 @@ impl Servers {
 }
 
 impl Enrolled {
+    /// Was it ordered that it be replaced?
+    pub fn is_to_be_replaced(&self) -> bool {
+        self.entry.is_to_be_replaced()
+    }
+
     /// Is it to be closed when it comes back?
     #[inline]
     pub fn is_outdated(&self) -> bool {
         self.entry.is_outdated()
     }
 
-    /// It holds so many statements.
+    /// It is given back, and holds so many statements.
     #[inline]
-    pub fn holds(&self, statements: usize) {
+    pub fn rests(&self, statements: usize, now: Instant) {
         let count = u32::try_from(statements).unwrap_or(u32::MAX);
         self.entry.statements.store(count, Ordering::Relaxed);
+        let after = now.saturating_duration_since(self.entry.since).as_secs();
+        let after = u32::try_from(after).unwrap_or(u32::MAX);
+        self.entry.rested_s.store(after, Ordering::Relaxed);
     }
 }
 

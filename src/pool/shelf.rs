@@ -9,6 +9,7 @@ use bb8::{PooledConnection, QueueStrategy};
 use parking_lot::{Mutex, RwLock};
 
 use super::connection::{Connection, Keeper};
+use super::generation::Born;
 use super::server_pool::ServerPool;
 use crate::config::AssignPolicy;
 use crate::session::sequences::Askers;
@@ -27,8 +28,8 @@ const LOOKED_AT: usize = 16;
 /// Who looks for a connection.
 #[derive(Debug, Clone, Copy)]
 pub struct Seeker<'a> {
-    /// The client's process id toward its clients.
-    pub client: i32,
+    /// The client's number: process ids need not differ.
+    pub client: u64,
     /// Its settings.
     pub profile: Option<&'a Arc<Profile>>,
 }
@@ -39,6 +40,15 @@ pub(super) type Taken = PooledConnection<'static, Keeper>;
 /// ParameterStatus names and values in the order in which a server of this
 /// shelf reports them.
 pub type Welcome = Arc<[(String, String)]>;
+
+/// What sessions of a shelf begin with.
+#[derive(Debug, Clone)]
+pub struct Beginning {
+    /// What is reported.
+    pub greeting: Welcome,
+    /// What `connect_query` has set.
+    pub profile: Option<Arc<Profile>>,
+}
 
 /// Startup parameters that a server connection is opened with, besides user,
 /// database and `application_name`.
@@ -62,7 +72,7 @@ pub struct Shelf {
     /// Those given back within the last moment, the latest last: under load a
     /// connection is taken again before bb8 need hear of it.
     warm: Mutex<Vec<Taken>>,
-    welcome: Mutex<Option<Welcome>>,
+    beginning: Mutex<Option<Beginning>>,
     /// Of the connection opened last.
     generation: AtomicU64,
 }
@@ -101,7 +111,7 @@ impl Shelf {
             askers: Askers::default(),
             store,
             warm: Mutex::default(),
-            welcome: Mutex::new(None),
+            beginning: Mutex::new(None),
             generation: AtomicU64::new(0),
         }
     }
@@ -110,11 +120,34 @@ impl Shelf {
     /// is closed as well.
     pub(super) fn renew_store(&self) {
         *self.store.write() = new_store(&self.pool);
-        *self.welcome.lock() = None;
+        *self.beginning.lock() = None;
         self.defaults.forget();
         let warm = std::mem::take(&mut *self.warm.lock());
         for mut taken in warm {
             taken.clean = false;
+        }
+    }
+
+    /// Closes what is idle and is to be replaced; the rest is idle again at once.
+    pub(super) fn close_outdated(&self) {
+        self.defaults.forget();
+        let stored = self.store().state().idle_connections;
+        let mut idle: Vec<Taken> = (0..stored).map_while(|_| self.pop_stored()).collect();
+        if self.pool.settings().assign_policy != AssignPolicy::Fifo {
+            // The latest came first.
+            idle.reverse();
+        }
+        idle.append(&mut self.warm.lock());
+        for mut taken in idle {
+            match taken.enrolled.is_outdated() {
+                true => {
+                    taken.clean = false;
+                    drop(taken);
+                }
+                false => self.shelve(taken),
+            }
+            // Who looked meanwhile found nothing.
+            self.pool.gate.nudge();
         }
     }
 
@@ -128,10 +161,10 @@ impl Shelf {
         &self.pool
     }
 
-    /// What a server of this shelf reported at its latest login.
+    /// What the session of the server connection began with that was opened last.
     #[must_use]
-    pub fn welcome(&self) -> Option<Welcome> {
-        self.welcome.lock().clone()
+    pub fn beginning(&self) -> Option<Beginning> {
+        self.beginning.lock().clone()
     }
 
     /// Is `client_encoding` UTF8 on a server of this shelf that has logged in?
@@ -139,10 +172,9 @@ impl Shelf {
     pub fn speaks_utf8(&self) -> bool {
         let is_utf8 =
             |(name, value): &(String, String)| name == "client_encoding" && value == "UTF8";
-        self.welcome
-            .lock()
-            .as_ref()
-            .is_some_and(|welcome| welcome.iter().any(is_utf8))
+        let beginning = self.beginning.lock();
+        let greeting = beginning.as_ref().map(|beginning| &beginning.greeting);
+        greeting.is_some_and(|greeting| greeting.iter().any(is_utf8))
     }
 
     /// Idle connections.
@@ -218,13 +250,20 @@ impl Shelf {
         }
     }
 
-    /// Puts a connection that has just been opened on the shelf.
-    pub(super) fn put_new(&self, connection: Connection) {
-        let generation = connection.born.at();
+    /// A connection has been opened: its session may begin with other values.
+    pub(super) fn has_one_of(&self, born: &Born) {
+        let generation = born.at();
         if self.generation.swap(generation, Ordering::AcqRel) != generation {
             self.defaults.forget();
         }
-        *self.welcome.lock() = Some(connection.server.parameters.as_slice().into());
+    }
+
+    /// Puts a connection that has just been opened on the shelf.
+    pub(super) fn put_new(&self, connection: Connection) {
+        *self.beginning.lock() = Some(Beginning {
+            greeting: connection.server.parameters.as_slice().into(),
+            profile: connection.server.profile.clone(),
+        });
         // Refused only beyond max_size, which the budgets never reach.
         let _ = self.store().add(Box::new(connection));
     }

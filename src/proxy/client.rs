@@ -118,6 +118,8 @@ pub(super) struct Client {
     pub(super) flushed_for_room: bool,
     /// `max_packet_size`, in bytes.
     pub(super) max_frame: u32,
+    /// `disable_pqexec`.
+    pub(super) refuses_queries: bool,
     pub(super) refusal: Refusal,
     /// Its prepared statements; none has no memory.
     pub(super) names: Option<Box<ClientStatements>>,
@@ -184,6 +186,7 @@ impl Client {
             body_owes: false,
             flushed_for_room: false,
             max_frame: house.config().general.max_packet_size.min(MAX_FRAME),
+            refuses_queries: house.config().general.disable_pqexec,
             refusal: Refusal::None,
             names: None,
             unnamed: Unnamed::None,
@@ -198,11 +201,11 @@ impl Client {
             dirty: Findings::NONE,
             touched: None,
             listening: None,
-            profile: None,
+            profile: with.beginning.profile,
             aligning: Aligning::No,
             policy: with.settings.session_state,
             unverified: false,
-            reported: Reported::new(with.greeting),
+            reported: Reported::new(with.beginning.greeting),
             forgetting: false,
             may_forget: false,
             scan: None,
@@ -215,6 +218,9 @@ impl Client {
     /// Serves the client until its session ends.
     pub fn serve(&mut self) -> impl Future<Output = End> {
         self.mark_idle();
+        if let Some(idles) = self.profile.as_deref().and_then(|profile| profile.idle) {
+            self.limit_idle_session(Some(idles));
+        }
         let mut is_known = false;
         poll_fn(move |cx| {
             if !is_known {
@@ -241,11 +247,13 @@ impl Client {
             // What runs outside of a transaction block would be done to its end.
             let orderly =
                 matches!(end, End::Terminated) && lease.tracker.status() == TxStatus::Idle;
-            let within = self.shelf.pool().settings().drain_timeout;
+            let settings = Arc::clone(&self.shelf.pool().settings());
+            let within = settings.drain_timeout;
+            let runs_text = self.mode == PoolMode::Session || settings.server_reset_query_always;
             if !matches!(end, End::ServerEnded) {
                 let changing = self.changing.take();
                 tokio::spawn(async move {
-                    wrap_up(lease, !orderly, mid_frame, left, within).await;
+                    wrap_up(lease, !orderly, mid_frame, left, runs_text, within).await;
                     drop(changing);
                 });
             }
@@ -437,7 +445,7 @@ impl Client {
                 return Ok(());
             }
             let who = Seeker {
-                client: self.handle.pid,
+                client: self.handle.id,
                 profile: self.profile.as_ref(),
             };
             match self.shelf.try_lease(who) {
@@ -448,7 +456,9 @@ impl Client {
         let Service::Leased(mut lease) = std::mem::replace(&mut self.service, Service::Idle) else {
             return Ok(());
         };
-        lease.turn_goes_on();
+        if let Some(now) = lease.turn_goes_on() {
+            self.handle.asks(now);
+        }
         let result = self.upstream(cx, &mut lease, rest, out);
         self.service = Service::Leased(lease);
         self.mark_busy();
@@ -459,14 +469,15 @@ impl Client {
         self.inbox = rest.to_vec();
         self.handle.waits();
         self.mark_busy();
-        let lease = Arc::clone(&self.shelf).lease(self.handle.pid, self.profile.clone());
+        let lease = Arc::clone(&self.shelf).lease(self.handle.id, self.profile.clone());
         self.service = Service::Waiting(Box::pin(lease));
         Ok(())
     }
 
     /// A turn begins: the server connection takes on what is this client's.
     fn begin(&mut self, mut lease: Lease, out: &mut Vec<u8>) {
-        self.handle.served_by(&lease.identity);
+        let since = lease.turn_since().unwrap_or_else(Instant::now);
+        self.handle.served_by(&lease.identity, since);
         self.shelf.pool().stats.assigned();
         self.listen_here(&mut lease, out);
         if !self.has_profile_of(&lease) {
@@ -554,7 +565,7 @@ impl Client {
         };
         self.handle.served_by_nobody();
         let now = Instant::now();
-        lease.turn_ends(now);
+        lease.turn_ends(now, self.changing.is_some());
         self.flush_counts();
         self.handle.pinned_by(0);
         self.mark_idle();
@@ -597,10 +608,11 @@ impl Client {
         }
     }
 
-    /// A transaction has ended, and the client keeps its server connection.
+    /// A transaction has ended, and the client keeps its server connection. To be
+    /// called before [`Client::transaction_ended`].
     pub(super) fn keeps_its_server(&mut self) {
         if let Service::Leased(lease) = &mut self.service {
-            lease.turn_ends(Instant::now());
+            lease.turn_ends(Instant::now(), self.changing.is_some());
         }
         self.flush_counts();
         self.handle.pinned_by(self.pins_shown());

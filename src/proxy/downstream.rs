@@ -219,8 +219,8 @@ impl Client {
             return;
         }
         if !self.release_at_boundary() && at_rest {
-            self.transaction_ended();
             self.keeps_its_server();
+            self.transaction_ended();
         }
     }
 }

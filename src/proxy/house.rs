@@ -10,7 +10,9 @@ use super::console::Console;
 use crate::auth::Verifiers;
 use crate::config::Config;
 use crate::net::tls::Tls;
-use crate::pool::{Clients, Directory, ServerPool};
+use crate::net::{Names, Ttl};
+use crate::pool::{Clients, Directory, Peers, ServerPool};
+use crate::wire::CancelKey;
 
 /// The pools, the clients, and the configuration in force.
 #[derive(Debug)]
@@ -22,6 +24,8 @@ pub struct House {
     pub directory: Directory,
     /// All clients that have logged in.
     pub clients: Arc<Clients>,
+    /// Other processes at the same address.
+    pub peers: Peers,
     /// Who may log in.
     pub access: Access,
     /// What judges the clients' secrets.
@@ -43,9 +47,16 @@ impl Connected {
 }
 
 impl House {
-    /// A house for this configuration; `secret` is random.
+    /// A house for this configuration; `names` knows where hosts are, `secret` is
+    /// random.
     #[must_use]
-    pub fn new(config: Config, tls: Tls, access: Access, secret: [u8; 32]) -> Arc<Self> {
+    pub fn new(
+        config: Config,
+        tls: Tls,
+        access: Access,
+        names: Names,
+        secret: [u8; 32],
+    ) -> Arc<Self> {
         let (start, _) = secret.split_first_chunk::<8>().unwrap_or((&[0; 8], &[]));
         crate::session::statements::number_from(u64::from_be_bytes(*start));
         let mut verifiers = Verifiers::new(secret, config.general.scram_iterations);
@@ -53,11 +64,16 @@ impl House {
             verifiers = verifiers.with_unknown_users_like_scram_users();
         }
         let tls = Arc::new(tls);
+        let (clients, peers) = (Arc::<Clients>::default(), Peers::new(names.clone()));
+        clients.are_of_peer(config.general.peer_id);
+        peers.adopt(&config);
+        names.remember_for(ttl(&config));
         Arc::new(Self {
             config: RwLock::new(Arc::new(config)),
-            directory: Directory::new(Arc::clone(&tls)),
+            directory: Directory::new(Arc::clone(&tls), names),
             tls,
-            clients: Arc::default(),
+            clients,
+            peers,
             access,
             verifiers,
             connected: AtomicU32::new(0),
@@ -87,7 +103,10 @@ impl House {
         *self.config.write() = Arc::clone(&config);
         // What was asked in between was asked by the settings of before.
         self.access.forget();
+        self.directory.names().remember_for(ttl(&config));
         self.directory.adopt(&config);
+        self.peers.adopt(&config);
+        self.clients.are_of_peer(config.general.peer_id);
         self.clients.reloaded();
         Ok(())
     }
@@ -98,6 +117,34 @@ impl House {
         let waits = |pool: &Arc<ServerPool>| pool.waiting().0 > 0;
         if !patience.is_zero() && self.directory.pools().iter().any(waits) {
             self.clients.tell_those_queued_for(patience);
+        }
+    }
+
+    /// Serves a CancelRequest: cancels what the client of this key has running,
+    /// or passes it on to the peer that gave the key. A key that is nobody's is
+    /// dropped.
+    ///
+    /// # Cancel safety
+    /// Dropped before its end, the server connection is closed rather than
+    /// handed on.
+    pub async fn cancel(&self, key: &CancelKey) {
+        let config = self.config();
+        let within = config.general.cancel_wait_timeout;
+        match self.clients.owner(key) {
+            Some(client) => client.cancel(within).await,
+            None => {
+                let own = config.general.peer_id;
+                self.peers.pass_on(key, own, within).await;
+            }
+        }
+    }
+
+    /// Follows names to their addresses: to be called about once a second.
+    pub fn keep_names(&self) {
+        let reconnects = self.config().general.dns_reconnect;
+        self.directory.keep_names(reconnects);
+        if reconnects {
+            self.access.leave_lost_addresses(self.directory.names());
         }
     }
 
@@ -123,6 +170,14 @@ impl House {
     pub fn connect(self: &Arc<Self>) -> (Connected, u32) {
         let before = self.connected.fetch_add(1, Ordering::AcqRel);
         (Connected(Arc::clone(self)), before + 1)
+    }
+}
+
+/// How long the addresses of names are remembered.
+fn ttl(config: &Config) -> Ttl {
+    Ttl {
+        found: config.general.dns_max_ttl,
+        not_found: config.general.dns_nxdomain_ttl,
     }
 }
 

@@ -101,9 +101,8 @@ pub(super) async fn first_words(
             }
             // PostgreSQL takes a cancel in clear text, too: many drivers send no
             // other, and its key is good for nothing else.
-            FirstPacket::Cancel { pid, secret } => {
-                let within = house.config().general.cancel_wait_timeout;
-                house.clients.cancel(pid, &secret, within).await;
+            FirstPacket::Cancel(key) => {
+                house.cancel(&key).await;
                 return Err(NoSession::Silence);
             }
             FirstPacket::Startup(startup) => {

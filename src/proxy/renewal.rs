@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::client::{Client, End, Service};
 use super::deadlines::Deadlines;
 use super::upstream::MAX_FRAME;
+use crate::config::PoolMode;
 use crate::session::Rest;
 use crate::wire::{PgError, sqlstate};
 
@@ -33,13 +34,29 @@ impl Client {
             return Err(End::Told(error.with_hint("Connect again.")));
         }
         self.mode = settings.pool_mode;
+        if settings.server_fast_close && self.is_in_the_way() {
+            let what = "database configuration changed";
+            return Err(End::Told(PgError::fatal(
+                sqlstate::PROTOCOL_VIOLATION,
+                what,
+            )));
+        }
         self.policy = settings.session_state;
+        self.refuses_queries = config.general.disable_pqexec;
         self.max_frame = config.general.max_packet_size.min(MAX_FRAME);
         self.deadlines = Deadlines::renewed(self.deadlines.take(), &house.clients, &settings);
         if matches!(self.service, Service::Idle) {
             self.mark_idle();
         }
         Ok(())
+    }
+
+    /// Does it keep a server connection that is to be replaced until it leaves?
+    fn is_in_the_way(&self) -> bool {
+        match &self.service {
+            Service::Leased(lease) => self.mode == PoolMode::Session && lease.is_to_be_replaced(),
+            Service::Idle | Service::Waiting(_) => false,
+        }
     }
 
     fn stands_at_a_boundary(&self) -> bool {

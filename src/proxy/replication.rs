@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use tokio::io::copy_bidirectional_with_sizes;
 
 use super::house::{Connected, House};
 use super::login::{is_ignored, register, who};
+use super::upstream::no_simple_queries;
 use crate::config::{Config, PoolSettings};
 use crate::net::{Peer, Stream};
 use crate::pool::{Apart, Registered, ServerPool, Wish};
@@ -85,6 +87,10 @@ pub(super) async fn open(
     at: (Peer, bool),
     ahead: Vec<u8>,
 ) -> Result<Replication, PgError> {
+    if config.general.disable_pqexec {
+        // It knows no other queries.
+        return Err(no_simple_queries());
+    }
     let mut parameters = startup.settings.clone();
     let ignored = config.general.ignore_startup_parameters.as_deref();
     parameters.retain(|(name, _)| !is_ignored(ignored.unwrap_or_default(), name));
@@ -116,7 +122,7 @@ impl Replication {
 
     /// Joins the two until one of them ends, or the process does.
     pub async fn serve(mut self, mut stream: Stream, peer: Peer, _connected: Connected) {
-        self.handle.served_by(&self.server.identity);
+        self.handle.served_by(&self.server.identity, Instant::now());
         tracing::info!(client = %peer, pid = self.server.identity.pid, "replication begins");
         if stream.send(&self.reply).await.is_ok()
             && self.server.stream.send(&self.ahead).await.is_ok()

@@ -44,6 +44,9 @@ impl Client {
             // Nothing to flush; the late rest of a COPY that has failed.
             b'H' | b'd' | b'c' | b'f' => {}
             b'X' => return Err(End::Terminated),
+            b'Q' if self.refuses_queries => {
+                return Err(End::Told(super::upstream::no_simple_queries()));
+            }
             tag if is_frontend(tag) => return Ok(false),
             tag => return Err(End::Told(super::upstream::unknown_type(tag))),
         }

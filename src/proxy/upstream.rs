@@ -141,6 +141,7 @@ impl Client {
     ) -> Result<Act, End> {
         let tracker = &mut lease.tracker;
         match header.tag {
+            b'Q' if self.refuses_queries => return Err(End::Told(no_simple_queries())),
             b'Q' => return Ok(self.query(lease, header, frame, run)),
             b'F' => {
                 if header.total > frame.len() && frame.len() < 9 {
@@ -263,6 +264,11 @@ pub(super) fn is_frontend(tag: u8) -> bool {
         tag,
         b'Q' | b'F' | b'P' | b'B' | b'D' | b'C' | b'E' | b'S' | b'H' | b'd' | b'c' | b'f' | b'X'
     )
+}
+
+/// `disable_pqexec`, in PgBouncer's words.
+pub(super) fn no_simple_queries() -> PgError {
+    PgError::fatal(sqlstate::PROTOCOL_VIOLATION, "PQexec disallowed")
 }
 
 pub(super) fn unknown_type(tag: u8) -> PgError {

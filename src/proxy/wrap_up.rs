@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use super::session_state::Left;
 use crate::pool::Lease;
-use crate::session::Rest;
 
 /// Brings the server connection of a client that has left to a boundary and
 /// gives it back, or closes it. `cancel_first`: what still runs is cancelled
 /// at once. `mid_frame`: the client left in the middle of a message, which
 /// nobody can complete. `left`: what it may have left in the session, which
-/// is discarded with it.
+/// is discarded with it. `runs_text`: it is time for `server_reset_query`.
 ///
 /// # Cancel safety
 /// Dropped before its end, the server connection is closed.
@@ -19,6 +18,7 @@ pub(super) async fn wrap_up(
     cancel_first: bool,
     mid_frame: bool,
     left: Left,
+    runs_text: bool,
     within: Duration,
 ) {
     if mid_frame {
@@ -28,31 +28,13 @@ pub(super) async fn wrap_up(
     }
     let pid = lease.identity.pid;
     let settled = match lease.settle(cancel_first, within).await {
-        Ok(boundary) if left == Left::Clean => Ok(boundary),
         Ok(_) if left == Left::ForGood => Err("its session cannot be cleaned".to_owned()),
-        Ok(_) => discard_all(&mut lease, within).await,
+        Ok(boundary) if left == Left::Clean && !runs_text => Ok(boundary),
+        Ok(_) => lease.clean(runs_text, left == Left::Resettable).await,
         Err(why) => Err(why.to_string()),
     };
     match settled {
         Ok(boundary) => lease.give_back(boundary),
         Err(why) => tracing::info!(pid, "closing because: {why}"),
-    }
-}
-
-async fn discard_all(
-    lease: &mut Lease,
-    within: Duration,
-) -> Result<crate::session::Boundary, String> {
-    match tokio::time::timeout(within, lease.query("DISCARD ALL")).await {
-        Ok(Ok(())) => {}
-        Ok(Err(why)) => return Err(why.to_string()),
-        Err(_) => return Err("DISCARD ALL took too long".to_owned()),
-    }
-    lease.forget_statements();
-    lease.profile = None;
-    lease.answers = None;
-    match lease.tracker.rest() {
-        Rest::Boundary(boundary) => Ok(boundary),
-        Rest::Busy | Rest::Doubt => Err("what it owes is not certain".to_owned()),
     }
 }

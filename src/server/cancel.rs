@@ -21,7 +21,7 @@ use crate::wire::frontend::cancel_request;
 pub async fn cancel(under_way: &CancelUnderWay, within: Duration) -> bool {
     let identity = under_way.identity();
     let sent = async {
-        let (mut stream, _) = dial(&identity.target, Tcp::default(), within).await.ok()?;
+        let (mut stream, _) = dial(&identity.place, Tcp::default(), within).await.ok()?;
         if let Some(connector) = &identity.tls {
             encrypt(&mut stream, &identity.target, connector)
                 .await

@@ -11,7 +11,7 @@ use super::{Hosts, Identity, Server};
 use crate::auth::{Credential, KeyCache};
 use crate::config::{SslMode, Tcp};
 use crate::net::tls::Connector;
-use crate::net::{DialError, Outbox, Stream, Target, dial};
+use crate::net::{DialError, Names, Outbox, Place, Stream, Target, dial};
 use crate::session::Tracker;
 use crate::session::statements::ServerStatements;
 use crate::wire::{PgError, sqlstate};
@@ -21,6 +21,8 @@ use crate::wire::{PgError, sqlstate};
 pub struct LoginSpec {
     /// Where it listens.
     pub hosts: Arc<Hosts>,
+    /// Who knows the addresses of hosts.
+    pub names: Names,
     /// What takes the connection into TLS; none leaves it in clear text.
     pub tls: Option<Connector>,
     /// The role.
@@ -37,7 +39,7 @@ pub struct LoginSpec {
     pub keys: KeyCache,
     /// How the socket is set up.
     pub tcp: Tcp,
-    /// Connecting and logging in may take this long, at each host.
+    /// Connecting and logging in may take this long, at each address.
     pub within: Duration,
 }
 
@@ -52,18 +54,53 @@ pub struct LoginSpec {
 pub async fn connect(spec: &LoginSpec) -> Result<Server, PgError> {
     let mut last = PgError::fatal(sqlstate::CANNOT_CONNECT, "there is no host");
     for target in spec.hosts.in_order(Instant::now()) {
-        let outcome = match timeout(spec.within, open(spec, &target)).await {
+        match at_host(spec, &target).await {
+            Err(error) if is_about_the_host(&error) => {
+                spec.hosts.tried(&target, false, Instant::now());
+                last = error;
+            }
+            outcome => {
+                spec.hosts.tried(&target, true, Instant::now());
+                return outcome;
+            }
+        }
+    }
+    Err(last)
+}
+
+/// The same at one host: by each of its addresses, until one works.
+async fn at_host(spec: &LoginSpec, target: &Target) -> Result<Server, PgError> {
+    let mut last = unreachable(target, "it has no address");
+    let places = places(spec, target).await?;
+    for place in spec.hosts.best_first(places, Instant::now()) {
+        let outcome = match timeout(spec.within, open(spec, target, &place)).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(unreachable(&target, "timed out")),
+            Err(_) => Err(unreachable(target, "timed out")),
         };
         let is_down = outcome.as_ref().is_err_and(is_about_the_host);
-        spec.hosts.tried(&target, !is_down, Instant::now());
+        spec.hosts.reached(&place, !is_down, Instant::now());
         match outcome {
             Err(error) if is_down => last = error,
             outcome => return outcome,
         }
     }
+    if let Target::Tcp(host, _) = target {
+        spec.names.doubt(host);
+    }
     Err(last)
+}
+
+/// The addresses of a host.
+async fn places(spec: &LoginSpec, target: &Target) -> Result<Vec<Place>, PgError> {
+    let unresolved = |why: &str| {
+        let why = format!("could not resolve the host name: {why}");
+        unreachable(target, &why)
+    };
+    match timeout(spec.within, spec.names.places(target)).await {
+        Ok(Ok(places)) => Ok(places),
+        Ok(Err(why)) => Err(unresolved(&why)),
+        Err(_) => Err(unresolved("timed out")),
+    }
 }
 
 /// Might another host do better?
@@ -71,14 +108,16 @@ fn is_about_the_host(error: &PgError) -> bool {
     error.code == sqlstate::CANNOT_CONNECT || error.code == sqlstate::CANNOT_CONNECT_NOW
 }
 
-async fn open(spec: &LoginSpec, target: &Target) -> Result<Server, PgError> {
+async fn open(spec: &LoginSpec, target: &Target, place: &Place) -> Result<Server, PgError> {
     // Nobody reads along on this machine.
     let tls = spec
         .tls
         .as_ref()
         .filter(|_| matches!(target, Target::Tcp(..)));
     let Some(connector) = tls else {
-        return attempt(spec, target, None).await.map_err(Failure::told);
+        return attempt(spec, (target, place), None)
+            .await
+            .map_err(Failure::told);
     };
     let (first, second) = match connector.mode() {
         SslMode::Disable => (None, None),
@@ -86,10 +125,10 @@ async fn open(spec: &LoginSpec, target: &Target) -> Result<Server, PgError> {
         SslMode::Prefer => (Some(connector), Some(None)),
         SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => (Some(connector), None),
     };
-    match (attempt(spec, target, first).await, second) {
-        (Err(Failure::AboutTls(_)), Some(second)) => {
-            attempt(spec, target, second).await.map_err(Failure::told)
-        }
+    match (attempt(spec, (target, place), first).await, second) {
+        (Err(Failure::AboutTls(_)), Some(second)) => attempt(spec, (target, place), second)
+            .await
+            .map_err(Failure::told),
         (result, _) => result.map_err(Failure::told),
     }
 }
@@ -113,10 +152,10 @@ impl Failure {
 /// One connection, one login.
 async fn attempt(
     spec: &LoginSpec,
-    target: &Target,
+    (target, place): (&Target, &Place),
     tls: Option<&Connector>,
 ) -> Result<Server, Failure> {
-    let (mut stream, _) = dial(target, spec.tcp, spec.within)
+    let (mut stream, _) = dial(place, spec.tcp, spec.within)
         .await
         .map_err(|error: DialError| unreachable(target, &error.to_string()))
         .map_err(Failure::Other)?;
@@ -132,7 +171,7 @@ async fn attempt(
     }
     let as_asked = stream.is_tls() == tls.is_some();
     match Login::run(stream, spec).await {
-        Ok(login) => Ok(logged_in(login, target, tls)),
+        Ok(login) => Ok(logged_in(login, (target, place), tls)),
         // PostgreSQL says so where pg_hba.conf lets nobody in by this way.
         Err(Failed::Refused(error))
             if as_asked && error.code == sqlstate::INVALID_AUTHORIZATION =>
@@ -143,14 +182,14 @@ async fn attempt(
     }
 }
 
-fn logged_in(login: Login, target: &Target, tls: Option<&Connector>) -> Server {
+fn logged_in(login: Login, (target, place): (&Target, &Place), tls: Option<&Connector>) -> Server {
     let reported = login
         .parameters
         .iter()
         .find(|(name, _)| name == "application_name");
     let application_name: Arc<str> = reported.map_or("", |(_, value)| value.as_str()).into();
     let stream: Stream = login.stream;
-    let mut identity = Identity::new(login.pid, login.secret, target.clone());
+    let mut identity = Identity::new(login.pid, login.secret, target.clone(), place.clone());
     identity.tls = tls.filter(|_| stream.is_tls()).cloned();
     Server {
         stream,
@@ -159,6 +198,7 @@ fn logged_in(login: Login, target: &Target, tls: Option<&Connector>) -> Server {
         tracker: Tracker::default(),
         statements: ServerStatements::default(),
         unnamed: crate::session::statements::UNNAMED_NONE,
+        begins_with: None,
         profile: None,
         sequences_of: 0,
         sequences_are_mixed: false,

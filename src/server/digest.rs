@@ -290,7 +290,14 @@ impl Server {
                     digest.functions_changed |= changes_functions(tag);
                 }
                 b"ROLLBACK\0" => digest.undone = true,
-                b"DEALLOCATE ALL\0" | b"DISCARD ALL\0" => digest.deallocated_all = true,
+                b"DEALLOCATE ALL\0" => digest.deallocated_all = true,
+                b"DISCARD ALL\0" => {
+                    digest.deallocated_all = true;
+                    if forwarded && self.begins_with.is_some() {
+                        // A client has taken from it what others count on.
+                        self.identity.doom();
+                    }
+                }
                 _ => {}
             },
             b'S' => return Ok(self.note_parameter(body, reader)),
@@ -351,7 +358,10 @@ impl Server {
                     answers.lost = backend::sqlstate_of(body) == Some(b"26000");
                 }
             }
-            (b'Z', About::ASKED) => digest.answered = true,
+            (b'Z', About::ASKED) => {
+                digest.answered = true;
+                self.leave_out_what_it_began_with();
+            }
             (b'Z', About::CALMED) => digest.calmed = true,
             (b'Z', About::LISTENED) => digest.listened = true,
             (b'E', About::LISTENS | About::LISTENED) => digest.unheard = true,

@@ -1,11 +1,12 @@
 //! The hosts of one database: which is tried first.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::net::Target;
+use crate::net::{Place, Target};
 
 /// One host, or several that are as good as each other.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub struct Hosts {
     take_turns: bool,
     /// When each could not be reached last.
     failed: Mutex<Vec<Option<Instant>>>,
+    /// The same of single addresses.
+    failed_places: Mutex<HashMap<Place, Instant>>,
     /// So long one that could not be reached comes last.
     shunned_for: Duration,
 }
@@ -29,6 +32,7 @@ impl Hosts {
         let targets: Vec<_> = hosts.map(|host| Target::new(host, port)).collect();
         Self {
             failed: Mutex::new(vec![None; targets.len()]),
+            failed_places: Mutex::default(),
             targets,
             next: AtomicUsize::new(0),
             take_turns,
@@ -56,6 +60,27 @@ impl Hosts {
         order.sort_by_key(is_shunned);
         let targets = order.into_iter().filter_map(|at| self.targets.get(at));
         targets.cloned().collect()
+    }
+
+    /// The addresses of one host: those that could not be reached last.
+    #[must_use]
+    pub fn best_first(&self, mut places: Vec<Place>, now: Instant) -> Vec<Place> {
+        if places.len() > 1 {
+            let mut failed = self.failed_places.lock();
+            failed.retain(|_, when| now.duration_since(*when) < self.shunned_for);
+            places.sort_by_key(|place| failed.contains_key(place));
+        }
+        places
+    }
+
+    /// What became of an attempt at an address.
+    pub fn reached(&self, place: &Place, works: bool, now: Instant) {
+        let mut failed = self.failed_places.lock();
+        failed.retain(|_, when| now.duration_since(*when) < self.shunned_for);
+        match works {
+            true => drop(failed.remove(place)),
+            false => drop(failed.insert(place.clone(), now)),
+        }
     }
 
     /// What became of an attempt.
@@ -109,6 +134,22 @@ mod tests {
         }
         let later = now + LONG;
         assert!((0..3).any(|_| first(&hosts, later) == "b:1"));
+    }
+
+    #[test]
+    fn an_address_that_failed_comes_last_for_a_while() {
+        let now = Instant::now();
+        let hosts = Hosts::new("db", 1, true, LONG);
+        let place = |text: &str| Place::Unix(text.into());
+        let all = || vec![place("a"), place("b"), place("c")];
+        assert_eq!(hosts.best_first(all(), now), all());
+        hosts.reached(&place("a"), false, now);
+        let expected = [place("b"), place("c"), place("a")];
+        assert_eq!(hosts.best_first(all(), now), expected);
+        assert_eq!(hosts.best_first(all(), now + LONG), all());
+        hosts.reached(&place("b"), false, now);
+        hosts.reached(&place("b"), true, now);
+        assert_eq!(hosts.best_first(all(), now), all());
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use tokio::sync::Notify;
 
-use crate::net::Target;
 use crate::net::tls::Connector;
+use crate::net::{Names, Place, Target};
 
 /// Process, key and address of one server connection, and the cancels that
 /// are under way against it. Outlives the lease that uses the connection.
@@ -17,6 +17,8 @@ pub struct Identity {
     pub secret: Vec<u8>,
     /// Where it listens.
     pub target: Target,
+    /// By which of its addresses it was reached; a cancel must go there, too.
+    pub place: Place,
     /// What took it into TLS; a cancel is no less private than the connection.
     pub tls: Option<Connector>,
     cancels: AtomicU32,
@@ -35,15 +37,31 @@ pub struct CancelUnderWay {
 impl Identity {
     /// A connection that nobody cancels yet.
     #[must_use]
-    pub fn new(pid: i32, secret: Vec<u8>, target: Target) -> Self {
+    pub fn new(pid: i32, secret: Vec<u8>, target: Target, place: Place) -> Self {
         Self {
             pid,
             secret,
             target,
+            place,
             tls: None,
             cancels: AtomicU32::new(0),
             doomed: AtomicBool::new(false),
             finished: Notify::new(),
+        }
+    }
+
+    /// Does it lead to a host of this name?
+    #[must_use]
+    pub fn is_at(&self, name: &str) -> bool {
+        matches!(&self.target, Target::Tcp(host, _) if host == name)
+    }
+
+    /// Has the name by which it was reached lost its address?
+    #[must_use]
+    pub fn has_moved(&self, names: &Names) -> bool {
+        match (&self.target, &self.place) {
+            (Target::Tcp(name, _), Place::Tcp(address)) => names.has_lost(name, address.ip()),
+            _ => false,
         }
     }
 
@@ -64,7 +82,8 @@ impl Identity {
         self.cancels.load(Ordering::Acquire) > 0
     }
 
-    /// A cancel may still be on its way: the connection must not be handed on.
+    /// The connection must not be handed on: a cancel may still be on its way to
+    /// it, say.
     pub fn doom(&self) {
         self.doomed.store(true, Ordering::Release);
     }

@@ -3,12 +3,14 @@
 //!
 //! Knows nothing of pools or of who waits. What a server says is untrusted.
 
+mod alone;
 mod cancel;
 mod connect;
 mod digest;
 mod encrypt;
 mod hosts;
 mod identity;
+mod inventory;
 mod login;
 mod lookup;
 mod session_state;
@@ -23,8 +25,9 @@ pub use connect::{LoginSpec, connect};
 pub use digest::{Digest, Reader};
 pub use hosts::Hosts;
 pub use identity::Identity;
+pub use inventory::Inventory;
 pub use lookup::Row;
-pub use session_state::{Answers, EnvQuestion, Named, Questions};
+pub use session_state::{Answers, EnvQuestion, Questions};
 pub use settle::Unsettled;
 
 use crate::net::{Outbox, Stream};
@@ -51,11 +54,13 @@ pub struct Server {
     pub mid_frame: bool,
     /// Which unnamed statement it has ([`crate::session::statements::Unnamed::mark`]).
     pub unnamed: u64,
+    /// What `connect_query` has made in the session beside settings.
+    pub begins_with: Option<Box<Inventory>>,
     /// The settings that the session has.
     pub profile: Option<Arc<Profile>>,
-    /// Whose the last numbers of sequences are, by the client's process id, and
+    /// Whose the last numbers of sequences are, by the client's number (0: nobody's), and
     /// whether some are others'.
-    pub sequences_of: i32,
+    pub sequences_of: u64,
     /// See there.
     pub sequences_are_mixed: bool,
     /// Which of the pooler's own statements it holds.

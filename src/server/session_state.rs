@@ -4,12 +4,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::Server;
+use super::{Inventory, Server};
 use crate::session::hidden::Told;
 use crate::session::own::{
     Own, PORTAL, array, bind_into, close_into, drop_into, execute_into, parse_into,
 };
-use crate::session::settings::{APPLICATION_NAME, Change, IDENTITY, IDLE_SESSION_TIMEOUT, Profile};
+use crate::session::settings::{
+    APPLICATION_NAME, Change, IDENTITY, IDLE_SESSION_TIMEOUT, Profile, Set,
+};
 use crate::session::statements::{Op, ServerName, Statement, UNNAMED_NONE};
 use crate::session::{About, Kind, Pay};
 use crate::wire::backend;
@@ -36,15 +38,14 @@ pub struct Questions {
     pub is_guess: bool,
     /// How often the client had prepared a statement by SQL.
     pub prepares_by_sql: u64,
+    /// What does, by name.
+    pub inventory: bool,
     /// It holds prepared statements, unless they were dropped out of sight.
     pub expects_kept: bool,
     /// Nothing is asked: all that can be ended is ended, but for prepared
-    /// statements.
-    pub reset: bool,
+    /// statements, and the session has these settings then.
+    pub reset_to: Option<Option<Arc<Profile>>>,
 }
-
-/// A setting's name and value.
-pub type Named = (Box<[u8]>, Box<[u8]>);
 
 /// What the server has answered.
 #[derive(Debug, Default)]
@@ -54,17 +55,19 @@ pub struct Answers {
     /// For each name asked for, in that order; `None`: there is no such setting.
     pub values: Vec<Option<Box<[u8]>>>,
     /// Names and values of all that has been set.
-    pub all: Vec<Named>,
+    pub all: Vec<Set>,
     /// Libraries' settings that have not.
     pub unset: BTreeSet<Box<[u8]>>,
     /// Names and values of what is as it was when the session began.
-    pub defaults: Vec<Named>,
+    pub defaults: Vec<Set>,
     /// A letter for each kind of state, see [`Own::State`].
     pub state: Box<[u8]>,
     /// The channels that are listened to, and how many they are.
     pub channels: (Box<[u8]>, Box<[u8]>),
     /// It has locks.
     pub locks: bool,
+    /// What there is of each kind.
+    pub inventory: Inventory,
     /// Functions and triggers.
     pub functions: Vec<Told>,
     /// The server could not tell.
@@ -95,7 +98,7 @@ pub struct EnvQuestion {
     /// What they are, in that order.
     pub values: Vec<Option<Box<[u8]>>>,
     /// Names and values of all that has been set, if that was asked.
-    pub all: Vec<Named>,
+    pub all: Vec<Set>,
 }
 
 /// Longest answer that is read, in bytes.
@@ -251,17 +254,21 @@ impl Server {
         if questions.defaults {
             self.run_own(Own::Defaults, &[], About::DEFAULTS, &mut out);
         }
-        if questions.reset {
+        if let Some(profile) = &questions.reset_to {
             for own in RESET {
                 self.run_own(own, &[], About::STATE, &mut out);
             }
-            self.profile = None;
+            self.begin_with(profile, &mut out);
         }
         if questions.state {
             let kept = self.statements.any().map(ServerName::of);
             let kept = kept.as_ref().map_or(&b""[..], ServerName::as_bytes);
             questions.expects_kept = !kept.is_empty();
             self.run_own(Own::State, &[kept], About::STATE, &mut out);
+        }
+        questions.inventory |= self.begins_with.is_some() && (questions.state || questions.locks);
+        if questions.inventory {
+            self.run_own(Own::Inventory, &[], About::INVENTORY, &mut out);
         }
         if questions.functions {
             self.run_own(Own::Functions, &[], About::FUNCTIONS, &mut out);
@@ -277,6 +284,35 @@ impl Server {
             questions,
             ..Answers::default()
         }));
+    }
+
+    /// A session that has been reset gets what it began with.
+    fn begin_with(&mut self, profile: &Option<Arc<Profile>>, out: &mut Vec<u8>) {
+        let change = Change::between(None, profile.as_deref());
+        let encoding = change
+            .encoding
+            .map(|encoding| ("client_encoding", encoding));
+        let first: Vec<_> = encoding.into_iter().collect();
+        for settings in [&first, &change.sets] {
+            if !settings.is_empty() {
+                let [names, values] = arrays(settings);
+                self.run_own(Own::Set, &[&names, &values], About::STATE, out);
+            }
+        }
+        self.profile.clone_from(profile);
+    }
+
+    /// Everything that was asked is answered: what the session holds since it
+    /// began is nobody's.
+    pub(super) fn leave_out_what_it_began_with(&mut self) {
+        let (Some(before), Some(answers)) = (&self.begins_with, &mut self.answers) else {
+            return;
+        };
+        let is_asked = answers.questions.inventory && !answers.failed;
+        if is_asked && !answers.leave_out(before) {
+            // A client has taken from it what others count on.
+            self.identity.doom();
+        }
     }
 
     /// Asks, ahead of its Parse, under which settings a statement is parsed, in
@@ -348,6 +384,11 @@ impl Server {
                         _ => Told::Trigger(name, text),
                     });
                 }
+            }
+            About::INVENTORY => {
+                let mut rest = columns.map(|column| column.map(Into::into));
+                let mut next = || rest.next().flatten();
+                answers.inventory = [first.map(Into::into), next(), next(), next(), next()];
             }
             About::STATE => {
                 answers.state = first.unwrap_or_default().into();

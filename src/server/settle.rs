@@ -109,23 +109,9 @@ impl Server {
     ///
     /// # Errors
     /// [`Unsettled`]; there is no time limit here.
-    pub async fn query(&mut self, text: &str) -> Result<(), Unsettled> {
+    async fn query(&mut self, text: &str) -> Result<(), Unsettled> {
         self.say_now(text);
         self.quiesce().await
-    }
-
-    /// Is the connection at rest alive? Asked with an empty query.
-    ///
-    /// # Errors
-    /// [`Unsettled`] when it did not answer within the time given.
-    pub async fn check(&mut self, within: Duration) -> Result<Boundary, Unsettled> {
-        timeout(within, self.query(";"))
-            .await
-            .unwrap_or(Err(Unsettled::TimedOut))?;
-        match self.tracker.rest() {
-            Rest::Boundary(boundary) => Ok(boundary),
-            Rest::Busy | Rest::Doubt => Err(Unsettled::Doubt),
-        }
     }
 
     fn say_now(&mut self, text: &str) {
@@ -148,7 +134,7 @@ impl Server {
     }
 
     /// Sends what waits and reads until nothing is owed.
-    async fn quiesce(&mut self) -> Result<(), Unsettled> {
+    pub(super) async fn quiesce(&mut self) -> Result<(), Unsettled> {
         poll_fn(|cx| {
             self.poll_until(cx, |server| {
                 !server.tracker.owes() && server.between_frames()

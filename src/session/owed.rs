@@ -143,6 +143,9 @@ impl About {
     /// ... for its locks.
     pub const LOCKS: Self = Self::own(11);
 
+    /// ... for all of that by name.
+    pub const INVENTORY: Self = Self::own(21);
+
     /// The end of the questions.
     pub const ASKED: Self = Self::own(12);
 
@@ -159,7 +162,7 @@ impl About {
     #[inline]
     #[must_use]
     pub fn is_question(self) -> bool {
-        matches!(self.id, 8..=11 | 13..=15 | 17)
+        matches!(self.id, 8..=11 | 13..=15 | 17 | 21)
     }
 
     /// It asks under which settings a statement is parsed ...

@@ -69,6 +69,9 @@ pub enum Own {
     State,
     /// Session advisory locks.
     Locks,
+    /// All that ties a session to its server connection, by name, a column for each
+    /// kind.
+    Inventory,
     /// Names and what they stand for (`f`): functions and their bodies, tables
     /// with their defaults, checks, policies and rules, views; tables and the functions of their
     /// triggers (`t`). Of those that users have made.
@@ -77,7 +80,7 @@ pub enum Own {
 
 impl Own {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Begin,
         Self::Commit,
         Self::ResetAuthorization,
@@ -98,6 +101,7 @@ impl Own {
         Self::DiscardSequences,
         Self::State,
         Self::Locks,
+        Self::Inventory,
         Self::Functions,
     ];
 
@@ -207,6 +211,22 @@ impl Own {
                  JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) t.tgrelid \
                  JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) t.tgfoid \
                  WHERE NOT t.tgisinternal"
+            }
+            Own::Inventory => {
+                "SELECT (SELECT pg_catalog.string_agg(objid::pg_catalog.text, ' ' ORDER BY objid) \
+                 FROM pg_catalog.pg_depend WHERE refclassid OPERATOR(pg_catalog.=) 2615 \
+                 AND refobjid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema() \
+                 AND pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.<>) 0), \
+                 (SELECT pg_catalog.string_agg(name, pg_catalog.chr(1) ORDER BY name) \
+                 FROM pg_catalog.pg_cursors WHERE is_holdable), \
+                 (SELECT pg_catalog.string_agg(name, pg_catalog.chr(1) ORDER BY name) \
+                 FROM pg_catalog.pg_prepared_statements WHERE from_sql), \
+                 (SELECT pg_catalog.string_agg(c, pg_catalog.chr(1) ORDER BY c) \
+                 FROM pg_catalog.pg_listening_channels() AS t(c)), \
+                 (SELECT pg_catalog.string_agg(l, ' ' ORDER BY l) FROM (\
+                 SELECT pg_catalog.concat_ws(':', database, classid, objid, objsubid, mode) \
+                 FROM pg_catalog.pg_locks WHERE locktype OPERATOR(pg_catalog.=) 'advisory' \
+                 AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()) AS t(l))"
             }
             Own::Locks => {
                 "SELECT CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_locks \

@@ -59,7 +59,7 @@ impl Sight {
             let (clients, pins) = of_pool.entry(Arc::as_ptr(pool)).or_default();
             match client.serving() {
                 Serving::Nobody => clients.idle += 1,
-                Serving::Waiting { .. } => clients.waiting += 1,
+                Serving::Waiting => clients.waiting += 1,
                 Serving::Server(_) => clients.served += 1,
             }
             for name in pin_names(client.pinned().0) {

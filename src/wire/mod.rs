@@ -5,12 +5,14 @@
 //! what it means for the frames that follow: that is `session`.
 
 pub mod backend;
+mod cancel_key;
 mod error;
 pub mod frame;
 pub mod frontend;
 pub mod run;
 pub mod startup;
 
+pub use cancel_key::CancelKey;
 pub use error::{PgError, Severity, sqlstate};
 
 use bytes::BytesMut;

@@ -2,6 +2,7 @@
 //!
 //! Source: `protocol-flow.html#PROTOCOL-FLOW-START-UP`.
 
+use super::cancel_key::CancelKey;
 use super::error::{PgError, sqlstate};
 use super::frame::cstr;
 
@@ -26,12 +27,7 @@ pub enum FirstPacket {
     /// The client asks for GSSAPI encryption.
     GssEnc,
     /// The client asks to cancel a query elsewhere.
-    Cancel {
-        /// Process id from the client's BackendKeyData.
-        pid: i32,
-        /// Secret key from the client's BackendKeyData.
-        secret: Vec<u8>,
-    },
+    Cancel(CancelKey),
     /// The client wants a session.
     Startup(Startup),
 }
@@ -85,11 +81,7 @@ pub fn first_packet(body: &[u8]) -> Result<FirstPacket, PgError> {
 
 fn cancel(rest: &[u8]) -> FirstPacket {
     // A key that cannot be is one that fits nobody: nothing is answered.
-    let (pid, secret) = super::backend::key_data(rest).unwrap_or((0, &[]));
-    FirstPacket::Cancel {
-        pid,
-        secret: secret.to_vec(),
-    }
+    FirstPacket::Cancel(CancelKey::read(rest).unwrap_or_default())
 }
 
 fn startup(version: u32, mut rest: &[u8]) -> Result<Startup, PgError> {
@@ -230,17 +222,13 @@ mod tests {
         );
         assert_eq!(
             first_packet(&packet(CANCEL_CODE, &[0, 0, 0, 9, 1, 2, 3, 4])),
-            Ok(FirstPacket::Cancel {
-                pid: 9,
-                secret: vec![1, 2, 3, 4]
-            })
+            Ok(FirstPacket::Cancel(
+                CancelKey::read(&[0, 0, 0, 9, 1, 2, 3, 4]).unwrap_or_default()
+            ))
         );
         assert_eq!(
             first_packet(&packet(CANCEL_CODE, &[0, 0, 0, 9, 1, 2, 3])),
-            Ok(FirstPacket::Cancel {
-                pid: 0,
-                secret: Vec::new()
-            })
+            Ok(FirstPacket::Cancel(CancelKey::default()))
         );
     }
 

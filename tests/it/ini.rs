@@ -3,9 +3,10 @@
 use std::fs;
 use std::process::{Command, Output};
 
+use crate::support::frames::Frame;
 use crate::support::pooler::Pooler;
 use crate::support::postgres::{Cluster, Database};
-use crate::support::raw::{Connection, first_error};
+use crate::support::raw::{Connection, first_error, rows_of};
 use crate::support::startup::Startup;
 use crate::support::wait;
 
@@ -28,13 +29,17 @@ fn an_ini_file_serves_clients_in_session_mode_unless_it_says_otherwise() {
     let database = Cluster::shared().database();
     let name = &database.name;
     let databases = format!("{name} = {}", at(&database));
-    let pooler = start(&database, &databases, "default_pool_size = 1\npeer_id = 1");
+    let pooler = start(
+        &database,
+        &databases,
+        "default_pool_size = 1\nclient_tls_ciphers = HIGH",
+    );
     let mut client = pooler.client();
     assert_eq!(client.value("SELECT 6 * 7"), "42");
     wait::until(wait::SOON, "the warning", || {
         pooler
             .log()
-            .contains("these settings are not honoured: peer_id (")
+            .contains("these settings are not honoured: client_tls_ciphers (")
     });
     // Another waits for the only server connection until the first has left.
     let mut other = Connection::open(pooler.address);
@@ -105,11 +110,11 @@ fn check_tells_and_convert_prints() {
     let folder = crate::support::certificates::Folder::new();
     let good = folder.put(
         "good.ini",
-        "[databases]\na = host=b password='x'\n[pgbouncer]\nauth_type = trust\npeer_id = 1\n",
+        "[databases]\na = host=b password='x'\n[pgbouncer]\nauth_type = trust\nclient_tls_ciphers = HIGH\n",
     );
     let output = pgweave(&["check", &good]);
     assert!(output.status.success(), "{output:?}");
-    assert!(String::from_utf8_lossy(&output.stderr).contains("peer_id"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("client_tls_ciphers"));
     let output = pgweave(&["convert", &good]);
     let toml = String::from_utf8(output.stdout).unwrap();
     assert!(toml.contains("password = \"x\"") && toml.starts_with("# these settings"));
@@ -203,4 +208,54 @@ fn the_pidfile_is_there_while_pgweave_is() {
     pooler.signal(15);
     assert!(pooler.wait().success());
     assert!(!path.exists());
+}
+
+/// What a client is told of a parameter in these frames.
+fn told(frames: &[Frame], name: &str) -> Vec<String> {
+    let begins = [name.as_bytes(), b"\0"].concat();
+    let of_it = |frame: &&Frame| frame.tag == b'S' && frame.body.starts_with(&begins);
+    let value = |frame: &Frame| {
+        let value = frame.body[begins.len()..].split_last().unwrap().1;
+        String::from_utf8_lossy(value).into_owned()
+    };
+    frames.iter().filter(of_it).map(value).collect()
+}
+
+#[test]
+fn parameters_are_tracked_whether_they_are_named_or_not() {
+    let database = Cluster::shared().database();
+    let databases = format!("* = {} pool_mode=transaction pool_size=1", at(&database));
+    let pooler = start(
+        &database,
+        &databases,
+        "track_extra_parameters = IntervalStyle, search_path\n\
+         ignore_startup_parameters = extra_float_digits",
+    );
+    let mut a = Connection::open(pooler.address);
+    let startup = pooler.startup().with("IntervalStyle", "iso_8601");
+    a.send(&startup.to_bytes());
+    let greeting = a.until_ready(1, "the greeting");
+    assert_eq!(told(&greeting, "IntervalStyle"), ["iso_8601"]);
+    let (mut b, mut c) = (pooler.client(), pooler.client());
+    let show = "SELECT interval '1 day 2 hours', current_setting('search_path')";
+    let shown = |client: &mut Connection| {
+        let frames = client.query(show);
+        let row = rows_of(&frames)[0].clone();
+        let row: Vec<_> = row.into_iter().flatten().collect();
+        (row, told(&frames, "IntervalStyle"))
+    };
+    let is = |style: &str, path: &str| vec![style.to_owned(), path.to_owned()];
+    let set = b.query("SET IntervalStyle = 'sql_standard'");
+    assert_eq!(told(&set, "IntervalStyle"), ["sql_standard"]);
+    b.query("SET search_path = app, public");
+    for _ in 0..2 {
+        let nothing_new = Vec::<String>::new();
+        let plain = is("1 day 02:00:00", "\"$user\", public");
+        assert_eq!(shown(&mut c), (plain, nothing_new.clone()));
+        let b_has = is("1 2:00:00", "app, public");
+        assert_eq!(shown(&mut b), (b_has, nothing_new.clone()));
+        let a_has = is("P1DT2H", "\"$user\", public");
+        assert_eq!(shown(&mut a), (a_has, nothing_new));
+    }
+    assert!(!pooler.log().contains("not honoured"), "{}", pooler.log());
 }

@@ -14,10 +14,14 @@
 
 mod auth;
 mod cancel;
+mod check_query;
 mod client_gone;
 mod client_limits;
+mod connect_query;
 mod console;
+mod fast_close;
 mod flow;
+mod host_names;
 mod hostile_server;
 mod idle_pools;
 mod ini;
@@ -25,10 +29,13 @@ mod limits;
 mod listening;
 mod login;
 mod modes;
+mod no_simple_queries;
 mod notices;
+mod peers;
 mod process;
 mod reload;
 mod replication;
+mod reset_query;
 mod same_as_direct;
 mod server_gone;
 mod session_state;

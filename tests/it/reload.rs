@@ -53,6 +53,35 @@ fn a_pool_grows_while_clients_wait() {
 }
 
 #[test]
+fn a_pool_that_is_made_smaller_closes_what_it_has_too_many() {
+    let database = Cluster::shared().database();
+    let pooler = plan(&database).pool_size(4).start();
+    let mut clients: Vec<Connection> = (0..4).map(|_| pooler.client()).collect();
+    clients.iter_mut().for_each(|client| {
+        client.rows("BEGIN");
+    });
+    let (busy, idle) = clients.split_at_mut(2);
+    idle.iter_mut().for_each(|client| {
+        client.rows("COMMIT");
+    });
+    let open = || database.backends("backend_type = 'client backend'");
+    assert_eq!(open(), 4);
+    reload(
+        &pooler,
+        replace("default_pool_size = 4", "default_pool_size = 1"),
+    );
+    wait::until(wait::SOON, "idle ones to be closed", || open() == 2);
+    busy[0].rows("COMMIT");
+    wait::until(wait::SOON, "one that came back to be closed", || {
+        open() == 1
+    });
+    assert_eq!(busy[1].value("SELECT 6 * 7"), "42");
+    busy[1].rows("COMMIT");
+    assert_eq!(idle[0].value("SELECT 6 * 7"), "42");
+    assert_eq!(open(), 1);
+}
+
+#[test]
 fn clients_go_on_at_another_server() {
     let (here, there) = (Cluster::shared().database(), Cluster::quiet().database());
     let pooler = plan(&here)
@@ -246,4 +275,112 @@ fn the_log_is_opened_anew_and_its_level_changes() {
             .unwrap()
             .contains("was read again")
     );
+}
+
+/// What `SHOW CONFIG` says of a setting.
+fn shown(console: &mut Connection, key: &str) -> String {
+    let config = crate::console::Shown::of(console, "CONFIG");
+    config.value("key", key, "value").unwrap()
+}
+
+fn until_set(console: &mut Connection, key: &str, value: &str) {
+    wait::until(wait::SOON, "the setting", || shown(console, key) == value);
+}
+
+/// A pooler that follows its files, and its console.
+fn follows(database: &Database) -> (Pooler, Connection) {
+    let pooler = crate::console::plan(database)
+        .setting("reload_on_change", "true")
+        .setting("query_timeout", "11")
+        .start();
+    let console = crate::console::console(&pooler);
+    (pooler, console)
+}
+
+#[test]
+fn a_file_that_changes_is_read_where_that_is_wanted() {
+    let database = Cluster::shared().database();
+    let (pooler, mut console) = follows(&database);
+    let path = pooler.directory().join("pgweave.toml");
+    let good = fs::read_to_string(&path).unwrap();
+    let change = |from: &str, to: &str| {
+        assert!(good.contains(from));
+        fs::write(&path, good.replace(from, to)).unwrap();
+    };
+    change("query_timeout = 11", "query_timeout = 12");
+    until_set(&mut console, "query_timeout", "12s");
+    // One with a mistake changes nothing, and is told once.
+    change("query_timeout = 11", "query_timeout = 13\npool_mode = 5");
+    let told = "files have changed, but all stays as it was: ";
+    wait::until(wait::SOON, "the mistake", || pooler.log().contains(told));
+    assert_eq!(shown(&mut console, "query_timeout"), "12s");
+    assert_eq!(pooler.client().value("SELECT 6 * 7"), "42");
+    // Three looks at the files later.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert_eq!(pooler.log().matches(told).count(), 1);
+    // Nobody follows what is told not to be followed.
+    change(
+        "reload_on_change = true\nquery_timeout = 11",
+        "query_timeout = 14",
+    );
+    until_set(&mut console, "query_timeout", "14s");
+    change("query_timeout = 11", "query_timeout = 15");
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert_eq!(shown(&mut console, "query_timeout"), "14s");
+}
+
+#[test]
+fn a_config_map_that_is_swapped_is_read() {
+    use std::os::unix::fs::symlink;
+    let database = Cluster::shared().database();
+    let (pooler, mut console) = follows(&database);
+    let folder = pooler.directory();
+    let path = folder.join("pgweave.toml");
+    let good = fs::read_to_string(&path).unwrap();
+    let put = |version: &str, text: &str| {
+        fs::create_dir(folder.join(version)).unwrap();
+        fs::write(folder.join(version).join("pgweave.toml"), text).unwrap();
+        symlink(version, folder.join("..data_tmp")).unwrap();
+        fs::rename(folder.join("..data_tmp"), folder.join("..data")).unwrap();
+    };
+    put("..1", &good.replace("timeout = 11", "timeout = 12"));
+    symlink("..data/pgweave.toml", folder.join("link")).unwrap();
+    fs::rename(folder.join("link"), &path).unwrap();
+    until_set(&mut console, "query_timeout", "12s");
+    put("..2", &good.replace("timeout = 11", "timeout = 13"));
+    until_set(&mut console, "query_timeout", "13s");
+}
+
+#[test]
+fn files_that_a_configuration_is_made_of_are_followed_too() {
+    let database = Cluster::shared().database();
+    let address = database.cluster.address();
+    let folder = crate::support::certificates::Folder::new();
+    let more = folder.put("more.ini", "query_timeout = 11\n");
+    let users = folder.put("users.txt", "\"postgres\" \"\"\n\"guest\" \"first\"\n");
+    let all = "host all all 127.0.0.1/32 trust\n";
+    let included = folder.put("included.conf", all);
+    let rules = folder.put("hba.conf", &format!("include {included}\n"));
+    let text = format!(
+        "[databases]\n* = host={} port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = 0\n\
+         unix_socket_dir =\nauth_type = hba\nauth_hba_file = {rules}\nauth_file = {users}\n\
+         admin_users = postgres\nauth_failures_per_minute = 0\nreload_on_change = true\n%include {more}\n",
+        address.ip(),
+        address.port()
+    );
+    let pooler = Pooler::start("pgbouncer.ini", &text, &database.name);
+    let mut console = crate::console::console(&pooler);
+    fs::write(&more, "query_timeout = 12\n").unwrap();
+    until_set(&mut console, "query_timeout", "12s");
+    let come = |password: &str| {
+        let startup = Startup::new("guest", &database.name).password(password);
+        Connection::try_login(pooler.address, &startup).is_ok()
+    };
+    assert!(come("anything"));
+    let asks = "host all guest 127.0.0.1/32 scram-sha-256\n";
+    fs::write(&included, format!("{asks}{all}")).unwrap();
+    wait::until(wait::SOON, "other rules", || !come("second"));
+    assert!(come("first"));
+    fs::write(&users, "\"postgres\" \"\"\n\"guest\" \"second\"\n").unwrap();
+    wait::until(wait::SOON, "other users", || come("second"));
 }

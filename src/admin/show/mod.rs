@@ -4,6 +4,7 @@
 mod databases;
 mod help;
 mod ours;
+mod peers;
 mod pools;
 mod process;
 mod sockets;
@@ -72,8 +73,11 @@ fn rows(desk: &Desk, house: &House, show: Show) -> Vec<Row> {
         Show::Pins => ours::pins(&view),
         Show::Statements => ours::statements(&view),
         Show::Errors => ours::errors(&view),
-        // There are no peers, no cache of names, and sockets are handed to nobody.
-        Show::PeerPools | Show::Peers | Show::DnsHosts | Show::DnsZones | Show::Fds => Vec::new(),
+        Show::Peers => peers::peers(&view),
+        Show::PeerPools => peers::peer_pools(&view),
+        Show::DnsHosts => process::dns_hosts(&view),
+        // No zones are watched, and sockets are handed to nobody.
+        Show::DnsZones | Show::Fds => Vec::new(),
         Show::Help => Vec::new(),
     }
 }

@@ -16,7 +16,7 @@ pub(super) fn pins(view: &View<'_>) -> Vec<Row> {
         let (address, port) = place(seen.handle.who.peer);
         let pid = match &seen.serving {
             Serving::Server(identity) => identity.pid.unsigned_abs(),
-            Serving::Nobody | Serving::Waiting { .. } => 0,
+            Serving::Nobody | Serving::Waiting => 0,
         };
         Some(row![
             seen.handle.id,

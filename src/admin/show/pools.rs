@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use super::process::CONSOLE;
 use super::view::{ServerState, View};
-use crate::admin::table::{Row, row};
-use crate::config::Word;
+use crate::admin::table::{Cell, Row, row};
+use crate::config::{PoolSettings, Word};
 use crate::pool::ServerPool;
 
 pub(super) fn pools(view: &View<'_>) -> Vec<Row> {
@@ -28,20 +28,24 @@ pub(super) fn pools(view: &View<'_>) -> Vec<Row> {
         0_u32,
         0_u32,
         "statement",
-        "",
-        0_u32,
+        Cell::Null,
     ]);
     rows
 }
 
+/// As PgBouncer has it: nothing where there is no choice.
+pub(super) fn load_balancing(settings: &PoolSettings) -> Option<&'static str> {
+    let has_several = settings.host.contains(',');
+    has_several.then(|| settings.load_balance_hosts.as_str())
+}
+
 fn of(view: &View<'_>, pool: &Arc<ServerPool>) -> Row {
-    let (mut active, mut waiting, mut pinned) = (0_u32, 0_u32, 0_u32);
+    let (mut active, mut waiting) = (0_u32, 0_u32);
     for client in view.clients_of(pool) {
         match client.waits() {
             true => waiting += 1,
             false => active += 1,
         }
-        pinned += u32::from(client.handle.pinned().0 != 0);
     }
     let servers = pool.servers();
     let (mut in_use, mut canceled, mut idle) = (0_u32, 0_u32, 0_u32);
@@ -75,7 +79,6 @@ fn of(view: &View<'_>, pool: &Arc<ServerPool>) -> Row {
         longest.as_secs(),
         longest.subsec_micros(),
         pool.settings().pool_mode.as_str(),
-        "",
-        pinned,
+        load_balancing(&pool.settings()),
     ]
 }

@@ -3,6 +3,7 @@
 use super::view::View;
 use crate::admin::table::{Row, row};
 use crate::config::shown;
+use crate::net::Resolved;
 use crate::pool::{ClientHandle, ServerEntry};
 
 /// The name under which the console shows itself.
@@ -34,26 +35,38 @@ pub(super) fn state(view: &View<'_>) -> Vec<Row> {
 pub(super) fn lists(view: &View<'_>) -> Vec<Row> {
     let clients = view.clients.len();
     let connected = usize::try_from(view.house.connected()).unwrap_or(0);
+    let names = view.house.directory.names();
     let items: [(&str, usize); 14] = [
         ("databases", view.databases().len()),
         ("users", super::databases::users(view).len()),
-        ("peers", 0),
+        ("peers", view.config.peers.len()),
         ("pools", view.pools.len()),
-        ("peer_pools", 0),
+        ("peer_pools", view.house.peers.all().len()),
         ("free_clients", 0),
         ("used_clients", clients),
         ("login_clients", connected.saturating_sub(clients)),
         ("free_servers", 0),
         ("used_servers", view.servers()),
-        ("dns_names", 0),
+        ("dns_names", names.all().len()),
         ("dns_zones", 0),
-        ("dns_queries", 0),
+        ("dns_queries", names.asked()),
         ("dns_pending", 0),
     ];
     items
         .into_iter()
         .map(|(name, count)| row![name, count])
         .collect()
+}
+
+/// The names of hosts, and the addresses that are known of them.
+pub(super) fn dns_hosts(view: &View<'_>) -> Vec<Row> {
+    let row = |known: Resolved| {
+        let addresses = known.addresses.iter().map(ToString::to_string);
+        let addresses: Vec<_> = addresses.collect();
+        row![known.name, known.ttl.as_secs(), addresses.join(",")]
+    };
+    let names = view.house.directory.names().all();
+    names.into_iter().map(row).collect()
 }
 
 /// What the registries hold: nothing is kept in reserve.

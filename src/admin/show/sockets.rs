@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::view::{Seen, ServerState, View};
 use crate::admin::calendar::ago;
 use crate::admin::table::{Row, row};
-use crate::net::{Peer, Target};
+use crate::net::{Peer, Place};
 use crate::pool::{ServerEntry, ServerPool, Serving};
 
 pub(super) fn clients(view: &View<'_>) -> Vec<Row> {
@@ -45,7 +45,7 @@ fn client(view: &View<'_>, seen: &Seen) -> Row {
     let handle = &seen.handle;
     let (address, port) = place(handle.who.peer);
     let (state, remote_pid) = match &seen.serving {
-        Serving::Waiting { .. } => ("waiting", 0),
+        Serving::Waiting => ("waiting", 0),
         Serving::Server(identity) => ("active", identity.pid.unsigned_abs()),
         Serving::Nobody if seen.pool().is_none() => ("active", 0),
         Serving::Nobody => ("idle", 0),
@@ -53,7 +53,7 @@ fn client(view: &View<'_>, seen: &Seen) -> Row {
     let wait = handle.waits_for().unwrap_or_default();
     let link = match &seen.serving {
         Serving::Server(identity) => view.number_of(identity).map(|id| name("S", id)),
-        Serving::Waiting { .. } | Serving::Nobody => None,
+        Serving::Waiting | Serving::Nobody => None,
     };
     row![
         "C",
@@ -66,7 +66,7 @@ fn client(view: &View<'_>, seen: &Seen) -> Row {
         "",
         0_u32,
         ago(std::time::Duration::from_secs(handle.age_s())),
-        "",
+        ago(handle.asked_ago()),
         wait.as_secs(),
         wait.subsec_micros(),
         0_u32,
@@ -87,11 +87,12 @@ fn server(view: &View<'_>, pool: &ServerPool, entry: &ServerEntry) -> Row {
         ServerState::Active => "active",
         ServerState::Idle => "idle",
     };
-    let (address, port) = match &entry.identity.target {
-        Target::Tcp(host, port) => (host.clone(), u32::from(*port)),
-        Target::Unix(_) => ("unix".to_owned(), u32::from(pool.settings().port)),
+    let (address, port) = match &entry.identity.place {
+        Place::Tcp(address) => (address.ip().to_string(), u32::from(address.port())),
+        Place::Unix(_) => ("unix".to_owned(), u32::from(pool.settings().port)),
     };
     let link = client.map(|client| name("C", client.handle.id));
+    let asked = client.map_or_else(|| entry.rested_ago(), |client| client.handle.asked_ago());
     let called = client.map(|client| &*client.handle.who.application_name);
     row![
         "S",
@@ -104,7 +105,7 @@ fn server(view: &View<'_>, pool: &ServerPool, entry: &ServerEntry) -> Row {
         "",
         0_u32,
         ago(entry.since.elapsed()),
-        "",
+        ago(asked),
         0_u32,
         0_u32,
         u32::from(entry.is_outdated()),

@@ -46,7 +46,7 @@ impl<'a> View<'a> {
         let clients: Vec<Seen> = house.clients.all().into_iter().map(seen).collect();
         let by = |(at, client): (usize, &Seen)| match &client.serving {
             Serving::Server(identity) => Some((Arc::as_ptr(identity), at)),
-            Serving::Nobody | Serving::Waiting { .. } => None,
+            Serving::Nobody | Serving::Waiting => None,
         };
         let served = clients.iter().enumerate().filter_map(by).collect();
         let pools = house.directory.pools_of(None);
@@ -118,7 +118,7 @@ impl Seen {
     }
 
     pub fn waits(&self) -> bool {
-        matches!(self.serving, Serving::Waiting { .. })
+        matches!(self.serving, Serving::Waiting)
     }
 
     /// The database that it asked for.

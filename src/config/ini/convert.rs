@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::config::keys::{DATABASE, GENERAL, Group, USER, each};
-use crate::config::{Config, Database, General, Secret, User};
+use crate::config::keys::{DATABASE, GENERAL, Group, PEER, USER, each};
+use crate::config::{Config, Database, General, Peer, Secret, User};
 
 /// What [`crate::config::from_toml`] reads as the same configuration: every
 /// setting that is not as it is without a word. Secrets are written as they are.
@@ -27,6 +27,10 @@ pub fn to_toml(config: &Config) -> String {
         let heading = format!("users.{}", quoted(&user.name));
         section(&mut out, &heading, USER, user, &User::named(&user.name));
         secret(&mut out, "password", user.password.as_ref());
+    }
+    for peer in config.peers.values() {
+        let heading = format!("peers.{}", peer.id);
+        section(&mut out, &heading, PEER, peer, &Peer::numbered(peer.id));
     }
     out
 }

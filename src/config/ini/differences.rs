@@ -9,49 +9,38 @@ pub(super) const GENERAL: &[(&str, &str)] = &[
     ("server_tls13_ciphers", CIPHERS),
     ("server_tls_ciphers", CIPHERS),
     ("conffile", "it is the file that pgweave was started with"),
-    ("disable_pqexec", NOT_YET),
-    ("dns_max_ttl", DNS),
-    ("dns_nxdomain_ttl", DNS),
-    ("dns_zone_check_period", DNS),
-    ("resolv_conf", DNS),
+    (
+        "dns_zone_check_period",
+        "names in use are asked about again after dns_max_ttl: no zone need be watched",
+    ),
+    (
+        "resolv_conf",
+        "the system resolves names, and reads its own file",
+    ),
     ("job_name", "it is for Windows"),
     ("service_name", "it is for Windows"),
-    ("peer_id", PEERS),
     ("pkt_buf", BUFFERS),
     ("sbuf_loopcnt", BUFFERS),
     (
-        "server_check_query",
-        "connections are checked by an empty exchange of messages",
+        "suspend_timeout",
+        "SUSPEND drops nobody: it waits until no server connection is in use",
     ),
-    ("server_fast_close", NOT_YET),
-    ("server_reset_query", RESET),
-    ("server_reset_query_always", RESET),
-    ("suspend_timeout", "SUSPEND waits for nothing"),
     ("tcp_defer_accept", SOCKETS),
-    (
-        "track_extra_parameters",
-        "all settings of a session go with its client already",
-    ),
+    ("track_extra_parameters", TRACKED),
     ("user", "start pgweave as that user"),
 ];
 
 /// Keys of `[databases]`.
-pub(super) const DATABASE: &[(&str, &str)] = &[(
-    "connect_query",
-    "what it sets belongs into ALTER DATABASE .. SET, where no reset takes it back",
-)];
+pub(super) const DATABASE: &[(&str, &str)] = &[];
 
 /// Keys of `[users]`.
 pub(super) const USER: &[(&str, &str)] = &[];
 
-/// Why `[peers]` are not honoured.
-pub(super) const PEERS: &str = "one process uses all cores: there are no peers to send cancels to";
+/// All settings of a session go with its client anyway, unless nobody looks.
+pub(super) const TRACKED: &str = "with session_state pgbouncer nobody looks at settings";
 
-const NOT_YET: &str = "it is not there yet";
 const CIPHERS: &str = "the suites and curves are those of rustls, all of them sound";
-const DNS: &str = "names are resolved by the system, anew for each connection";
 const BUFFERS: &str = "buffers need no tuning";
-const RESET: &str = "server connections are cleaned by DISCARD ALL where it is needed, or closed";
 const SOCKETS: &str = "sockets have the system's own settings";
 
 /// Why a setting is not honoured, if it is PgBouncer's.
@@ -64,20 +53,7 @@ pub(super) fn reason(table: &[(&str, &'static str)], key: &str) -> Option<&'stat
 /// does anyway: not worth a warning.
 pub(super) fn says_nothing(key: &str, value: &str) -> bool {
     let nothing: &[&str] = match key {
-        "server_reset_query" => &["", "DISCARD ALL", "DISCARD ALL;"],
-        "server_check_query" => &[
-            "",
-            "<empty>",
-            "select 1",
-            "SELECT 1",
-            "select 1;",
-            "SELECT 1;",
-        ],
-        "server_reset_query_always"
-        | "server_fast_close"
-        | "so_reuseport"
-        | "disable_pqexec"
-        | "peer_id"
+        "so_reuseport"
         | "tcp_keepcnt"
         | "tcp_keepidle"
         | "tcp_keepintvl"
@@ -91,8 +67,10 @@ pub(super) fn says_nothing(key: &str, value: &str) -> bool {
         | "server_tls_ciphers"
         | "client_tls_ecdhcurve"
         | "client_tls_dheparams" => &["", "default", "auto", "secure", "fast", "normal"],
-        "job_name" | "service_name" | "conffile" | "pkt_buf" | "sbuf_loopcnt" | "dns_max_ttl"
-        | "dns_nxdomain_ttl" | "suspend_timeout" => return true,
+        "job_name" | "service_name" | "conffile" | "pkt_buf" | "sbuf_loopcnt"
+        | "suspend_timeout" => {
+            return true;
+        }
         _ => &[""],
     };
     nothing.contains(&value)

@@ -7,11 +7,14 @@ use super::connection_string::pairs;
 use super::defaults::{self, SOCKETS};
 use super::differences::{self, reason, says_nothing};
 use super::lines::Line;
+use crate::config::file::not_a_peer;
 use crate::config::given::{Given, Refusal};
-use crate::config::keys::{self, DATABASE, GENERAL, Group, USER};
+use crate::config::keys::{self, DATABASE, GENERAL, Group, PEER, USER};
 use crate::config::places::{Places, section_path};
 use crate::config::suggest::did_you_mean;
-use crate::config::{Config, Database, LogLevel, Mistake, Sources, User, checks, environment};
+use crate::config::{
+    Config, Database, LogLevel, Mistake, Peer, SessionState, Sources, User, checks, environment,
+};
 
 /// PgBouncer's names for what has another here, or means the same.
 const ALIASES: [(&str, &str); 1] = [("reserve_pool", "reserve_pool_size")];
@@ -64,7 +67,7 @@ impl Translator {
             "pgbouncer" => self.general(line),
             "databases" => self.database(line),
             "users" => self.user(line),
-            "peers" => self.ignore(differences::PEERS, "[peers]".to_owned()),
+            "peers" => self.peer(line),
             other => {
                 let what = format!("there is no section [{other}]");
                 self.mistakes.push(line.mistake("", what));
@@ -165,6 +168,18 @@ impl Translator {
         self.config.users.insert(name, user);
     }
 
+    fn peer(&mut self, line: &Line) {
+        let label = format!("[peers] {}", line.key);
+        let Some(id) = Peer::id_of(&line.key) else {
+            return self.mistakes.push(line.mistake(&label, not_a_peer().what));
+        };
+        let path = section_path("peers", &line.key);
+        self.places.note(&path, &line.file, line.number, &label);
+        let mut peer = Peer::numbered(id);
+        self.pairs(line, PEER, &mut peer, &[]);
+        self.config.peers.insert(id, peer);
+    }
+
     /// Sets the pairs of a connection string.
     fn pairs<T>(
         &mut self,
@@ -225,6 +240,9 @@ impl Translator {
         if !self.mistakes.is_empty() {
             return Err(self.mistakes);
         }
+        if !nobody_looks(&self.config) {
+            self.not_honoured.remove(differences::TRACKED);
+        }
         let told = |(reason, keys): (&str, Vec<String>)| format!("{} ({reason})", keys.join(", "));
         let told: Vec<String> = self.not_honoured.into_iter().map(told).collect();
         Ok(FromIni {
@@ -233,6 +251,16 @@ impl Translator {
                 .then(|| format!("these settings are not honoured: {}", told.join("; "))),
         })
     }
+}
+
+/// Are there clients whose settings do not go with them?
+fn nobody_looks(config: &Config) -> bool {
+    let all = std::iter::once(Some(config.general.session_state));
+    let of_databases = config.databases.values().chain(&config.fallback);
+    let of_users = config.users.values().map(|user| user.session_state);
+    all.chain(of_databases.map(|database| database.session_state))
+        .chain(of_users)
+        .any(|state| state == Some(SessionState::Pgbouncer))
 }
 
 /// What became of a setting.

@@ -67,6 +67,14 @@ static WHERE: &[Setting<Database>] = &[
     setting!(datestyle, ANY, "The same for `DateStyle`."),
     setting!(timezone, ANY, "The same for `TimeZone`."),
     setting!(application_name, ANY, "The same for `application_name`."),
+    setting!(connect_query, ANY,
+        "SQL that is run on each new server connection of a pool before any client gets it, and \
+         again when the connection has been cleaned. It is for settings and roles: clients begin \
+         with these, and may change them. What else it makes (temporary tables, locks) belongs to \
+         the server connection, whoever has it. When it fails the connection is closed, and \
+         whoever waits is told why. `application_name` counts for clients that name none. \
+         Replication connections begin without it.",
+        differs "There its errors are ignored, and what resets or other clients take away is gone."),
     setting!(auth_user, ANY, "Instead of `auth_user` of `[pgweave]`."),
     setting!(auth_query, ANY, "Instead of `auth_query` of `[pgweave]`."),
     setting!(auth_dbname, ANY, "Instead of `auth_dbname` of `[pgweave]`."),

@@ -2,6 +2,7 @@
 
 use super::{ANY, Group, LIMIT, OR_ZERO, POOL, POSITIVE, Setting, between, setting, tls};
 use crate::config::General;
+use crate::config::settings::MAX_PEER_ID;
 
 pub(in crate::config) static GENERAL: &[Group<General>] = &[
     Group {
@@ -127,7 +128,15 @@ static LISTENING: &[Setting<General>] = &[
         so_reuseport,
         ANY,
         "Whether other processes may listen on the same port, among which the system divides the \
-         clients. One process uses all cores without that."
+         clients. One process uses all cores without that. Cancel requests then need `peer_id`."
+    ),
+    setting!(
+        peer_id,
+        between(0, MAX_PEER_ID as u32),
+        "The number of this process among those that clients reach at the same address. The keys \
+         for cancel requests that clients are given name it, so that each process can pass a \
+         request on to the one that it is meant for, which stands in `[peers.ID]`. 0: it has no \
+         peers."
     ),
     setting!(
         max_packet_size,
@@ -225,6 +234,11 @@ static LOGINS: &[Setting<General>] = &[
         "Iterations for the SCRAM verifiers that are made of passwords written in plain text. \
          More make a stolen verifier costlier to break, and the first login of a user slower."
     ),
+    setting!(disable_pqexec, ANY,
+        "Whether simple queries are refused, which may hold several commands: then nothing can be \
+         added to a text but what the extended protocol takes. A client that sends one is told so \
+         (08P01) and its connection ends; replication, which knows no others, is refused at login.",
+        differs "There the console takes none either, and it is read at start only."),
     setting!(ignore_startup_parameters, ANY,
         "Parameters of a client's startup message that are left out: names. Few need it, since all \
          others are passed to the server, which knows them.",
@@ -381,7 +395,7 @@ static STATEMENTS: &[Setting<General>] = &[
 
 static SERVERS: &[Setting<General>] = &[
     setting!(server_connect_timeout, POSITIVE,
-        "How long connecting and logging in to PostgreSQL may take.",
+        "How long connecting and logging in to PostgreSQL may take, at each of its addresses.",
         differs "There 0 means without limit; here it is refused."),
     setting!(
         server_login_retry,
@@ -389,6 +403,22 @@ static SERVERS: &[Setting<General>] = &[
         "How long to wait after a failed attempt before the next one. Meanwhile clients get the \
          server's own error at once."
     ),
+    setting!(dns_max_ttl, OR_ZERO,
+        "How long the addresses of a host name are remembered: the system tells no time to live of \
+         its own. After it the names of open server connections are asked about again, without \
+         anybody waiting; so is, before that, a name at whose addresses nobody is. Where a name cannot \
+         be resolved any more it is taken to be where it was. 0 means that each connection asks anew.",
+        differs "There nobody asks again before a new server connection is needed."),
+    setting!(
+        dns_nxdomain_ttl,
+        OR_ZERO,
+        "How long it is remembered that a host name could not be resolved."
+    ),
+    setting!(dns_reconnect, ANY,
+        "Whether server connections to an address that its name has no longer are replaced, each when \
+         nobody uses it. Switch it off where a name gives other addresses each time it is asked \
+         about, though all of them are still good.",
+        differs "It has no such key, and does so always."),
     setting!(password_command_ttl, POSITIVE,
         "How long a password that a `password_command` has printed is used: less than it is valid. \
          After four fifths of that time the command is run again.",
@@ -414,6 +444,39 @@ static SERVERS: &[Setting<General>] = &[
         OR_ZERO,
         "A server connection that was unused for longer is checked before it is used. 0 means \
          always, which costs a round trip each time."
+    ),
+    setting!(
+        server_fast_close,
+        ANY,
+        "Whether a client in session mode loses a server connection that is to be replaced as soon \
+         as it is not in a transaction: it is told so and its own connection ends, too. Otherwise it \
+         keeps it until it leaves. Server connections are replaced after `RECONNECT`, and when \
+         the configuration is read again and the server, `connect_query`, or how connections are \
+         kept, is another. In the other modes they are replaced between transactions anyway."
+    ),
+    setting!(
+        server_check_query,
+        ANY,
+        "What a server connection is asked that was unused for longer than `server_check_delay`. \
+         `<empty>`: a query without a command in it, which shows that the connection lives and \
+         costs least. Empty: nothing. A connection that answers with an error, or not within \
+         `server_connect_timeout`, is closed and another is taken: clients hear nothing of it."
+    ),
+    setting!(server_reset_query, ANY,
+        "SQL that is run on a server connection when its client leaves, in session mode. What it \
+         does to the session is followed. It takes the place of nothing: pgweave itself cleans such a \
+         connection with `DISCARD ALL`, whatever stands here, so that a weaker text, or none, lets \
+         nothing through to the next client. Only with `session_state = \"pgbouncer\"` is this \
+         text all that is done, and an empty one nothing at all. When it fails, or takes longer \
+         than `server_connect_timeout`, the connection is closed.",
+        differs "There an empty text lets the next client see what the one before has left."),
+    setting!(
+        server_reset_query_always,
+        ANY,
+        "Whether `server_reset_query` is run in all modes, each time when a server connection goes \
+         back to its pool. In transaction mode that is a round trip for each transaction. Clients have \
+         their settings all the same, and keep their server connection where they would otherwise, \
+         unless `session_state` says otherwise."
     ),
     setting!(drain_timeout, OR_ZERO,
         "How long it may take to cancel and roll back what a client that vanished has left on \
@@ -518,6 +581,12 @@ static PROCESS: &[Setting<General>] = &[
     setting!(shutdown_timeout, OR_ZERO,
         "How long running transactions may take to end when pgweave is asked to stop. 0 means \
          that nothing is waited for.",
+        differs "It has no such key."),
+    setting!(reload_on_change, ANY,
+        "Whether the configuration is read again, as on SIGHUP, when a file that it is made of has \
+         changed and stands still for a second: this one, those that it includes, secrets in files, \
+         `auth_file`, the files of rules and names with what they include, and those of TLS. One with \
+         mistakes changes nothing, and is told once.",
         differs "It has no such key."),
     setting!(log_level, ANY,
         "The least severe message that is logged.",

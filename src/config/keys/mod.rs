@@ -6,11 +6,13 @@
 
 mod database;
 mod general;
+mod peer;
 mod tls;
 mod user;
 
 pub(super) use database::DATABASE;
 pub(super) use general::GENERAL;
+pub(super) use peer::PEER;
 pub(super) use user::USER;
 
 use super::given::{Bounds, Field, Given, Refusal};
@@ -54,6 +56,9 @@ pub(super) fn homes(name: &str) -> Vec<&'static str> {
     }
     if each(USER).any(|s| s.name == name) {
         homes.push("[users.NAME]");
+    }
+    if each(PEER).any(|s| s.name == name) {
+        homes.push("[peers.ID]");
     }
     homes
 }

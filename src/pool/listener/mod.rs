@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 
 use super::clients::ClientHandle;
 use super::server_pool::ServerPool;
-use crate::server::Server;
+use crate::server::{Identity, Server};
 use crate::session::channels::{Channels, position_of};
 use crate::wire::{backend, frame};
 
@@ -45,7 +45,9 @@ struct State {
     channels: HashMap<Box<str>, Channel>,
     /// Whose mailbox turns at a position.
     turning: HashMap<u64, Arc<Mailbox>>,
-    /// `client_encoding` of the connection, while there is one.
+    /// Who the connection is, while there is one.
+    identity: Option<Arc<Identity>>,
+    /// Its `client_encoding`.
     encoding: Option<Box<str>>,
     is_running: bool,
 }
@@ -81,6 +83,11 @@ impl Default for Listener {
 }
 
 impl Listener {
+    /// Is this so of the connection, if there is one?
+    pub(super) fn is_any(&self, is_so: impl Fn(&Identity) -> bool) -> bool {
+        self.state.lock().identity.as_deref().is_some_and(is_so)
+    }
+
     /// The server is another now.
     pub(super) fn moves(&self) {
         self.is_elsewhere.store(true, Ordering::Release);
@@ -242,13 +249,15 @@ impl Listener {
 
     /// The connection is there.
     fn is_there(&self, server: &Server) {
-        self.state.lock().encoding = server.parameter("client_encoding").map(Into::into);
+        let mut state = self.state.lock();
+        state.identity = Some(Arc::clone(&server.identity));
+        state.encoding = server.parameter("client_encoding").map(Into::into);
     }
 
     /// It is lost.
     fn is_lost(&self) {
         let mut state = self.state.lock();
-        state.encoding = None;
+        (state.identity, state.encoding) = (None, None);
         let turning = std::mem::take(&mut state.turning);
         let mut concerned: HashMap<*const Mailbox, Arc<Mailbox>> = turning
             .into_values()

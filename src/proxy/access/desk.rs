@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use super::errand::Errand;
 use crate::auth::userlist::MAX_NAME_BYTES;
 use crate::config::Secret;
+use crate::net::Names;
 use crate::server::{Row, Server};
 use crate::wire::{PgError, sqlstate};
 
@@ -109,6 +110,17 @@ impl Desk {
     pub fn forget(&self) {
         self.answers.lock().clear();
         if let Ok(mut line) = self.line.try_lock() {
+            *line = Line::default();
+        }
+    }
+
+    /// Closes the connection if its name has lost its address.
+    pub fn leave_lost_address(&self, names: &Names) {
+        let Ok(mut line) = self.line.try_lock() else {
+            return;
+        };
+        let server = line.server.as_ref();
+        if server.is_some_and(|server| server.identity.has_moved(names)) {
             *line = Line::default();
         }
     }

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use super::desk::Desk;
 use super::errand::{Errand, errand};
 use crate::config::{Config, PoolSettings, Secret, ServerTls};
+use crate::net::Names;
 use crate::pool::Directory;
 use crate::wire::PgError;
 
@@ -111,6 +112,12 @@ impl Desks {
         self.all()
             .iter()
             .for_each(|desk| desk.keep(now, idle_timeout));
+    }
+
+    pub fn leave_lost_addresses(&self, names: &Names) {
+        self.all()
+            .iter()
+            .for_each(|desk| desk.leave_lost_address(names));
     }
 }
 

@@ -75,6 +75,20 @@ impl Lists {
         }
     }
 
+    /// Tells the files that those which the configuration names are made of.
+    pub fn files(general: &General, note: &dyn Fn(&Path)) {
+        let (noting, can_ask) = (Noting(note), can_ask(general));
+        if let Some(path) = &general.auth_file {
+            note(path);
+        }
+        if let Some(path) = &general.auth_ident_file {
+            drop(Maps::read(path, &noting, can_ask.membership));
+        }
+        if let (AuthType::Hba, Some(path)) = (general.auth_type, &general.auth_hba_file) {
+            drop(Rules::read(path, &noting, can_ask));
+        }
+    }
+
     /// Rules that ask for what this build has not, or the configuration not.
     fn rules_that_nobody_can_judge(&self, general: &General) -> Vec<Mistake> {
         let lacks = |method: Method| match method {
@@ -147,6 +161,21 @@ impl Files for OnDisk {
             names.extend(entry.file_name().into_string().ok());
         }
         Ok(names)
+    }
+}
+
+/// The same, each told before it is read.
+struct Noting<'a>(&'a dyn Fn(&Path));
+
+impl Files for Noting<'_> {
+    fn text(&self, path: &Path) -> Result<String, Unreadable> {
+        (self.0)(path);
+        OnDisk.text(path)
+    }
+
+    fn names_in(&self, folder: &Path) -> Result<Vec<String>, Unreadable> {
+        (self.0)(folder);
+        OnDisk.names_in(folder)
     }
 }
 

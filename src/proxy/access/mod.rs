@@ -12,6 +12,7 @@ mod verified;
 
 use std::collections::HashSet;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -20,6 +21,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::auth::hba::Rules;
 use crate::auth::ident::Maps;
 use crate::config::{Config, General, Mistake, Secret, SecretForm};
+use crate::net::Names;
 use crate::pool::Directory;
 use crate::wire::PgError;
 pub(in crate::proxy) use desk::for_anybody;
@@ -47,6 +49,13 @@ pub(super) struct Read(Lists);
 #[must_use]
 pub fn mistakes(general: &General) -> Vec<Mistake> {
     Lists::read(general).err().unwrap_or_default()
+}
+
+/// Tells each file that says who may log in, those that others include as well,
+/// before it is read. `auth_oauth_jwks_file` is not among them: its keys are always
+/// followed.
+pub fn files_of(general: &General, note: &dyn Fn(&Path)) {
+    Lists::files(general, note);
 }
 
 impl Access {
@@ -89,6 +98,11 @@ impl Access {
         let now = Instant::now();
         self.desks.keep(now, config.general.server_idle_timeout);
         self.verified.keep(now);
+    }
+
+    /// Closes connections to addresses that their names have lost.
+    pub(super) fn leave_lost_addresses(&self, names: &Names) {
+        self.desks.leave_lost_addresses(names);
     }
 
     /// Are secrets of known users SCRAM verifiers, as far as can be told?

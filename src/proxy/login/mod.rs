@@ -24,7 +24,9 @@ use super::replication::{self, Kind, Replication};
 use crate::auth::{Credential, StoredSecret};
 use crate::config::{Config, PoolSettings};
 use crate::net::{Peer, Stream};
-use crate::pool::{Alias, ClientLimits, Registered, ServerPool, Shelf, StartupClass, Welcome, Who};
+use crate::pool::{
+    Alias, Beginning, ClientLimits, Registered, ServerPool, Shelf, StartupClass, Who,
+};
 use crate::session::Rest;
 use crate::wire::startup::Startup;
 use crate::wire::{PgError, Severity, backend, sqlstate};
@@ -130,7 +132,8 @@ pub(super) struct LoggedIn {
     pub handle: Registered,
     pub application_name: Arc<str>,
     /// The parameters that it is told of.
-    pub greeting: Welcome,
+    /// What its session begins with.
+    pub beginning: Beginning,
     /// What the client has sent already.
     pub ahead: Vec<u8>,
 }
@@ -231,7 +234,7 @@ fn greeting(accepted: Vec<u8>, logged_in: &LoggedIn, message: &str) -> Vec<u8> {
         "" => Vec::new(),
         message => PgError::error(sqlstate::SUCCESSFUL_COMPLETION, message).to_notice("NOTICE"),
     };
-    let told = logged_in.greeting.iter().map(|(name, value)| {
+    let told = logged_in.beginning.greeting.iter().map(|(name, value)| {
         let value = match name.as_str() {
             "application_name" => &*logged_in.application_name,
             _ => value.as_str(),
@@ -291,9 +294,9 @@ async fn enter(
     let (class, application_name) =
         startup_class(startup, ignored.unwrap_or_default(), &settings.startup);
     let shelf = pool.shelf(class);
-    let welcome = welcome(&shelf).await?;
+    let beginning = beginning(&shelf).await?;
     let application_name =
-        application_name.unwrap_or_else(|| reported(&welcome, "application_name"));
+        application_name.unwrap_or_else(|| reported(&beginning.greeting, "application_name"));
     let application_name = match config.general.application_name_add_host {
         true => with_host(&application_name, at.0),
         false => application_name,
@@ -306,7 +309,7 @@ async fn enter(
         settings,
         handle,
         application_name,
-        greeting: welcome,
+        beginning,
         ahead: Vec::new(),
     })
 }
@@ -383,12 +386,11 @@ fn startup_class(
     (class, name)
 }
 
-/// What a server of this shelf reports about itself; asks one if none has
-/// logged in yet.
-async fn welcome(shelf: &Arc<Shelf>) -> Result<Welcome, PgError> {
+/// What sessions of this shelf begin with; opens one if none has begun yet.
+async fn beginning(shelf: &Arc<Shelf>) -> Result<Beginning, PgError> {
     loop {
-        if let Some(welcome) = shelf.welcome() {
-            return Ok(welcome);
+        if let Some(beginning) = shelf.beginning() {
+            return Ok(beginning);
         }
         let lease = Arc::clone(shelf)
             .lease(0, None)
@@ -400,8 +402,8 @@ async fn welcome(shelf: &Arc<Shelf>) -> Result<Welcome, PgError> {
     }
 }
 
-fn reported(welcome: &Welcome, name: &str) -> Arc<str> {
-    welcome
+fn reported(greeting: &[(String, String)], name: &str) -> Arc<str> {
+    greeting
         .iter()
         .find(|(reported, _)| reported == name)
         .map_or("", |(_, value)| value.as_str())

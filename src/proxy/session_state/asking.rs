@@ -1,14 +1,11 @@
 //! At a boundary: the server is asked what has become of the session.
 
-use std::collections::BTreeMap;
-
 use super::ASKS_SETTINGS;
 use super::pins::Pins;
 use crate::config::{PoolMode, SessionState, Verify};
 use crate::proxy::client::{Client, Service};
-use crate::server::{Answers, Named, Questions};
-use crate::session::own::NULL;
-use crate::session::settings::{APPLICATION_NAME, IDENTITY, goes_along};
+use crate::server::{Answers, Questions};
+use crate::session::settings::{APPLICATION_NAME, IDENTITY, folded};
 use crate::session::{Findings, Rest};
 use crate::wire::{PgError, sqlstate};
 
@@ -71,7 +68,7 @@ impl Client {
             self.dirty = Findings::NONE;
             if let Service::Leased(lease) = &mut self.service {
                 let questions = Questions {
-                    reset: settings || state || locks,
+                    reset_to: (settings || state || locks).then(|| self.profile.clone()),
                     functions,
                     ..Questions::default()
                 };
@@ -166,7 +163,7 @@ impl Client {
 
     /// Tells by what the client is pinned now.
     fn tell_pins(&mut self, pins: Pins) {
-        let client = self.handle.pid;
+        let client = self.handle.id;
         let reasons = pins.reasons();
         tracing::debug!(client, "pinned by {reasons}");
         // In the middle of a row it would be taken for a part of that.
@@ -193,7 +190,13 @@ impl Client {
                 self.note_unseen(Findings::OPAQUE);
             }
         }
-        if answers.questions.reset {
+        if answers.questions.reset_to.is_some() {
+            if let Service::Leased(lease) = &mut self.service
+                && lease.begins_with.is_some()
+            {
+                // That is gone, too, and only settings are made again.
+                lease.identity.doom();
+            }
             let tainted = self.pins.has(Pins::FOR_GOOD);
             self.pins = Pins::NONE;
             self.pins.set(Pins::FOR_GOOD, tainted);
@@ -237,7 +240,7 @@ impl Client {
             let is_empty = value.as_deref() == Some(b"") && !defaults.may_begin_with(name);
             !guessed.contains(name) || !(is_empty || unset.contains(name.as_bytes()))
         });
-        let settings = self.settings_of(answers.all, named);
+        let settings = defaults.differing(answers.all, named);
         self.shelf.defaults.learn_custom(settings.keys());
         let idled = self.profile.as_deref().and_then(|profile| profile.idle);
         self.profile = self.shelf.profiles.intern(settings);
@@ -248,29 +251,6 @@ impl Client {
         if let Service::Leased(lease) = &mut self.service {
             lease.profile = self.profile.clone();
         }
-    }
-
-    /// What differs from a session that has just begun, of all that has been set
-    /// and of names that were asked for.
-    pub(in crate::proxy) fn settings_of(
-        &self,
-        all: Vec<Named>,
-        named: impl Iterator<Item = (Box<str>, Option<Box<[u8]>>)>,
-    ) -> BTreeMap<Box<str>, Box<[u8]>> {
-        let all = all.into_iter();
-        let mut settings: BTreeMap<_, _> =
-            all.map(|(name, value)| (folded(&name), value)).collect();
-        settings.extend(named.filter_map(|(name, value)| Some((name, value?))));
-        for (name, value) in &mut settings {
-            if value.is_empty() && name.contains('.') && !self.shelf.defaults.may_begin_with(name) {
-                // Reset, which is not the same where a library has loaded it.
-                *value = NULL.into();
-            }
-        }
-        settings.retain(|name, value| {
-            goes_along(name) && self.shelf.defaults.get(name).as_ref() != Some(value)
-        });
-        settings
     }
 
     /// At rest the session is asked about, if that is due; true when it was.
@@ -288,9 +268,4 @@ impl Client {
         }
         self.must_ask() && self.ask()
     }
-}
-
-/// A setting's name as profiles have it.
-fn folded(name: &[u8]) -> Box<str> {
-    String::from_utf8_lossy(name).to_ascii_lowercase().into()
 }

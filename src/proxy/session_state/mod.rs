@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::client::{Client, Service};
-use crate::config::PoolMode;
+use crate::config::{PoolMode, SessionState};
 use crate::pool::Lease;
 use crate::server::Answers;
 use crate::session::settings::IDLE_SESSION_TIMEOUT;
@@ -60,6 +60,8 @@ impl Client {
             && self.aligning == super::client::Aligning::No;
         match self.mode {
             _ if self.pins.has(Pins::FOR_GOOD) => Left::ForGood,
+            // Nobody looks, and the configuration says what is to be done.
+            PoolMode::Session if self.policy == SessionState::Pgbouncer => Left::Clean,
             PoolMode::Session => Left::Resettable,
             PoolMode::Transaction | PoolMode::Statement if is_known && !self.is_pinned() => {
                 Left::Clean

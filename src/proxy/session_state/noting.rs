@@ -82,7 +82,7 @@ impl Client {
     /// nor its own of before it has drawn elsewhere. As long as nobody asks,
     /// nobody need forget.
     pub(in crate::proxy) fn take_sequences(&mut self, lease: &mut Lease, run: &mut Run<'_>) {
-        let (me, here) = (self.handle.pid, lease.identity.pid);
+        let (me, here) = (self.handle.id, lease.identity.pid);
         let are_old = match lease.sequences_of {
             0 => false,
             whose => whose != me || self.sequences_at != here,

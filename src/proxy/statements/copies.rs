@@ -146,10 +146,9 @@ pub(super) fn close_copy(lease: &mut Lease, id: u64, pay: Pay, run: &mut Run<'_>
 
 /// Notes that the Parse just owed gives the server a copy.
 pub(super) fn prepares(lease: &mut Lease, statement: &Arc<Statement>, epoch: u64) {
-    lease.statements.prepared += 1;
     lease.tracker.attach(Op::ServerPrepares(statement.id));
     let segment = lease.tracker.segment();
-    lease.statements.insert(Held {
+    lease.statements.prepare(Held {
         statement: Arc::clone(statement),
         parsed: next(),
         epoch,

@@ -114,7 +114,8 @@ impl Client {
 
     /// It is known now.
     pub(in crate::proxy) fn env_is_known(&mut self, answer: EnvQuestion) {
-        let settings = self.settings_of(answer.all, answer.names.into_iter().zip(answer.values));
+        let named = answer.names.into_iter().zip(answer.values);
+        let settings = self.shelf.defaults.differing(answer.all, named);
         let env = self.shelf.profiles.intern_env(&settings);
         let _ = answer.statement.env.set(env);
         if let Some(names) = self.names.as_deref_mut() {

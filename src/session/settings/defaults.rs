@@ -4,13 +4,17 @@ use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
 
-use super::IDENTITY;
+use super::{IDENTITY, goes_along};
+use crate::session::own::NULL;
 
 /// Most names that are remembered.
 const MOST: usize = 512;
 
 /// How often a default is asked for in vain: clients may have set it each time.
 const TRIES: u8 = 8;
+
+/// A setting's name and value, as a server tells them.
+pub type Set = (Box<[u8]>, Box<[u8]>);
 
 /// Defaults of the sessions of one shelf, learned one by one.
 #[derive(Debug)]
@@ -102,6 +106,28 @@ impl Defaults {
         }
     }
 
+    /// What differs from a session that has just begun, of all that has been set
+    /// and of names that were asked for.
+    #[must_use]
+    pub fn differing(
+        &self,
+        all: Vec<Set>,
+        named: impl Iterator<Item = (Box<str>, Option<Box<[u8]>>)>,
+    ) -> BTreeMap<Box<str>, Box<[u8]>> {
+        let all = all.into_iter();
+        let mut settings: BTreeMap<_, _> =
+            all.map(|(name, value)| (folded(&name), value)).collect();
+        settings.extend(named.filter_map(|(name, value)| Some((name, value?))));
+        for (name, value) in &mut settings {
+            if value.is_empty() && name.contains('.') && !self.may_begin_with(name) {
+                // Reset, which is not the same where a library has loaded it.
+                *value = NULL.into();
+            }
+        }
+        settings.retain(|name, value| goes_along(name) && self.get(name).as_ref() != Some(value));
+        settings
+    }
+
     /// Sessions begin with something else from now on.
     pub fn forget(&self) {
         for known in self.known.lock().values_mut() {
@@ -130,6 +156,12 @@ impl Defaults {
             .filter(|(_, known)| matches!(known, Known::Custom));
         custom.map(|(name, _)| name.clone()).collect()
     }
+}
+
+/// A setting's name as profiles have it.
+#[must_use]
+pub fn folded(name: &[u8]) -> Box<str> {
+    String::from_utf8_lossy(name).to_ascii_lowercase().into()
 }
 
 #[cfg(test)]

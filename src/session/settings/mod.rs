@@ -15,7 +15,7 @@ mod reported;
 mod touched;
 
 pub use change::Change;
-pub use defaults::Defaults;
+pub use defaults::{Defaults, Set, folded};
 pub use env::is_parse_relevant;
 pub use idle::IDLE_SESSION_TIMEOUT;
 pub use profile::{Env, Profile, Profiles, value_of};

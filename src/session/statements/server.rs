@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use super::Catalog;
 use super::identity::Statement;
 
 /// What one server connection holds, least recently used first out.
@@ -13,9 +14,8 @@ pub struct ServerStatements {
     bytes: usize,
     tick: u64,
     changed_in: Option<u64>,
-    /// How many it has been told to prepare for its client, until somebody
-    /// counts them.
-    pub prepared: u32,
+    /// Those it has been told to prepare in the turn under way.
+    prepared: Vec<u64>,
 }
 
 /// What a statement takes and returns has changed before its client was told.
@@ -50,7 +50,7 @@ impl ServerStatements {
         Some(held)
     }
 
-    /// The server is being told to prepare it.
+    /// The server holds it.
     pub fn insert(&mut self, held: Held) {
         self.tick += 1;
         self.bytes += held.statement.parse.len();
@@ -58,6 +58,12 @@ impl ServerStatements {
         if let Some((_, before)) = self.held.insert(id, (self.tick, held)) {
             self.bytes -= before.statement.parse.len();
         }
+    }
+
+    /// The server is being told to prepare it, for the client of this turn.
+    pub fn prepare(&mut self, held: Held) {
+        self.prepared.push(held.statement.id);
+        self.insert(held);
     }
 
     /// The server is being told to forget it.
@@ -80,6 +86,25 @@ impl ServerStatements {
         if let Some((_, held)) = self.held.get_mut(&id) {
             held.shape = Some(shape);
         }
+    }
+
+    /// A turn is over, and all of it answered: how many the server has been told to
+    /// prepare in it. Where others have changed the `catalog` meanwhile nobody knows
+    /// whether they were parsed before or after: they are to be made anew. It is known
+    /// where the change is the client's own (`is_own`).
+    pub fn turn_is_over(&mut self, catalog: &Catalog, is_own: bool) -> u32 {
+        let count = u32::try_from(self.prepared.len()).unwrap_or(u32::MAX);
+        if count > 0 && !is_own {
+            // In this order: a change that ends in between is seen by its epoch.
+            let (changing, epoch) = (catalog.is_changing(), catalog.epoch());
+            for id in &self.prepared {
+                if let Some((_, held)) = self.held.get_mut(id) {
+                    held.is_outdated |= changing || held.epoch != epoch;
+                }
+            }
+        }
+        self.prepared.clear();
+        count
     }
 
     /// All copies are to be made anew before they are used again.

@@ -338,4 +338,33 @@ check('login: the wrong password, the trusted user', async () => {
   assert.deepStrictEqual(rows, [{ who: user }]);
 });
 
+if (poolSize !== null) {
+  check('every table of the console has its columns, over both protocols', () =>
+    withClient(
+      async (client) => {
+        const oids = { int4: 23, int8: 20, numeric: 1700, text: 25 };
+        const tables = Object.entries(require('../console.json'));
+        assert.ok(tables.length > 0);
+        for (const [name, written] of tables) {
+          const columns = written.split(', ').filter(Boolean).map((column) => column.split(' '));
+          const simple = await client.query(`SHOW ${name}`);
+          const extended = await client.query({ text: `SHOW ${name}`, name: `show ${name}` });
+          for (const { fields, rows } of columns.length > 0 ? [simple, extended] : []) {
+            const found = fields.map((field) => [field.name, field.dataTypeID]);
+            assert.deepStrictEqual(found, columns.map(([column, kind]) => [column, oids[kind]]), name);
+            for (const row of rows) {
+              for (const [column, kind] of columns) {
+                // This driver has eight bytes and numerics as text.
+                const is = kind === 'int4' ? 'number' : 'string';
+                assert.ok(row[column] === null || typeof row[column] === is, `${name} ${column} ${row[column]}`);
+                assert.ok(kind === 'text' || row[column] === null || /^[0-9]+$/.test(row[column]), `${name} ${column}`);
+              }
+            }
+          }
+        }
+      },
+      { database: 'pgbouncer' },
+    ));
+}
+
 run('node');

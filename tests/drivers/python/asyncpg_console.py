@@ -6,6 +6,7 @@ from decimal import Decimal
 import server
 from asyncpg_connect import connect
 from case import case
+from console_tables import tables
 
 if server.POOL_SIZE is not None:
 
@@ -21,6 +22,16 @@ if server.POOL_SIZE is not None:
             pools = await connection.fetch("SHOW POOLS")
             assert all(isinstance(pool["cl_active"], int) for pool in pools), pools
             assert await connection.fetchval("SELECT 1") == 1
+
+    @case("every table of the console has its columns")
+    async def _():
+        async with connect(database="pgbouncer") as connection:
+            for name, columns in tables():
+                statement = await connection.prepare(f"SHOW {name}")
+                found = [(column.name, column.type.name) for column in statement.get_attributes()]
+                assert found == columns, (name, found)
+                for row in await statement.fetch():
+                    assert list(row.keys()) == [column for column, _ in columns], name
 
     @case("a statement of the console is executed again and again")
     async def _():

@@ -49,6 +49,14 @@ def rows(query, *arguments):
     return _database().execute(query, arguments or None).fetchall()
 
 
+def execute_as_superuser(query):
+    _server().execute(query)
+
+
+def superuser_rows(query, *arguments):
+    return _server().execute(query, arguments or None).fetchall()
+
+
 def value(query, *arguments):
     return rows(query, *arguments)[0][0]
 

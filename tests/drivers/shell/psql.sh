@@ -170,4 +170,17 @@ set -m
 check 'SIGINT cancels the query' interrupted
 set +m
 
+console_tables() {
+  local name columns said count=0
+  while IFS=: read -r name columns; do
+    said=$(psql -X -q --csv -d pgbouncer -c "SHOW $name") || fail "SHOW $name"
+    same "the columns of $name" "$columns" "$(echo "$said" | head -n 1)"
+    count=$((count + 1))
+  done < <(sed -n 's/^  "\([A-Z_]*\)": "\(..*\)",\{0,1\}$/\1:\2/p' "$(dirname "$0")/../console.json" |
+    sed 's/ [a-z0-9]*\(, \|$\)/\1/g; s/, /,/g')
+  [ "$count" -gt 20 ] || fail "only $count tables were read"
+  has 'HELP' 'SHOW' "$(psql -X -q -d pgbouncer -c 'SHOW HELP' 2>&1)"
+}
+[ -z "$PGWEAVE_TEST_POOL_SIZE" ] || check 'every table of the console has its columns' console_tables
+
 done_with_cases

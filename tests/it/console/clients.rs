@@ -14,6 +14,28 @@ fn until_no_server(database: &Database) {
     });
 }
 
+/// A backend that is kept from doing anything, until this is dropped.
+struct Held(String);
+
+impl Held {
+    fn of(pid: &str) -> Self {
+        signal("-STOP", pid);
+        Self(pid.to_owned())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        signal("-CONT", &self.0);
+    }
+}
+
+fn signal(which: &str, pid: &str) {
+    let _ = std::process::Command::new("kill")
+        .args([which, pid])
+        .status();
+}
+
 #[test]
 fn clients_wait_in_order_while_their_database_is_paused_and_none_fails() {
     let database = Cluster::shared().database();
@@ -81,6 +103,33 @@ fn a_pause_waits_for_transactions_and_a_cancel_ends_it() {
         complaint(&mut watching, "RESUME"),
         "pooler is not paused/suspended"
     );
+}
+
+#[test]
+fn signals_pause_and_resume_as_well() {
+    let database = Cluster::shared().database();
+    let pooler = plan(&database).start();
+    let mut watching = console(&pooler);
+    let (mut client, mut busy) = (pooler.client(), pooler.client());
+    client.rows("SELECT 1");
+    busy.rows("BEGIN");
+    pooler.signal("USR1");
+    wait::until(wait::SOON, "the pause", || {
+        let state = Shown::of(&mut watching, "STATE");
+        state.value("key", "paused", "value").as_deref() == Some("yes")
+    });
+    client.send(&frames::query("SELECT 2"));
+    until_waiting(&mut watching, &pooler, 1);
+    busy.rows("COMMIT");
+    wait::until(wait::SOON, "connections to be closed", || {
+        database.backends("backend_type = 'client backend'") == 0
+    });
+    pooler.signal("USR2");
+    client.until_ready(1, "its turn");
+    assert_eq!(busy.value("SELECT 3"), "3");
+    // Nothing to take back, which is no error.
+    pooler.signal("USR2");
+    assert_eq!(client.value("SELECT 4"), "4");
 }
 
 #[test]
@@ -189,6 +238,28 @@ fn who_is_killed_is_told_and_others_wait_for_resume() {
     until_waiting(&mut console, &pooler, 1);
     assert_eq!(tag(&mut console, &format!("RESUME {name}")), "RESUME");
     client.until_ready(1, "its turn");
+}
+
+#[test]
+fn who_comes_while_a_kill_is_at_work_waits_like_others() {
+    let database = Cluster::shared().database();
+    let pooler = plan(&database).start();
+    let (mut killing, mut watching) = (console(&pooler), console(&pooler));
+    let mut busy = pooler.client();
+    busy.rows("BEGIN");
+    let held = Held::of(&busy.value("SELECT pg_backend_pid()"));
+    let name = &pooler.database;
+    killing.send(&frames::query(&format!("KILL {name}")));
+    busy.until_end("the end of one who is killed");
+    // The server connection cannot be wound up, so the command goes on.
+    let mut comes = pooler.client();
+    comes.send(&frames::query("SELECT 2"));
+    until_waiting(&mut watching, &pooler, 1);
+    drop(held);
+    assert_eq!(finished(&mut killing, "KILL"), "KILL");
+    assert_eq!(tag(&mut watching, &format!("RESUME {name}")), "RESUME");
+    comes.until_ready(1, "its turn");
+    assert_eq!(comes.value("SELECT 3"), "3");
 }
 
 #[test]

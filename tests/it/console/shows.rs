@@ -39,7 +39,7 @@ const COLUMNS: [(&str, &str, &str); 24] = [
         "database user cl_active cl_waiting cl_active_cancel_req cl_waiting_cancel_req sv_active \
          sv_active_cancel sv_being_canceled sv_idle sv_used sv_tested sv_login maxwait maxwait_us \
          pool_mode load_balance_hosts",
-        "cl_pinned",
+        "",
     ),
     (
         "PEER_POOLS",
@@ -197,6 +197,30 @@ fn a_client_and_its_server_connection_are_linked() {
 }
 
 #[test]
+fn when_a_client_last_asked_for_something_is_shown() {
+    let database = Cluster::shared().database();
+    for mode in ["transaction", "session"] {
+        let pooler = plan(&database).pool_mode(mode).start();
+        let mut console = console(&pooler);
+        let mut client = pooler.client();
+        let mut moments = |what: &str| {
+            let shown = Shown::of(&mut console, what);
+            let of = |column| shown.value("database", &pooler.database, column).unwrap();
+            (of("connect_time"), of("request_time"))
+        };
+        let (connected, asked) = moments("CLIENTS");
+        assert_eq!((asked.len(), &asked[19..]), (23, " UTC"), "{asked}");
+        assert_eq!(asked, connected, "nothing was asked for yet");
+        crate::support::wait::until(crate::support::wait::SOON, "a later request", || {
+            client.rows("SELECT 1");
+            let (client, server) = (moments("CLIENTS"), moments("SERVERS"));
+            client.1 > connected && server.1 > server.0
+        });
+        assert_eq!(moments("CLIENTS").0, connected);
+    }
+}
+
+#[test]
 fn who_is_pinned_is_shown_with_the_reason() {
     let database = Cluster::shared().database();
     let pooler = plan(&database).start();
@@ -209,8 +233,6 @@ fn who_is_pinned_is_shown_with_the_reason() {
         let why = pins.value("database", &pooler.database, "why");
         why.as_deref() == Some("temporary objects")
     });
-    let pools = Shown::of(&mut console, "POOLS");
-    assert_eq!(pools.number("database", &pooler.database, "cl_pinned"), 1);
     client.rows("DROP TABLE t");
     until_shown(&mut console, "PINS", |pins| pins.len() == 0);
 }

@@ -2,10 +2,11 @@
 
 use super::{closed, described, prepare, run};
 use crate::support::differential::{A, B, C, script};
-use crate::support::frames::{close, parse, sync, unnamed};
+use crate::support::frames::{close, parse, query, sync, unnamed};
 use crate::support::pooler::Plan;
 use crate::support::postgres::Cluster;
 use crate::support::raw::{Connection, first_error};
+use crate::support::wait;
 
 const TEXT: &str = "SELECT * FROM t";
 
@@ -255,6 +256,45 @@ fn columns_that_have_changed_unseen_are_found() {
         .query(B, "COMMIT")
         .ask(A, run("s1"), 1)
         .run();
+}
+
+/// A server is told to parse before a change of the catalog ends, and does so after
+/// it. When the columns are those of before again, they have never changed for the
+/// client.
+#[test]
+fn a_copy_that_was_made_while_others_changed_the_catalog_is_made_anew() {
+    let database = Cluster::shared().database();
+    database.direct().rows("CREATE TABLE t AS SELECT 1 AS x");
+    let pooler = Plan::before(&database).pool_size(3).start();
+    let [mut client, mut other, mut changing] = [(); 3].map(|()| pooler.client());
+    // What the functions of this database do is found out before.
+    other.send(&[prepare("s0", TEXT), run("s0"), run("s0")].concat());
+    other.until_ready(3, "a statement of another");
+    client.send(&[prepare("s1", TEXT), run("s1")].concat());
+    assert_eq!(first_error(&client.until_ready(2, "a statement")), None);
+    // From here on the client cannot have the connection that it had.
+    other.rows("BEGIN");
+    let (mut admin, mut look) = (database.direct(), database.direct());
+    let mut until_waiting = |count: u32| {
+        let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+        wait::until(wait::SOON, "backends that wait for a lock", || {
+            look.value(waits) == count.to_string()
+        });
+    };
+    admin.rows("BEGIN");
+    admin.rows("LOCK TABLE t");
+    changing.send(&query("ALTER TABLE t ADD y int"));
+    until_waiting(1);
+    client.send(&run("s1"));
+    until_waiting(2);
+    admin.rows("COMMIT");
+    changing.until_ready(1, "the change");
+    assert_eq!(first_error(&client.until_ready(1, "two columns")), None);
+    changing.rows("ALTER TABLE t DROP y");
+    // Nor that of who has made the change.
+    changing.rows("BEGIN");
+    client.send(&run("s1"));
+    assert_eq!(first_error(&client.until_ready(1, "one column")), None);
 }
 
 #[test]

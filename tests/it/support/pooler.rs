@@ -238,7 +238,7 @@ impl Pooler {
     }
 
     /// Sends a signal by its number.
-    pub fn signal(&self, signal: i32) {
+    pub fn signal(&self, signal: impl std::fmt::Display) {
         let _ = Command::new("kill")
             .arg(format!("-{signal}"))
             .arg(self.child.id().to_string())

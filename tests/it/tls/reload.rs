@@ -69,3 +69,20 @@ fn authorities_for_servers_are_read_again_too() {
         Connection::try_login(pooler.address, &pooler.startup()).is_ok()
     });
 }
+
+#[test]
+fn a_certificate_that_is_renewed_is_followed_where_that_is_wanted() {
+    let database = Cluster::with_tls().database();
+    let folder = Folder::new();
+    let ca = folder.put("ca.crt", &Authority::new().pem);
+    let pooler = Plan::before(&database)
+        .setting("reload_on_change", "true")
+        .setting("server_tls_sslmode", "\"verify-ca\"")
+        .setting("server_tls_ca_file", &format!("{ca:?}"))
+        .start();
+    assert!(Connection::try_login(pooler.address, &pooler.startup()).is_err());
+    folder.put("ca.crt", &Authority::of_the_cluster().pem);
+    wait::until(wait::SOON, "a login", || {
+        Connection::try_login(pooler.address, &pooler.startup()).is_ok()
+    });
+}
