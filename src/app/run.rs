@@ -169,6 +169,7 @@ async fn run(config: Config, reloader: Arc<Reloader>, cli: &Cli) -> Result<(), S
     }
     let stop = ending::wanted(&mut signals, &mut console).await;
     conductor.is_about_to_end();
+    let stop = ending::delay(&house, stop, &mut signals, &mut console).await;
     accepting.shutdown().await;
     ending::wait(&house, stop, &mut signals, &mut console).await;
     keepers.shutdown().await;

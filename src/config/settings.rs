@@ -148,6 +148,8 @@ pub struct General {
     pub pool_idle_timeout: Duration,
     pub application_name_add_host: bool,
     pub login_notify_message: Option<String>,
+    /// Zero: nobody is let in any more.
+    pub shutdown_delay: Duration,
     /// Zero: nothing is waited for.
     pub shutdown_timeout: Duration,
     pub admin_users: Option<Vec<String>>,
@@ -269,6 +271,7 @@ impl Default for General {
             pool_idle_timeout: Duration::ZERO,
             application_name_add_host: false,
             login_notify_message: None,
+            shutdown_delay: Duration::ZERO,
             shutdown_timeout: Duration::from_secs(30),
             admin_users: None,
             stats_users: None,

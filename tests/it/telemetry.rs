@@ -182,3 +182,23 @@ fn names_that_clients_choose_cannot_forge_lines() {
         "but no line of its own"
     );
 }
+
+#[test]
+fn whoever_is_about_to_end_says_so_and_lets_clients_in_for_a_while() {
+    let database = Cluster::shared().database();
+    let mut pooler = plan(&database).setting("shutdown_delay", "\"1h\"").start();
+    let address = pages(&pooler);
+    assert_eq!(ask(address, "GET /readyz", "").status, 200);
+    pooler.signal(15);
+    wait::until(wait::SOON, "that it is not ready", || {
+        ask(address, "GET /readyz", "").status == 503
+    });
+    assert_eq!(ask(address, "GET /livez", "").status, 200);
+    let mut late = pooler.client();
+    assert_eq!(late.value("SELECT 1"), "1");
+    // Once more ends the delay, and whoever does nothing is told.
+    pooler.signal(15);
+    let told = late.until_end("the end");
+    assert_eq!(crate::support::raw::first_error(&told).as_deref(), Some("57P01"));
+    assert_eq!(pooler.wait().code(), Some(0));
+}

@@ -578,6 +578,10 @@ static PROCESS: &[Setting<General>] = &[
         "A file for the process's number, which is removed at the end. pgweave does not start where \
          the file names a process that lives."
     ),
+    setting!(shutdown_delay, OR_ZERO,
+        "How long clients are let in after SIGTERM or SIGINT, while `/readyz` says 503 already: as \
+         long as it takes a load balancer to notice. A second signal ends it.",
+        differs "It has no such key."),
     setting!(shutdown_timeout, OR_ZERO,
         "How long running transactions may take to end when pgweave is asked to stop. 0 means \
          that nothing is waited for.",
