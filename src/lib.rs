@@ -12,4 +12,5 @@ pub mod pool;
 pub mod proxy;
 pub mod server;
 pub mod session;
+pub mod telemetry;
 pub mod wire;

@@ -11,6 +11,7 @@ use super::signals::Stop;
 use crate::admin::{Process, Reloaded, Shutdown};
 use crate::config::changed;
 use crate::proxy::House;
+use crate::telemetry::IsEnding;
 
 /// Ends that may be asked for before the first is looked at.
 const QUEUE: usize = 8;
@@ -45,6 +46,12 @@ impl Conductor {
     fn house(&self) -> Result<Arc<House>, String> {
         let house = self.house.upgrade();
         house.ok_or_else(|| "the process ends".to_owned())
+    }
+}
+
+impl IsEnding for Arc<Conductor> {
+    fn is_ending(&self) -> bool {
+        Process::is_ending(&**self)
     }
 }
 

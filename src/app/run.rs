@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
+use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -25,6 +26,7 @@ use crate::config::Config;
 use crate::net::tls::Tls;
 use crate::net::{ListenOptions, Listener, Names, UnixPlace, listen, listen_unix};
 use crate::proxy::{Access, House};
+use crate::telemetry::{self, Telemetry};
 
 /// How often deadlines of clients are looked at.
 const DEADLINE_TICK: Duration = Duration::from_millis(100);
@@ -124,6 +126,10 @@ async fn run(config: Config, reloader: Arc<Reloader>, cli: &Cli) -> Result<(), S
     let tls = Tls::load(&config).map_err(|mistakes| format!("pgweave: {}", mistakes.join("; ")))?;
     let access = Access::load(&config).map_err(|mistakes| one_a_line(&mistakes))?;
     let listeners = listeners(&config).await?;
+    let http = match &config.general.http_listen {
+        Some(address) => Some(listen_http(address).await?),
+        None => None,
+    };
     let _pidfile = match &config.general.pidfile {
         Some(path) => Some(PidFile::write(path)?),
         None => None,
@@ -148,6 +154,10 @@ async fn run(config: Config, reloader: Arc<Reloader>, cli: &Cli) -> Result<(), S
     let desk = Desk::new(Arc::clone(&conductor) as Arc<dyn Process>);
     keepers.spawn(desk.clone().keep(Arc::clone(&house)));
     house.open_console(Arc::new(desk));
+    if let Some(listener) = http {
+        let pages = Telemetry::new(Arc::clone(&house), Box::new(Arc::clone(&conductor)));
+        keepers.spawn(telemetry::serve(pages, listener));
+    }
     for listener in listeners {
         tracing::info!("listening on {listener}");
         accepting.spawn(accept(Arc::clone(&house), Arc::new(listener)));
@@ -159,11 +169,21 @@ async fn run(config: Config, reloader: Arc<Reloader>, cli: &Cli) -> Result<(), S
     }
     let stop = ending::wanted(&mut signals, &mut console).await;
     conductor.is_about_to_end();
+    let stop = ending::delay(&house, stop, &mut signals, &mut console).await;
     accepting.shutdown().await;
     ending::wait(&house, stop, &mut signals, &mut console).await;
     keepers.shutdown().await;
     tracing::info!("pgweave ends");
     Ok(())
+}
+
+/// Listens for those who ask for metrics and health.
+async fn listen_http(address: &str) -> Result<TcpListener, String> {
+    let cannot = |error| format!("pgweave: cannot listen on {address} (http_listen): {error}");
+    let listener = TcpListener::bind(address).await.map_err(cannot)?;
+    let address = listener.local_addr().map_err(cannot)?;
+    tracing::info!("metrics and health on http://{address}");
+    Ok(listener)
 }
 
 async fn listeners(config: &Config) -> Result<Vec<Listener>, String> {

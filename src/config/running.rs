@@ -8,7 +8,8 @@ use super::suggest::did_you_mean;
 use super::{Config, General, Sources, checks};
 
 /// What is read at start only.
-pub(super) const FIXED: [&str; 13] = [
+pub(super) const FIXED: [&str; 14] = [
+    "http_listen",
     "so_reuseport",
     "listen_addr",
     "listen_port",

@@ -1,6 +1,6 @@
 //! A server connection as the pool keeps it, and bb8's view of it.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::budget::Place;
 use super::generation::Born;
@@ -24,8 +24,6 @@ pub(super) struct Connection {
     pub turn_since: Option<Instant>,
     /// Since when something of its client's has run, or waited to.
     pub query_since: Option<Instant>,
-    /// For how long that was so before, in this transaction.
-    pub queried: Duration,
     /// Its place among the pool's connections.
     pub enrolled: Enrolled,
     /// The number of the client that used it last.

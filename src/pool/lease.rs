@@ -2,7 +2,8 @@
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use tokio::time::timeout;
 
@@ -48,15 +49,6 @@ impl Drop for Permit {
     }
 }
 
-/// How long a transaction took.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Took {
-    /// From its first message to its boundary.
-    pub transaction: Duration,
-    /// Of that, what was not spent waiting for its client.
-    pub queries: Duration,
-}
-
 impl Lease {
     pub(super) fn new(
         mut taken: Taken,
@@ -68,7 +60,6 @@ impl Lease {
         taken.clean = false;
         taken.turn_since = Some(now);
         taken.query_since = Some(now);
-        taken.queried = Duration::ZERO;
         taken.last_client = client;
         taken.server.ear = None;
         Self {
@@ -117,24 +108,38 @@ impl Lease {
 
     /// All is answered, in a transaction: what comes now is its client's own time.
     pub fn query_ends(&mut self) {
-        if let Some(taken) = &mut self.taken
-            && let Some(since) = taken.query_since.take()
-        {
-            taken.queried += since.elapsed();
+        let Some(taken) = &mut self.taken else {
+            return;
+        };
+        if let Some(since) = taken.query_since.take() {
+            self.shelf.pool.stats.query.add(since.elapsed());
         }
     }
 
-    /// A transaction is over, now.
-    pub fn turn_ends(&mut self, now: Instant) -> Took {
+    /// A transaction is over, now; in it its client has changed the catalog, or not
+    /// ([`ServerStatements::turn_is_over`]).
+    ///
+    /// [`ServerStatements::turn_is_over`]: crate::session::statements::ServerStatements::turn_is_over
+    pub fn turn_ends(&mut self, now: Instant, has_changed_catalog: bool) {
         let Some(taken) = &mut self.taken else {
-            return Took::default();
+            return;
         };
-        let until_now = |since: Option<Instant>| {
-            since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
-        };
-        Took {
-            transaction: until_now(taken.turn_since.take()),
-            queries: std::mem::take(&mut taken.queried) + until_now(taken.query_since.take()),
+        let pool = &self.shelf.pool;
+        let stats = &pool.stats;
+        for (since, histogram) in [
+            (taken.turn_since.take(), &stats.transaction),
+            (taken.query_since.take(), &stats.query),
+        ] {
+            if let Some(since) = since {
+                histogram.add(now.saturating_duration_since(since));
+            }
+        }
+        let statements = &mut taken.server.statements;
+        let parses = statements.turn_is_over(&pool.catalog, has_changed_catalog);
+        if parses > 0 {
+            stats
+                .server_parses
+                .fetch_add(parses.into(), Ordering::Relaxed);
         }
     }
 

@@ -267,7 +267,7 @@ struct Wait<'a> {
 
 impl Drop for Wait<'_> {
     fn drop(&mut self) {
-        self.pool.stats.waited(self.since.elapsed());
+        self.pool.stats.wait.add(self.since.elapsed());
     }
 }
 

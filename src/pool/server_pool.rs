@@ -233,6 +233,12 @@ impl ServerPool {
         Arc::clone(&self.hosts.lock())
     }
 
+    /// Why no connection can be opened, while that is so.
+    #[must_use]
+    pub fn trouble(&self) -> Option<PgError> {
+        self.trouble.last()
+    }
+
     /// How many connections it may have.
     #[must_use]
     pub fn size(&self) -> u32 {
@@ -426,7 +432,6 @@ impl ServerPool {
         shelf.put_new(Connection {
             turn_since: None,
             query_since: None,
-            queried: Duration::ZERO,
             enrolled,
             server,
             deadline: self.lifetime().map(|lifetime| now + lifetime),

@@ -2,16 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::lease::Took;
+use super::histogram::Histogram;
 
 /// Different SQLSTATEs that are counted apart.
 const KINDS_OF_ERRORS: usize = 256;
 
-/// What a pool has done. Times are in microseconds.
+/// What a pool has done.
 #[derive(Debug, Default)]
 pub struct PoolStats {
     /// Times that a client got a server connection.
@@ -24,12 +23,13 @@ pub struct PoolStats {
     pub received: AtomicU64,
     /// Bytes sent to clients.
     pub sent: AtomicU64,
-    /// Time that transactions took, from the first message to the boundary.
-    pub transaction_us: AtomicU64,
-    /// Of that, what was not spent waiting for the client.
-    pub query_us: AtomicU64,
-    /// Time that clients waited for a server connection.
-    pub wait_us: AtomicU64,
+    /// How long transactions took, from the first message to the boundary.
+    pub transaction: Histogram,
+    /// How long the queries in them took, or what clients sent at once: what was not
+    /// spent waiting for the client.
+    pub query: Histogram,
+    /// How long clients waited for a server connection.
+    pub wait: Histogram,
     /// Named statements that clients prepared.
     pub client_parses: AtomicU64,
     /// Named statements that server connections were given for them.
@@ -82,30 +82,6 @@ impl PoolStats {
     pub fn assigned(&self) {
         self.assignments.fetch_add(1, Ordering::Relaxed);
     }
-
-    /// A turn has ended that took so long; meanwhile the server connection was
-    /// given so many statements.
-    pub fn turned(&self, took: Took, parses: u32) {
-        self.transaction_us
-            .fetch_add(micros(took.transaction), Ordering::Relaxed);
-        self.query_us
-            .fetch_add(micros(took.queries), Ordering::Relaxed);
-        if parses > 0 {
-            self.server_parses
-                .fetch_add(parses.into(), Ordering::Relaxed);
-        }
-    }
-
-    /// A client has waited for so long.
-    pub(super) fn waited(&self, time: Duration) {
-        self.wait_us.fetch_add(micros(time), Ordering::Relaxed);
-    }
-}
-
-/// Whole microseconds.
-#[must_use]
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Errors by SQLSTATE.
@@ -121,6 +97,17 @@ impl Errors {
         let code =
             code.filter(|code| by_code.len() < KINDS_OF_ERRORS || by_code.contains_key(code));
         *by_code.entry(code.unwrap_or(*b"XX000")).or_default() += 1;
+    }
+
+    /// All that there were, by the class of the SQLSTATE: its first two characters.
+    #[must_use]
+    pub fn by_class(&self) -> BTreeMap<String, u64> {
+        let mut classes = BTreeMap::new();
+        for (code, count) in &*self.0.lock() {
+            let class = String::from_utf8_lossy(code.get(..2).unwrap_or_default());
+            *classes.entry(class.into_owned()).or_default() += count;
+        }
+        classes
     }
 
     /// All that there were, by SQLSTATE.

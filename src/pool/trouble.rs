@@ -50,6 +50,12 @@ impl Trouble {
         until
     }
 
+    /// The error that the last attempt failed with.
+    pub fn last(&self) -> Option<PgError> {
+        let last = self.last.lock();
+        last.as_ref().map(|failure| failure.error.clone())
+    }
+
     /// An attempt succeeded.
     pub fn over(&self) {
         *self.last.lock() = None;

@@ -565,11 +565,7 @@ impl Client {
         };
         self.handle.served_by_nobody();
         let now = Instant::now();
-        let took = lease.turn_ends(now);
-        let catalog = &self.shelf.pool().catalog;
-        let is_own = self.changing.is_some();
-        let parses = lease.statements.turn_is_over(catalog, is_own);
-        self.shelf.pool().stats.turned(took, parses);
+        lease.turn_ends(now, self.changing.is_some());
         self.flush_counts();
         self.handle.pinned_by(0);
         self.mark_idle();
@@ -616,11 +612,7 @@ impl Client {
     /// called before [`Client::transaction_ended`].
     pub(super) fn keeps_its_server(&mut self) {
         if let Service::Leased(lease) = &mut self.service {
-            let took = lease.turn_ends(Instant::now());
-            let catalog = &self.shelf.pool().catalog;
-            let is_own = self.changing.is_some();
-            let parses = lease.statements.turn_is_over(catalog, is_own);
-            self.shelf.pool().stats.turned(took, parses);
+            lease.turn_ends(Instant::now(), self.changing.is_some());
         }
         self.flush_counts();
         self.handle.pinned_by(self.pins_shown());

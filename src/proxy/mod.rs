@@ -23,4 +23,4 @@ mod wrap_up;
 pub use access::{Access, files_of as login_files, mistakes as login_mistakes};
 pub use house::{Connected, House};
 pub use login::serve;
-pub use session_state::pin_reasons;
+pub use session_state::{pin_names, pin_reasons};

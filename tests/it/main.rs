@@ -42,5 +42,6 @@ mod session_state;
 mod statements;
 mod support;
 mod syslog;
+mod telemetry;
 mod timeouts;
 mod tls;

@@ -46,6 +46,10 @@ pub(in crate::config) static GENERAL: &[Group<General>] = &[
         settings: CONSOLE,
     },
     Group {
+        title: "Metrics and health",
+        settings: TELEMETRY,
+    },
+    Group {
         title: "The process",
         settings: PROCESS,
     },
@@ -552,6 +556,17 @@ static CONSOLE: &[Setting<General>] = &[
     ),
 ];
 
+static TELEMETRY: &[Setting<General>] = &[
+    setting!(http_listen, ANY,
+        "An address and port for metrics and health over HTTP, such as `127.0.0.1:9127`: `/metrics` \
+         (OpenMetrics), `/status` (JSON), `/livez` and `/readyz`. Unset, there is none.",
+        differs "It has no such key."),
+    setting!(http_token, ANY,
+        "A token that who asks for `/metrics` and `/status` must show: `Authorization: Bearer TOKEN`. \
+         Unset, everybody is told.",
+        differs "It has no such key."; secret),
+];
+
 static PROCESS: &[Setting<General>] = &[
     setting!(workers, between(0, 256),
         "Threads that carry the clients. 0 chooses half of the cores, at least 1 and at most 4. \
@@ -563,6 +578,10 @@ static PROCESS: &[Setting<General>] = &[
         "A file for the process's number, which is removed at the end. pgweave does not start where \
          the file names a process that lives."
     ),
+    setting!(shutdown_delay, OR_ZERO,
+        "How long clients are let in after SIGTERM or SIGINT, while `/readyz` says 503 already: as \
+         long as it takes a load balancer to notice. A second signal ends it.",
+        differs "It has no such key."),
     setting!(shutdown_timeout, OR_ZERO,
         "How long running transactions may take to end when pgweave is asked to stop. 0 means \
          that nothing is waited for.",

@@ -15,8 +15,8 @@ mod noting;
 mod pins;
 
 pub(super) use listening::Listening;
-pub use pins::pin_reasons;
 pub(super) use pins::{Left, Pins, findings_of_function};
+pub use pins::{pin_names, pin_reasons};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

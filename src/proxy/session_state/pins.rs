@@ -68,23 +68,32 @@ impl Pins {
 
     /// In words, for logs.
     pub fn reasons(self) -> String {
-        let named = [
-            (Self::TEMPORARY, "temporary objects"),
-            (Self::HOLD, "cursors with hold"),
-            (Self::LISTEN, "listen"),
-            (Self::LOCK, "advisory locks"),
-            (Self::PREPARED, "statements prepared by SQL"),
-            (Self::NAMED, "prepared statements"),
-            (Self::UNNAMED, "a long unnamed statement"),
-            (Self::PROCESS, "the process"),
-            (Self::NUMBERS, "numbers of sequences"),
-            (Self::UNKNOWN, "unknown state"),
-            (Self::FOR_GOOD, "state that ends with the server connection"),
-        ];
-        let mut reasons = named.iter().filter(|(which, _)| self.has(*which));
-        let first = reasons.next().map_or("none", |(_, name)| name).to_owned();
-        reasons.fold(first, |all, (_, name)| all + ", " + name)
+        let mut reasons = pin_names(self.0);
+        let first = reasons.next().unwrap_or("none").to_owned();
+        reasons.fold(first, |all, name| all + ", " + name)
     }
+}
+
+const NAMES: [(Pins, &str); 11] = [
+    (Pins::TEMPORARY, "temporary objects"),
+    (Pins::HOLD, "cursors with hold"),
+    (Pins::LISTEN, "listen"),
+    (Pins::LOCK, "advisory locks"),
+    (Pins::PREPARED, "statements prepared by SQL"),
+    (Pins::NAMED, "prepared statements"),
+    (Pins::UNNAMED, "a long unnamed statement"),
+    (Pins::PROCESS, "the process"),
+    (Pins::NUMBERS, "numbers of sequences"),
+    (Pins::UNKNOWN, "unknown state"),
+    (Pins::FOR_GOOD, "state that ends with the server connection"),
+];
+
+/// The same, one by one.
+pub fn pin_names(bits: u16) -> impl Iterator<Item = &'static str> {
+    let its = NAMES
+        .iter()
+        .filter(move |(which, _)| Pins(bits).has(*which));
+    its.map(|(_, name)| *name)
 }
 
 /// What keeps a client on its server connection, in words, by the number that

@@ -102,6 +102,7 @@ default_pool_size = $pool_size
 pin_process = 0
 auth_type = "$2"
 admin_users = "$user"
+http_listen = "127.0.0.1:0"
 
 [databases."*"]
 host = "$server_host"
@@ -145,6 +146,7 @@ start_poolers() {
   [ -x "$pgweave" ] || { say "FAILED pgweave: no binary at $pgweave"; return 1; }
   start_pgweave scram scram-sha-256 || return 1
   scram_pid=$started_pid pooler_port=$started_port
+  http_port=$(sed -n 's|.*health on http://127\.0\.0\.1:\([0-9][0-9]*\).*|\1|p' "$work/pgweave-scram.log" | head -n 1)
   start_pgweave trust trust || return 1
   trust_pid=$started_pid trust_port=$started_port
 }
@@ -158,6 +160,7 @@ tell_suites() {
   export PGWEAVE_TEST_TRUST_PORT=$trust_port PGWEAVE_TEST_TRUST_USER=$trusted
   export PGWEAVE_TEST_SERVER_HOST=$server_host PGWEAVE_TEST_SERVER_PORT=$server_port
   export PGWEAVE_TEST_POOL_SIZE=$pool_size PGWEAVE_TEST_WORK=$work
+  if [ -n "${http_port:-}" ]; then export PGWEAVE_TEST_HTTP_PORT=$http_port; fi
 }
 
 start_everything() {

@@ -6,8 +6,8 @@ node_modules=$test_env/node/node_modules
 
 prepare_python() {
   [ -x "$venv/bin/python" ] || python3 -m venv "$venv" || return 1
-  "$venv/bin/python" -c 'import asyncpg, psycopg, psycopg_binary' ||
-    "$venv/bin/pip" install --quiet asyncpg 'psycopg[binary]'
+  "$venv/bin/python" -c 'import asyncpg, psycopg, psycopg_binary, prometheus_client' ||
+    "$venv/bin/pip" install --quiet asyncpg 'psycopg[binary]' prometheus-client
 }
 
 prepare_node() {
