@@ -205,3 +205,69 @@ fn whoever_is_about_to_end_says_so_and_lets_clients_in_for_a_while() {
     );
     assert_eq!(pooler.wait().code(), Some(0));
 }
+
+/// All names in a text that metrics of ours can have.
+fn names_in(text: &str) -> std::collections::BTreeSet<String> {
+    let is_part = |c: char| c.is_ascii_lowercase() || c == '_';
+    let words = text.split(|c: char| !is_part(c));
+    let names = words.filter(|word| word.starts_with("pgweave_") && !word.ends_with('_'));
+    names.map(str::to_owned).collect()
+}
+
+#[test]
+fn what_is_made_for_the_metrics_asks_for_those_that_there_are() {
+    let database = Cluster::shared().database();
+    let pooler = plan(&database).start();
+    let metrics = ask(pages(&pooler), "GET /metrics", "").body;
+    let types = metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "));
+    let known: std::collections::BTreeSet<String> = types
+        .flat_map(|line| {
+            let (name, kind) = line.split_once(' ').unwrap();
+            let suffixes: &[&str] = match kind {
+                "counter" => &["_total"],
+                "histogram" => &["", "_bucket", "_sum", "_count"],
+                "info" => &["_info"],
+                _ => &[""],
+            };
+            suffixes.iter().map(move |suffix| format!("{name}{suffix}"))
+        })
+        .collect();
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut seen = std::collections::BTreeSet::new();
+    for path in [
+        "deploy/grafana/pgweave.json",
+        "deploy/prometheus/alerts.yml",
+        "docs/OPERATIONS.md",
+    ] {
+        let names = names_in(&std::fs::read_to_string(root.join(path)).unwrap());
+        let unknown: Vec<_> = names.difference(&known).collect();
+        assert!(
+            !names.is_empty() && unknown.is_empty(),
+            "{path}: {unknown:?}"
+        );
+        seen.extend(names);
+    }
+    // And all are told of somewhere, but for the parts of histograms.
+    let told = |name: &String| {
+        let is_part = ["_bucket", "_sum", "_count"]
+            .iter()
+            .any(|part| name.ends_with(part));
+        is_part || seen.contains(name)
+    };
+    let untold: Vec<_> = known.iter().filter(|name| !told(name)).collect();
+    assert!(untold.is_empty(), "{untold:?}");
+}
+
+#[test]
+fn the_dashboard_is_json() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join("deploy/grafana/pgweave.json")).unwrap();
+    let dashboard: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert!(
+        dashboard["panels"]
+            .as_array()
+            .is_some_and(|panels| panels.len() > 10)
+    );
+}
