@@ -11,7 +11,6 @@ use super::signals::Stop;
 use crate::admin::{Process, Reloaded, Shutdown};
 use crate::config::changed;
 use crate::proxy::House;
-use crate::telemetry::IsEnding;
 
 /// Ends that may be asked for before the first is looked at.
 const QUEUE: usize = 8;
@@ -46,12 +45,6 @@ impl Conductor {
     fn house(&self) -> Result<Arc<House>, String> {
         let house = self.house.upgrade();
         house.ok_or_else(|| "the process ends".to_owned())
-    }
-}
-
-impl IsEnding for Arc<Conductor> {
-    fn is_ending(&self) -> bool {
-        Process::is_ending(&**self)
     }
 }
 

@@ -155,7 +155,8 @@ async fn run(config: Config, reloader: Arc<Reloader>, cli: &Cli) -> Result<(), S
     keepers.spawn(desk.clone().keep(Arc::clone(&house)));
     house.open_console(Arc::new(desk));
     if let Some(listener) = http {
-        let pages = Telemetry::new(Arc::clone(&house), Box::new(Arc::clone(&conductor)));
+        let process = Arc::clone(&conductor);
+        let pages = Telemetry::new(Arc::clone(&house), Box::new(move || process.is_ending()));
         keepers.spawn(telemetry::serve(pages, listener));
     }
     for listener in listeners {

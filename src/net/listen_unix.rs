@@ -112,16 +112,23 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
-    async fn what_is_no_socket_stays() {
-        let directory = std::env::temp_dir().join(format!("pgweave-unix-{}", std::process::id()));
+    /// In a directory of its own.
+    fn a_place(name: &str) -> UnixPlace {
+        let name = format!("pgweave-{name}-{}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
         fs::create_dir_all(&directory).unwrap();
-        let place = UnixPlace {
-            directory: directory.clone(),
+        UnixPlace {
+            directory,
             port: 1,
             mode: 0o600,
             group: None,
-        };
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_socket_stays() {
+        let place = a_place("unix");
+        let directory = &place.directory;
         let file = directory.join(".s.PGSQL.1");
         fs::write(&file, "precious").unwrap();
         assert!(UnixSocket::bind(&place, 1).is_err());
@@ -130,8 +137,8 @@ mod tests {
         let socket = UnixSocket::bind(&place, 1).unwrap();
         assert!(UnixSocket::bind(&place, 1).is_err(), "in use");
         drop(socket);
-        assert_eq!(fs::read_dir(&directory).unwrap().count(), 0);
-        fs::remove_dir_all(&directory).unwrap();
+        assert_eq!(fs::read_dir(directory).unwrap().count(), 0);
+        fs::remove_dir_all(directory).unwrap();
     }
 
     /// Each of some threads binds it once at the same moment.
@@ -152,14 +159,8 @@ mod tests {
 
     #[tokio::test]
     async fn of_those_that_start_at_once_one_gets_the_socket_and_keeps_it() {
-        let directory = std::env::temp_dir().join(format!("pgweave-lock-{}", std::process::id()));
-        fs::create_dir_all(&directory).unwrap();
-        let place = UnixPlace {
-            directory: directory.clone(),
-            port: 1,
-            mode: 0o600,
-            group: None,
-        };
+        let place = a_place("lock");
+        let directory = &place.directory;
         let path = directory.join(".s.PGSQL.1");
         for round in 0..200 {
             // Left behind by one that has died.
@@ -170,6 +171,6 @@ mod tests {
             drop(bound);
             assert!(!path.exists());
         }
-        fs::remove_dir_all(&directory).unwrap();
+        fs::remove_dir_all(directory).unwrap();
     }
 }

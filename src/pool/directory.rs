@@ -354,19 +354,9 @@ impl Directory {
                 .filter(|limit| !limit.is_zero())
                 .any(|limit| deserted >= limit);
             // Whoever has just found it is about to use it.
-            let is_forgotten = is_over && pool.is_forgotten();
-            if is_forgotten {
-                pool.dissolve();
-            }
-            !is_forgotten
+            !(is_over && pool.dissolves())
         });
-        self.leaving.lock().retain(|pool| {
-            let is_forgotten = pool.is_forgotten();
-            if is_forgotten {
-                pool.dissolve();
-            }
-            !is_forgotten
-        });
+        self.leaving.lock().retain(|pool| !pool.dissolves());
         // What only they had.
         self.databases
             .lock()

@@ -326,17 +326,19 @@ impl ServerPool {
         now.saturating_duration_since(*since.get_or_insert(now))
     }
 
-    /// Does nobody know of it but its shelves and one other, and nobody of those?
-    pub(super) fn is_forgotten(self: &Arc<Self>) -> bool {
-        let shelves = self.shelves.lock();
-        self.open() == 0
+    /// Lets go of its shelves, if nobody knows of it but these and one other, and
+    /// nobody of these: they know it in their turn, and nothing would ever be freed.
+    pub(super) fn dissolves(self: &Arc<Self>) -> bool {
+        let mut shelves = self.shelves.lock();
+        let is_forgotten = self.open() == 0
             && Arc::strong_count(self) == 1 + shelves.len()
-            && shelves.values().all(|shelf| Arc::strong_count(shelf) == 1)
-    }
-
-    /// Its shelves know it in their turn: nothing would ever be freed.
-    pub(super) fn dissolve(&self) {
-        std::mem::take(&mut *self.shelves.lock());
+            && shelves.values().all(|shelf| Arc::strong_count(shelf) == 1);
+        if is_forgotten {
+            let gone = std::mem::take(&mut *shelves);
+            drop(shelves);
+            drop(gone);
+        }
+        is_forgotten
     }
 
     /// See [`crate::session::statements::Registry::forget_unused`].

@@ -43,7 +43,8 @@ impl ServerEntry {
     /// Is it to be closed when it comes back?
     #[must_use]
     pub fn is_outdated(&self) -> bool {
-        self.is_replaced.load(Ordering::Relaxed) || self.born.iter().any(Born::is_outdated)
+        let [begun, _] = &self.born;
+        begun.is_outdated() || self.is_to_be_replaced()
     }
 
     /// It is to be closed when it comes back.

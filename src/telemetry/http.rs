@@ -35,27 +35,23 @@ const LIFETIME: Duration = Duration::from_secs(600);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// What the pages tell of.
-#[derive(Debug)]
 pub struct Telemetry {
     house: Arc<House>,
     started: Instant,
-    is_ending: Box<dyn IsEnding>,
+    is_ending: Box<IsEnding>,
     /// One at a time looks around: more would only take cores from queries.
     turn: Semaphore,
 }
 
 /// Is the process about to end?
-pub trait IsEnding: std::fmt::Debug + Send + Sync {
-    /// See there.
-    fn is_ending(&self) -> bool;
-}
+type IsEnding = dyn Fn() -> bool + Send + Sync;
 
 type Page = Response<Full<Bytes>>;
 
 impl Telemetry {
     /// Of this house, which begins now.
     #[must_use]
-    pub fn new(house: Arc<House>, is_ending: Box<dyn IsEnding>) -> Arc<Self> {
+    pub fn new(house: Arc<House>, is_ending: Box<IsEnding>) -> Arc<Self> {
         Arc::new(Self {
             house,
             started: Instant::now(),
@@ -73,7 +69,7 @@ impl Telemetry {
         }
         match request.uri().path() {
             "/livez" => plain(StatusCode::OK, "alive\n"),
-            "/readyz" if self.is_ending.is_ending() => {
+            "/readyz" if (self.is_ending)() => {
                 plain(StatusCode::SERVICE_UNAVAILABLE, "about to end\n")
             }
             "/readyz" => plain(StatusCode::OK, "ready\n"),
@@ -107,7 +103,7 @@ impl Telemetry {
         let _turn = self.turn.acquire().await;
         let this = Arc::clone(self);
         let told = tokio::task::spawn_blocking(move || {
-            let is_ending = this.is_ending.is_ending();
+            let is_ending = (this.is_ending)();
             tell(Sight::of(&this.house, this.started, is_ending))
         });
         told.await.unwrap_or_default()

@@ -8,4 +8,4 @@ mod metrics;
 mod sight;
 mod status;
 
-pub use http::{IsEnding, Telemetry, serve};
+pub use http::{Telemetry, serve};

@@ -131,7 +131,6 @@ pub(super) struct LoggedIn {
     pub settings: PoolSettings,
     pub handle: Registered,
     pub application_name: Arc<str>,
-    /// The parameters that it is told of.
     /// What its session begins with.
     pub beginning: Beginning,
     /// What the client has sent already.
