@@ -113,6 +113,11 @@ pub(super) async fn carry_out(
             desk.0.process.shut_down(*how);
             "SHUTDOWN"
         }
+        Command::Restart => {
+            let started = desk.0.process.restart();
+            started.map_err(|why| PgError::error(sqlstate::NOT_IN_PREREQUISITE_STATE, why))?;
+            "RESTART"
+        }
         Command::Begin => "BEGIN",
         Command::Ignored(tag) | Command::End(tag) => tag,
         // These are answered elsewhere.

@@ -75,6 +75,8 @@ pub(super) enum Command {
     WaitClose(Option<String>),
     Reload,
     Shutdown(Shutdown),
+    /// A new process goes on.
+    Restart,
     Set(String, String),
     /// A driver's own; nothing follows from it: its tag.
     Ignored(&'static str),
@@ -176,6 +178,7 @@ impl Command {
             | Command::WaitClose(_)
             | Command::Reload
             | Command::Shutdown(_)
+            | Command::Restart
             | Command::Set(..) => Role::Admin,
             Command::Show(_)
             | Command::ShowParameter(..)
@@ -222,6 +225,7 @@ fn one(words: &[Word]) -> Option<Command> {
         "wait_close" => Command::WaitClose(perhaps_a_name(rest)?),
         "reload" if rest.is_empty() => Command::Reload,
         "shutdown" => Command::Shutdown(shutdown(rest)?),
+        "restart" if rest.is_empty() => Command::Restart,
         "set" => set(rest)?,
         "reset" => Command::Ignored("RESET"),
         "discard" => Command::Ignored("DISCARD ALL"),
@@ -328,7 +332,7 @@ mod tests {
     }
 
     /// One command of each kind, and what one must be to say it.
-    const TABLE: [(&str, Role); 45] = [
+    const TABLE: [(&str, Role); 46] = [
         ("SHOW HELP", Role::Stats),
         ("SHOW VERSION", Role::Stats),
         ("SHOW STATS", Role::Stats),
@@ -373,6 +377,7 @@ mod tests {
         ("RELOAD", Role::Admin),
         ("SHUTDOWN", Role::Admin),
         ("SHUTDOWN WAIT_FOR_CLIENTS", Role::Admin),
+        ("RESTART", Role::Admin),
         ("SET query_timeout = 5", Role::Admin),
     ];
 

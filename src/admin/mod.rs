@@ -50,6 +50,12 @@ pub trait Process: fmt::Debug + Send + Sync {
     /// Ends the process, soon.
     fn shut_down(&self, how: Shutdown);
 
+    /// Starts the program anew, which goes on with the work of this process.
+    ///
+    /// # Errors
+    /// A sentence that says why not.
+    fn restart(&self) -> Result<(), String>;
+
     /// Is it about to end?
     fn is_ending(&self) -> bool;
 }

@@ -209,7 +209,7 @@ impl Session {
     async fn wait_for_more(&mut self) -> Result<(), End> {
         tokio::select! {
             wish = self.handle.wished(Wish::EndAtBoundary) => match wish {
-                Wish::Deadline => self.handle.granted(wish),
+                Wish::Deadline | Wish::MoveAway => self.handle.granted(wish),
                 Wish::None | Wish::StopWaiting | Wish::EndAtBoundary | Wish::EndNow => {
                     return Err(End::Told(PgError::shutting_down()));
                 }
@@ -283,7 +283,7 @@ impl Session {
                 done = &mut act => return Ok(Ok(done)),
                 wish = self.handle.wished(Wish::StopWaiting) => match wish {
                     Wish::StopWaiting => return Ok(Err(Stopped)),
-                    Wish::Deadline => self.handle.granted(wish),
+                    Wish::Deadline | Wish::MoveAway => self.handle.granted(wish),
                     Wish::None | Wish::EndAtBoundary | Wish::EndNow => {
                         return Err(End::Told(PgError::shutting_down()));
                     }

@@ -47,8 +47,8 @@ pub struct Cli {
     #[arg(long, hide = true)]
     pub in_background: bool,
 
-    /// PgBouncer's restart without an end
-    #[arg(short = 'R', long, hide = true)]
+    /// Take over from the process that runs: its sockets, its clients
+    #[arg(short = 'R', long)]
     pub reboot: bool,
 
     /// Run as this user, when started by root
@@ -76,21 +76,6 @@ pub enum Command {
 }
 
 impl Cli {
-    /// What PgBouncer's flags ask for that is done otherwise today.
-    ///
-    /// # Errors
-    /// What to do instead.
-    pub fn refuse_the_past(&self) -> Result<(), String> {
-        if self.reboot {
-            return Err(
-                "pgweave: -R: it takes over from no other process; start it beside the old \
-                        one, or restart it: SIGTERM lets transactions end first"
-                    .to_owned(),
-            );
-        }
-        Ok(())
-    }
-
     /// The log level: that of the configuration, unless `-q` or `-v` was given.
     pub fn log_level(&self, general: &General) -> LogLevel {
         match general.log_level {
@@ -358,17 +343,11 @@ mod tests {
     }
 
     #[test]
-    fn pgbouncers_flags_are_known_and_what_is_past_is_told() {
+    fn pgbouncers_flags_are_known() {
         let cli = parse("pgweave -u pooler -q a.ini").unwrap();
         assert_eq!(cli.user.as_deref(), Some("pooler"));
-        assert!(cli.refuse_the_past().is_ok());
+        assert!(!cli.reboot && parse("pgweave -R a.ini").unwrap().reboot);
         assert!(parse("pgweave -d a.ini").unwrap().daemon);
-        assert!(
-            parse("pgweave -R a.ini")
-                .unwrap()
-                .refuse_the_past()
-                .is_err()
-        );
         let again = format!("pgweave -d a.ini {}", crate::app::background::FLAG);
         assert!(parse(&again).unwrap().in_background);
     }

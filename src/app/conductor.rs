@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::cli::sources;
+use super::handover::Program;
 use super::reload::Reloader;
 use super::signals::Stop;
 use crate::admin::{Process, Reloaded, Shutdown};
@@ -22,6 +23,7 @@ pub(super) struct Conductor {
     reloader: Arc<Reloader>,
     stop: Sender<Stop>,
     is_ending: AtomicBool,
+    program: Program,
 }
 
 impl Conductor {
@@ -33,6 +35,7 @@ impl Conductor {
             reloader,
             stop,
             is_ending: AtomicBool::new(false),
+            program: Program::of_this(),
         };
         (Arc::new(conductor), stops)
     }
@@ -75,6 +78,18 @@ impl Process for Conductor {
         };
         // Who asks again and again has been heard.
         let _ = self.stop.try_send(stop);
+    }
+
+    fn restart(&self) -> Result<(), String> {
+        if self.is_ending() {
+            return Err("the process ends".to_owned());
+        }
+        if self.house()?.config().general.takeover_socket().is_none() {
+            return Err("there is neither takeover_socket nor unix_socket_dir: \
+                        a new process could not reach this one"
+                .to_owned());
+        }
+        self.program.start()
     }
 
     fn is_ending(&self) -> bool {

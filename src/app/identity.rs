@@ -11,12 +11,13 @@ use nix::unistd::{User, getuid, setgid, setuid};
 pub(super) struct PidFile(PathBuf);
 
 impl PidFile {
-    /// Writes it; one that a dead process left is replaced.
-    pub fn write(path: &Path) -> Result<Self, String> {
+    /// Writes it; one that a dead process left is replaced, and that of the process
+    /// `before`, which this one takes over from.
+    pub fn write(path: &Path, before: Option<i32>) -> Result<Self, String> {
         let told = |what: String| format!("pgweave: pidfile {}: {what}", path.display());
         match fs::read_to_string(path) {
             Ok(text) => match text.trim().parse::<u32>() {
-                Ok(pid) if pid != std::process::id() && is_alive(pid) => {
+                Ok(pid) if !is_ours(pid, before) && is_alive(pid) => {
                     return Err(told(format!("process {pid} is at work already")));
                 }
                 Ok(_) => fs::remove_file(path).map_err(|error| told(error.to_string()))?,
@@ -37,8 +38,17 @@ impl PidFile {
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
+        // It may be the next process's by now.
+        let own = std::process::id().to_string();
+        if fs::read_to_string(&self.0).is_ok_and(|text| text.trim() == own) {
+            let _ = fs::remove_file(&self.0);
+        }
     }
+}
+
+/// Is it the number of this process, or of the one before?
+fn is_ours(pid: u32, before: Option<i32>) -> bool {
+    pid == std::process::id() || before.is_some_and(|before| u32::try_from(before) == Ok(pid))
 }
 
 /// Is there such a process? Asked without a word to it.

@@ -4,7 +4,9 @@ mod accept;
 mod background;
 pub mod cli;
 mod conductor;
+mod doors;
 mod ending;
+mod handover;
 mod holding;
 mod identity;
 mod logging;
@@ -12,6 +14,7 @@ mod reload;
 mod run;
 mod signals;
 mod syslog;
+mod systemd;
 mod watch;
 
 pub use run::main;

@@ -5,28 +5,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc::{Sender, channel};
 use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::accept::accept;
 use super::background;
 use super::cli::{Cli, Command, Origin, convert, load, one_a_line};
 use super::conductor::{Conductor, read_again};
+use super::doors::Doors;
 use super::ending;
+use super::handover::{Door, Offer, Outcome, Successor, Taking, hand_over, take_over};
 use super::holding::{self, Holds};
 use super::identity::{PidFile, become_user};
 use super::logging::Logging;
 use super::reload::Reloader;
 use super::signals::{Hangups, Signals};
+use super::systemd;
 use super::watch::{Files, follow_files};
 use crate::admin::{Desk, Process};
 use crate::config::Config;
 use crate::net::tls::Tls;
-use crate::net::{ListenOptions, Listener, Names, UnixPlace, listen, listen_unix};
-use crate::proxy::{Access, House};
-use crate::telemetry::{self, Telemetry};
+use crate::net::{Inherited, Names};
+use crate::proxy::{Access, Arrivals, House};
+use crate::telemetry::Telemetry;
 
 /// How often deadlines of clients are looked at.
 const DEADLINE_TICK: Duration = Duration::from_millis(100);
@@ -74,7 +76,8 @@ fn print_converted(file: &std::path::Path) -> Result<(), String> {
 }
 
 fn serve(cli: &Cli) -> Result<(), String> {
-    cli.refuse_the_past()?;
+    let inherited = Inherited::from_system()
+        .map_err(|error| format!("pgweave: a socket of systemd's: {error}"))?;
     let files = Files::default();
     let (loaded, origin) = load(cli, &files)?;
     let config = loaded.config;
@@ -94,7 +97,7 @@ fn serve(cli: &Cli) -> Result<(), String> {
         tracing::warn!("{warning}");
     }
     let reloader = Arc::new(Reloader::new(origin, cli.clone(), logging, files));
-    let running = run(config, Arc::clone(&reloader), cli);
+    let running = run(config, Arc::clone(&reloader), cli, inherited);
     let result = runtime.block_on(running);
     // Tasks that are still at work would only wrap up for nobody.
     runtime.shutdown_background();
@@ -114,31 +117,35 @@ fn runtime(config: &Config) -> std::io::Result<Runtime> {
     }
 }
 
-async fn run(config: Config, reloader: Arc<Reloader>, cli: &Cli) -> Result<(), String> {
+async fn run(
+    config: Config,
+    reloader: Arc<Reloader>,
+    cli: &Cli,
+    mut inherited: Inherited,
+) -> Result<(), String> {
     let mut secret = [0; 32];
     getrandom::fill(&mut secret).map_err(|error| format!("pgweave: no random bytes: {error}"))?;
-    let mut signals =
-        Signals::listen().map_err(|error| format!("pgweave: cannot handle signals: {error}"))?;
-    let hangups =
-        Hangups::listen().map_err(|error| format!("pgweave: cannot handle signals: {error}"))?;
-    let holds =
-        Holds::listen().map_err(|error| format!("pgweave: cannot handle signals: {error}"))?;
+    let no_signals = |error| format!("pgweave: cannot handle signals: {error}");
+    let mut signals = Signals::listen().map_err(no_signals)?;
+    let hangups = Hangups::listen().map_err(no_signals)?;
+    let holds = Holds::listen().map_err(no_signals)?;
     let tls = Tls::load(&config).map_err(|mistakes| format!("pgweave: {}", mistakes.join("; ")))?;
     let access = Access::load(&config).map_err(|mistakes| one_a_line(&mistakes))?;
-    let listeners = listeners(&config).await?;
-    let http = match &config.general.http_listen {
-        Some(address) => Some(listen_http(address).await?),
-        None => None,
+    let mut taking = match cli.reboot {
+        true => taking(&config, &mut inherited).await?,
+        false => None,
     };
+    let http = taking.as_mut().and_then(|taking| taking.http.take());
+    let mut doors = Doors::build(&config, inherited, http).await?;
+    let before = taking.as_ref().and_then(|taking| taking.pid);
     let _pidfile = match &config.general.pidfile {
-        Some(path) => Some(PidFile::write(path)?),
+        Some(path) => Some(PidFile::write(path, before)?),
         None => None,
     };
     if let Some(user) = &cli.user {
         become_user(user)?;
     }
     let house = House::new(config, tls, access, Names::default(), secret);
-    let mut accepting = JoinSet::new();
     let mut keepers = JoinSet::new();
     keepers.spawn(watch_deadlines(Arc::clone(&house)));
     keepers.spawn(keep_pools(Arc::clone(&house)));
@@ -154,77 +161,92 @@ async fn run(config: Config, reloader: Arc<Reloader>, cli: &Cli) -> Result<(), S
     let desk = Desk::new(Arc::clone(&conductor) as Arc<dyn Process>);
     keepers.spawn(desk.clone().keep(Arc::clone(&house)));
     house.open_console(Arc::new(desk));
-    if let Some(listener) = http {
-        let process = Arc::clone(&conductor);
-        let pages = Telemetry::new(Arc::clone(&house), Box::new(move || process.is_ending()));
-        keepers.spawn(telemetry::serve(pages, listener));
-    }
-    for listener in listeners {
-        tracing::info!("listening on {listener}");
-        accepting.spawn(accept(Arc::clone(&house), Arc::new(listener)));
-    }
+    let process = Arc::clone(&conductor);
+    let pages = Telemetry::new(Arc::clone(&house), Box::new(move || process.is_ending()));
+    let taking = taking.map(|mut taking| {
+        let arrivals = taking.prepare(&house);
+        (taking, arrivals)
+    });
+    let not_open = |error| format!("pgweave: cannot let anybody in: {error}");
+    doors.open(&house, &pages).map_err(not_open)?;
     if cli.in_background
         && let Err(error) = background::is_ready()
     {
         tracing::warn!("cannot leave the standard output: {error}");
     }
-    let stop = ending::wanted(&mut signals, &mut console).await;
-    conductor.is_about_to_end();
-    let stop = ending::delay(&house, stop, &mut signals, &mut console).await;
-    accepting.shutdown().await;
-    ending::wait(&house, stop, &mut signals, &mut console).await;
+    systemd::is_ready();
+    keepers.spawn(systemd::show_life());
+    let (found, mut successors) = channel(1);
+    let offer = offer(&house, &doors);
+    keepers.spawn(go_on(taking, Arc::clone(&offer), found.clone()));
+    let stop = loop {
+        tokio::select! {
+            stop = ending::wanted(&mut signals, &mut console) => break Some(stop),
+            Some(successor) = successors.recv() => {
+                doors.leave().await;
+                if let Some(pid) = successor.courier.pid() {
+                    systemd::goes_on_as(pid);
+                }
+                match hand_over(&house, successor, &mut signals, &mut console).await {
+                    Outcome::Done => break None,
+                    Outcome::Stop(stop) => break Some(stop),
+                    Outcome::Alone => {
+                        doors.open(&house, &pages).map_err(not_open)?;
+                        systemd::goes_on_as(i32::try_from(std::process::id()).unwrap_or(0));
+                        keepers.spawn(go_on(None, Arc::clone(&offer), found.clone()));
+                    }
+                }
+            }
+        }
+    };
+    if let Some(stop) = stop {
+        conductor.is_about_to_end();
+        systemd::is_ending();
+        let stop = ending::delay(&house, stop, &mut signals, &mut console).await;
+        doors.close().await;
+        ending::wait(&house, stop, &mut signals, &mut console).await;
+    }
     keepers.shutdown().await;
     tracing::info!("pgweave ends");
     Ok(())
 }
 
-/// Listens for those who ask for metrics and health.
-async fn listen_http(address: &str) -> Result<TcpListener, String> {
-    let cannot = |error| format!("pgweave: cannot listen on {address} (http_listen): {error}");
-    let listener = TcpListener::bind(address).await.map_err(cannot)?;
-    let address = listener.local_addr().map_err(cannot)?;
-    tracing::info!("metrics and health on http://{address}");
-    Ok(listener)
+/// Takes over from the process that runs, if there is one: `-R`.
+async fn taking(config: &Config, inherited: &mut Inherited) -> Result<Option<Taking>, String> {
+    let Some(path) = config.general.takeover_socket() else {
+        return Err("pgweave: -R needs takeover_socket or unix_socket_dir".to_owned());
+    };
+    let taking = take_over(&path, inherited).await?;
+    match &taking {
+        Some(taking) => tracing::info!(before = taking.pid, "takes over"),
+        None => tracing::info!("there is no process to take over from"),
+    }
+    Ok(taking)
 }
 
-async fn listeners(config: &Config) -> Result<Vec<Listener>, String> {
-    let general = &config.general;
-    let options = ListenOptions {
-        backlog: i32::try_from(general.listen_backlog).unwrap_or(i32::MAX),
-        tcp: general.tcp(),
-        shared: general.so_reuseport,
-    };
-    let mut listeners = Vec::new();
-    for address in &general.listen_addr {
-        let port = general.listen_port;
-        let found = listen(address, port, options).await;
-        listeners.extend(
-            found
-                .map_err(|error| format!("pgweave: cannot listen on {address}:{port}: {error}"))?,
-        );
+/// What the next process can take over from this one.
+fn offer(house: &Arc<House>, doors: &Doors) -> Arc<Offer> {
+    Arc::new(Offer {
+        house: Arc::clone(house),
+        listeners: doors.listeners.clone(),
+        http: doors.http.clone(),
+        are_all: doors.are_inherited,
+    })
+}
+
+/// Lets those of the process of before in; then the next process may come.
+async fn go_on(taking: Option<(Taking, Arrivals)>, offer: Arc<Offer>, found: Sender<Successor>) {
+    let house = Arc::clone(&offer.house);
+    let path = house.config().general.takeover_socket();
+    let mut door = None;
+    let mut open = || door = path.as_deref().and_then(Door::at);
+    match taking {
+        Some((taking, arrivals)) => taking.serve(Arc::clone(&house), arrivals, open).await,
+        None => open(),
     }
-    if let Some(directory) = &general.unix_socket_dir {
-        let place = UnixPlace {
-            directory: directory.clone(),
-            port: listeners
-                .iter()
-                .find_map(Listener::port)
-                .unwrap_or(general.listen_port),
-            mode: general.unix_socket_mode.0,
-            group: general.unix_socket_group.clone(),
-        };
-        let found = listen_unix(&place, options.backlog);
-        listeners.push(found.map_err(|error| {
-            format!(
-                "pgweave: cannot listen on a Unix socket in {}: {error}",
-                directory.display()
-            )
-        })?);
+    if let Some(door) = door {
+        offer.wait(door, found).await;
     }
-    if listeners.is_empty() {
-        return Err("pgweave: there is no address to listen on".to_owned());
-    }
-    Ok(listeners)
 }
 
 /// Tells clients whose time is up.
@@ -262,6 +284,7 @@ async fn keep_names(house: Arc<House>) {
 async fn reload(house: Arc<House>, reloader: Arc<Reloader>, mut hangups: Hangups) {
     loop {
         hangups.next().await;
+        systemd::reloads();
         match read_again(Arc::clone(&house), Arc::clone(&reloader)).await {
             Ok(()) => tracing::info!("SIGHUP: the configuration was read again"),
             Err(mistakes) => {
@@ -270,6 +293,7 @@ async fn reload(house: Arc<House>, reloader: Arc<Reloader>, mut hangups: Hangups
                 }
             }
         }
+        systemd::is_ready();
     }
 }
 

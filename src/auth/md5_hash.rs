@@ -28,6 +28,11 @@ impl Md5Hash {
         Self(digest(&[password, user.as_bytes()]))
     }
 
+    /// As it is stored: with its `md5`.
+    pub(super) fn stored(&self) -> Zeroizing<String> {
+        Zeroizing::new(format!("md5{}", *self.0))
+    }
+
     /// A hash that belongs to no password, for users who do not exist.
     pub(super) fn of_nobody(seed: &[u8]) -> Self {
         Self(digest(&[seed]))

@@ -18,6 +18,7 @@
 //! (`proxy`), TLS itself (what an exchange is bound to comes in as bytes).
 
 mod binding;
+mod carried;
 mod client_messages;
 mod exchange;
 pub mod hba;
@@ -38,6 +39,7 @@ mod verifiers;
 mod duet;
 
 pub use binding::{Binding, end_point};
+pub use carried::CarriedCredential;
 pub use client_messages::password_of;
 pub use exchange::{Exchange, Method, Step};
 pub use keys::{Derivation, KeyCache};

@@ -69,6 +69,21 @@ impl ProvenKeys {
         (shown.salt == salt && shown.iterations == iterations).then_some(&shown.keys)
     }
 
+    /// Salt, iterations and keys.
+    pub(super) fn parts(&self) -> (&[u8], NonZeroU32, &ScramKeys) {
+        let shown = &*self.0;
+        (&shown.salt, shown.iterations, &shown.keys)
+    }
+
+    /// Of these parts again.
+    pub(super) fn from_parts(salt: Vec<u8>, iterations: NonZeroU32, keys: ScramKeys) -> Self {
+        Self(Arc::new(Shown {
+            salt,
+            iterations,
+            keys,
+        }))
+    }
+
     pub(super) fn same_as(&self, other: &Self) -> bool {
         let (one, two) = (&*self.0, &*other.0);
         one.salt == two.salt

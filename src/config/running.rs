@@ -8,7 +8,7 @@ use super::suggest::did_you_mean;
 use super::{Config, General, Sources, checks};
 
 /// What is read at start only.
-pub(super) const FIXED: [&str; 14] = [
+pub(super) const FIXED: [&str; 15] = [
     "http_listen",
     "so_reuseport",
     "listen_addr",
@@ -21,6 +21,7 @@ pub(super) const FIXED: [&str; 14] = [
     "workers",
     "scram_iterations",
     "pidfile",
+    "takeover_socket",
     "log_format",
     "logfile",
 ];

@@ -61,6 +61,7 @@ pub struct General {
     pub disable_pqexec: bool,
     pub ignore_startup_parameters: Option<Vec<String>>,
     pub pidfile: Option<PathBuf>,
+    pub takeover_socket: Option<PathBuf>,
     pub workers: usize,
     pub auth_type: AuthType,
     pub auth_file: Option<PathBuf>,
@@ -193,6 +194,7 @@ impl Default for General {
             disable_pqexec: false,
             ignore_startup_parameters: None,
             pidfile: None,
+            takeover_socket: None,
             workers: 0,
             auth_type: AuthType::ScramSha256,
             auth_file: None,
@@ -295,6 +297,16 @@ impl Default for General {
 }
 
 impl General {
+    /// The socket by which another process takes over: where that is said, or beside
+    /// that of clients.
+    #[must_use]
+    pub fn takeover_socket(&self) -> Option<PathBuf> {
+        let beside =
+            |directory: &PathBuf| directory.join(format!(".s.PGSQL.{}.takeover", self.listen_port));
+        let beside = self.unix_socket_dir.as_ref().map(beside);
+        self.takeover_socket.clone().or(beside)
+    }
+
     /// How many threads carry the clients on a machine with `cores` cores.
     ///
     /// Few: most of a pooled query's cost is in the kernel, and idle workers

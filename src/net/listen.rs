@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, lookup_host};
 
+use super::inherited::{Inherited, Passed, tcp_passed};
 use super::listen_unix::{UnixPlace, UnixSocket};
 use super::stream::{Peer, Stream};
 use crate::config::Tcp;
@@ -54,6 +55,23 @@ impl Listener {
         }
     }
 
+    /// What another process needs to go on with it.
+    #[must_use]
+    pub fn passed(&self) -> Passed<'_> {
+        match &self.0 {
+            Socketed::Tcp { socket, .. } => tcp_passed(socket),
+            Socketed::Unix(socket) => socket.passed(),
+        }
+    }
+
+    /// From now on another process has it, who removes its files in the end; or this
+    /// one again.
+    pub fn is_passed_on(&self, passed: bool) {
+        if let Socketed::Unix(socket) = &self.0 {
+            socket.is_passed_on(passed);
+        }
+    }
+
     /// The next client.
     ///
     /// # Errors
@@ -80,26 +98,59 @@ impl Listener {
     }
 }
 
-/// Listens on a Unix socket.
+/// Listens on a Unix socket, or goes on with the one that is `inherited`.
 ///
 /// # Errors
 /// When somebody listens there already, the directory is not there or not ours
 /// to write to, or there is no such group.
-pub fn listen_unix(place: &UnixPlace, backlog: i32) -> io::Result<Listener> {
-    UnixSocket::bind(place, backlog).map(|socket| Listener(Socketed::Unix(socket)))
+pub fn listen_unix(
+    place: &UnixPlace,
+    backlog: i32,
+    inherited: &mut Inherited,
+) -> io::Result<Listener> {
+    let socket = match inherited.unix_at(&place.path()) {
+        Some(known) => UnixSocket::adopt(known),
+        None => UnixSocket::bind(place, backlog),
+    };
+    socket.map(|socket| Listener(Socketed::Unix(socket)))
 }
 
-/// Listens on every address that `host` stands for (`*` is all of them).
+/// Listens on all that is inherited.
+///
+/// # Errors
+/// Whatever the sockets report.
+pub fn listen_on_all(inherited: &mut Inherited, tcp: Tcp) -> io::Result<Vec<Listener>> {
+    let mut listeners = Vec::new();
+    while let Some(socket) = inherited.any_tcp() {
+        listeners.push(of_tcp(socket, tcp)?);
+    }
+    while let Some(known) = inherited.any_unix() {
+        listeners.push(Listener(Socketed::Unix(UnixSocket::adopt(known)?)));
+    }
+    Ok(listeners)
+}
+
+/// Listens on every address that `host` stands for (`*` is all of them), or goes on
+/// with those of them that are `inherited`.
 ///
 /// # Errors
 /// When a name has no address, or an address cannot be bound.
-pub async fn listen(host: &str, port: u16, options: ListenOptions) -> io::Result<Vec<Listener>> {
+pub async fn listen(
+    host: &str,
+    port: u16,
+    options: ListenOptions,
+    inherited: &mut Inherited,
+) -> io::Result<Vec<Listener>> {
+    let mut bind = |address: SocketAddr| match inherited.tcp_at(address) {
+        Some(socket) => of_tcp(socket, options.tcp),
+        None => bind(address, options),
+    };
     if host == "*" {
         // One socket for both families where the system has IPv6.
-        return match bind(SocketAddr::from(([0u16; 8], port)), options) {
+        return match bind(SocketAddr::from(([0u16; 8], port))) {
             Ok(listener) => Ok(vec![listener]),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(error),
-            Err(_) => Ok(vec![bind(SocketAddr::from(([0u8; 4], port)), options)?]),
+            Err(_) => Ok(vec![bind(SocketAddr::from(([0u8; 4], port)))?]),
         };
     }
     let mut listeners = Vec::new();
@@ -107,7 +158,7 @@ pub async fn listen(host: &str, port: u16, options: ListenOptions) -> io::Result
     for address in lookup_host((host, port)).await? {
         if !seen.contains(&address) {
             seen.push(address);
-            listeners.push(bind(address, options)?);
+            listeners.push(bind(address)?);
         }
     }
     Ok(listeners)
@@ -130,11 +181,15 @@ fn bind(address: SocketAddr, options: ListenOptions) -> io::Result<Listener> {
     socket.bind(&address.into())?;
     super::dial::tune(&socket, options.tcp);
     socket.listen(options.backlog)?;
-    let socket = TcpListener::from_std(socket.into())?;
+    of_tcp(socket.into(), options.tcp)
+}
+
+fn of_tcp(socket: std::net::TcpListener, tcp: Tcp) -> io::Result<Listener> {
+    let socket = TcpListener::from_std(socket)?;
     let address = socket.local_addr()?;
     Ok(Listener(Socketed::Tcp {
         socket,
         address,
-        tcp: options.tcp,
+        tcp,
     }))
 }

@@ -2,15 +2,18 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, lchown};
 use std::os::unix::net::UnixStream as StdStream;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::Group;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::UnixListener;
 
+use super::inherited::{Kind, OfUnix, Passed};
 use super::socket_lock::SocketLock;
 
 /// Where a socket is to be, and who may use it.
@@ -32,19 +35,27 @@ pub struct UnixPlace {
 pub(super) struct UnixSocket {
     pub listener: UnixListener,
     pub path: PathBuf,
-    /// Device and inode.
-    file: (u64, u64),
+    /// Device and inode; none where the file is the system's to remove.
+    file: Option<(u64, u64)>,
+    is_passed_on: AtomicBool,
     /// Freed last.
-    _lock: SocketLock,
+    lock: Option<SocketLock>,
+}
+
+impl UnixPlace {
+    /// The socket's path.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.directory
+            .join(format!(".s.PGSQL.{port}", port = self.port))
+    }
 }
 
 impl UnixSocket {
     /// Listens there. A file that a process left behind is replaced, one that
     /// somebody listens on is not.
     pub fn bind(place: &UnixPlace, backlog: i32) -> io::Result<Self> {
-        let path = place
-            .directory
-            .join(format!(".s.PGSQL.{port}", port = place.port));
+        let path = place.path();
         let lock = SocketLock::take(&path)?;
         remove_abandoned(&path)?;
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
@@ -55,8 +66,7 @@ impl UnixSocket {
         let bound = socket.bind(&SockAddr::unix(&path)?);
         umask(kept);
         bound?;
-        let about = fs::symlink_metadata(&path)?;
-        let file = (about.dev(), about.ino());
+        let file = Some(number_of_file(&path)?);
         if let Some(group) = &place.group {
             lchown(&path, None, Some(number_of(group)?))?;
         }
@@ -65,18 +75,62 @@ impl UnixSocket {
             listener: UnixListener::from_std(socket.into())?,
             path,
             file,
-            _lock: lock,
+            is_passed_on: AtomicBool::new(false),
+            lock: Some(lock),
         })
+    }
+
+    /// One that another process has opened; its file goes with it where its place is
+    /// locked, that is, was not the system's.
+    pub fn adopt(inherited: OfUnix) -> io::Result<Self> {
+        let OfUnix {
+            path,
+            listener,
+            lock,
+        } = inherited;
+        let file = match lock {
+            Some(_) => number_of_file(&path).ok(),
+            None => None,
+        };
+        Ok(Self {
+            listener: UnixListener::from_std(listener)?,
+            path,
+            file,
+            is_passed_on: AtomicBool::new(false),
+            lock,
+        })
+    }
+
+    /// To be passed on: the socket, and the lock on its place.
+    pub fn passed(&self) -> Passed<'_> {
+        let lock = self.lock.as_ref().map(SocketLock::descriptor);
+        let all = [Some(self.listener.as_fd()), lock].into_iter().flatten();
+        (Kind::Unix(self.path.clone()), all.collect())
+    }
+
+    /// From now on its files are another process's, or this one's again.
+    pub fn is_passed_on(&self, passed: bool) {
+        self.is_passed_on.store(passed, Ordering::Relaxed);
+        if let Some(lock) = &self.lock {
+            lock.is_passed_on(passed);
+        }
     }
 }
 
 impl Drop for UnixSocket {
     fn drop(&mut self) {
-        let is_ours = |about: fs::Metadata| (about.dev(), about.ino()) == self.file;
-        if fs::symlink_metadata(&self.path).is_ok_and(is_ours) {
+        let is_there = number_of_file(&self.path).ok();
+        let is_ours = self.file.is_some() && is_there == self.file;
+        if is_ours && !self.is_passed_on.load(Ordering::Relaxed) {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// Device and inode.
+fn number_of_file(path: &Path) -> io::Result<(u64, u64)> {
+    let about = fs::symlink_metadata(path)?;
+    Ok((about.dev(), about.ino()))
 }
 
 /// Removes a socket that nobody listens on, and nothing else.

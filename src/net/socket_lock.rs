@@ -3,8 +3,10 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::fcntl::OFlag;
 
@@ -17,7 +19,9 @@ const ATTEMPTS: usize = 100;
 #[derive(Debug)]
 pub(super) struct SocketLock {
     path: PathBuf,
-    _file: File,
+    file: File,
+    /// Another process has it now, and the file is that one's to remove.
+    is_passed_on: AtomicBool,
 }
 
 impl SocketLock {
@@ -27,10 +31,7 @@ impl SocketLock {
     /// `AddrInUse` if another process has it; else what keeps the file from being
     /// opened.
     pub fn take(socket: &Path) -> io::Result<Self> {
-        // Not PostgreSQL's name for it: that program would look for a process id.
-        let mut path = socket.as_os_str().to_owned();
-        path.push(".pgweave.lock");
-        let path = PathBuf::from(path);
+        let path = beside(socket);
         for _ in 0..ATTEMPTS {
             let file = open(&path)?;
             match file.try_lock() {
@@ -41,18 +42,53 @@ impl SocketLock {
             // Whoever had it before may have removed it: then the next one
             // would lock another file of that name.
             if is_still_there(&file, &path)? {
-                return Ok(Self { path, _file: file });
+                return Ok(Self::of(path, file));
             }
         }
         Err(io::ErrorKind::AddrInUse.into())
+    }
+
+    /// The lock of another process, which has passed it on: the system keeps it as
+    /// long as anybody has the file open.
+    pub fn passed(socket: &Path, file: OwnedFd) -> Self {
+        Self::of(beside(socket), file.into())
+    }
+
+    fn of(path: PathBuf, file: File) -> Self {
+        let is_passed_on = AtomicBool::new(false);
+        Self {
+            path,
+            file,
+            is_passed_on,
+        }
+    }
+
+    /// To be passed on.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    /// From now on it is another process's, or this one's again.
+    pub fn is_passed_on(&self, passed: bool) {
+        self.is_passed_on.store(passed, Ordering::Relaxed);
     }
 }
 
 impl Drop for SocketLock {
     fn drop(&mut self) {
         // Before the file is closed, and with it unlocked.
-        let _ = fs::remove_file(&self.path);
+        if !self.is_passed_on.load(Ordering::Relaxed) {
+            let _ = fs::remove_file(&self.path);
+        }
     }
+}
+
+/// The lock's file. Not by PostgreSQL's name for it: that program would look for a
+/// process id.
+fn beside(socket: &Path) -> PathBuf {
+    let mut path = socket.as_os_str().to_owned();
+    path.push(".pgweave.lock");
+    path.into()
 }
 
 /// Follows no link that somebody puts in its place, and writes nothing: this may

@@ -3,9 +3,11 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use socket2::{Domain, Socket};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -168,6 +170,31 @@ impl Stream {
         match self {
             Stream::Unix(stream) => stream.peer_cred().ok().map(|peer| peer.uid()),
             Stream::Tcp(_) | Stream::Tls(_) | Stream::Closed => None,
+        }
+    }
+
+    /// Goes on with a socket that another process has had.
+    ///
+    /// # Errors
+    /// It is neither of TCP nor a Unix socket.
+    pub fn resumed(socket: OwnedFd) -> io::Result<Self> {
+        let socket = Socket::from(socket);
+        socket.set_nonblocking(true)?;
+        let domain = socket.local_addr()?.domain();
+        if domain == Domain::UNIX {
+            return UnixStream::from_std(OwnedFd::from(socket).into()).map(Stream::Unix);
+        }
+        TcpStream::from_std(socket.into()).map(Stream::Tcp)
+    }
+
+    /// Its socket, if another process could go on with it: inside of TLS there is more
+    /// to a connection than that.
+    #[must_use]
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Stream::Tcp(stream) => Some(stream.as_fd()),
+            Stream::Unix(stream) => Some(stream.as_fd()),
+            Stream::Tls(_) | Stream::Closed => None,
         }
     }
 

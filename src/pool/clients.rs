@@ -2,6 +2,7 @@
 //! timeouts, shutdown.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
@@ -27,12 +28,14 @@ pub enum Wish {
     None = 0,
     /// Stop waiting for a server connection (CancelRequest).
     StopWaiting = 1,
+    /// Go over to another process at the next boundary, if nothing is in the way.
+    MoveAway = 2,
     /// End at the next boundary: the pooler shuts down.
-    EndAtBoundary = 2,
+    EndAtBoundary = 3,
     /// The deadline that was set has passed.
-    Deadline = 3,
+    Deadline = 4,
     /// End now.
-    EndNow = 4,
+    EndNow = 5,
 }
 
 impl Wish {
@@ -40,8 +43,9 @@ impl Wish {
         match value {
             0 => Wish::None,
             1 => Wish::StopWaiting,
-            2 => Wish::EndAtBoundary,
-            3 => Wish::Deadline,
+            2 => Wish::MoveAway,
+            3 => Wish::EndAtBoundary,
+            4 => Wish::Deadline,
             _ => Wish::EndNow,
         }
     }
@@ -236,6 +240,12 @@ impl ClientHandle {
     #[must_use]
     pub fn user(&self) -> Option<&str> {
         self.who.user()
+    }
+
+    /// How long ago it logged in.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.since.elapsed()
     }
 
     /// Seconds since it logged in.
@@ -477,10 +487,7 @@ impl Clients {
     ) -> Result<Registered, NotRegistered> {
         let mut random = [0; LONG_KEY + 4];
         getrandom::fill(&mut random).map_err(|_| NotRegistered::NoRandomBytes)?;
-        if let Some((database, user)) = who.groups() {
-            let entered = self.headcount.enter(database, user, limits);
-            entered.map_err(NotRegistered::TooMany)?;
-        }
+        self.count_in(&who, limits)?;
         let (head, tail) = random.split_first_chunk::<8>().unwrap_or((&[0; 8], &[]));
         let (mut head, peer_id) = (u64::from_be_bytes(*head), self.peer_id());
         let mut by_key = self.by_key.lock();
@@ -495,24 +502,64 @@ impl Clients {
         let [a, b, c, d, short @ ..] = head.to_be_bytes();
         let pid = i32::from_be_bytes([a, b, c, d]);
         let secret = [&short[..], if long_key { tail } else { &[] }].concat();
-        let handle = Arc::new(ClientHandle {
+        let handle = self.handle(who, pid, secret.into(), Instant::now());
+        by_key.insert(head, Arc::clone(&handle));
+        drop(by_key);
+        Ok(self.registered(handle))
+    }
+
+    /// A client that has come over from another process: with the key that it was
+    /// given there, and so old. Limits hold for those who come anew.
+    ///
+    /// # Errors
+    /// When there is another one with its key.
+    pub fn register_again(
+        self: &Arc<Self>,
+        who: Who,
+        (pid, secret): (i32, Box<[u8]>),
+        age: Duration,
+    ) -> Result<Registered, NotRegistered> {
+        let now = Instant::now();
+        let since = now.checked_sub(age).unwrap_or(now);
+        let handle = self.handle(who, pid, secret, since);
+        match self.by_key.lock().entry(handle.head()) {
+            Entry::Occupied(_) => return Err(NotRegistered::KnownAlready),
+            Entry::Vacant(place) => place.insert(Arc::clone(&handle)),
+        };
+        let counted = self.count_in(&handle.who, ClientLimits::default());
+        debug_assert!(counted.is_ok(), "no limits");
+        Ok(self.registered(handle))
+    }
+
+    fn count_in(&self, who: &Who, limits: ClientLimits) -> Result<(), NotRegistered> {
+        let Some((database, user)) = who.groups() else {
+            return Ok(());
+        };
+        let entered = self.headcount.enter(database, user, limits);
+        entered.map_err(NotRegistered::TooMany)
+    }
+
+    fn handle(&self, who: Who, pid: i32, secret: Box<[u8]>, since: Instant) -> Arc<ClientHandle> {
+        Arc::new(ClientHandle {
             pid,
             id: self.next_id.fetch_add(1, Ordering::Relaxed),
             who,
-            secret: secret.into(),
+            secret,
             pins: AtomicU16::new(0),
             since_ms: AtomicU32::new(0),
             statements: AtomicU32::new(0),
-            since: Instant::now(),
+            since,
             wish: AtomicU8::new(0),
             deadline: AtomicU64::new(0),
             state: Mutex::default(),
-        });
-        by_key.insert(head, Arc::clone(&handle));
-        Ok(Registered {
+        })
+    }
+
+    fn registered(self: &Arc<Self>, handle: Arc<ClientHandle>) -> Registered {
+        Registered {
             handle,
             clients: Arc::clone(self),
-        })
+        }
     }
 
     /// Wants the same of every client.
@@ -672,6 +719,21 @@ mod tests {
         );
         drop(one);
         assert_eq!(clients.count(), 1);
+    }
+
+    #[test]
+    fn who_comes_over_keeps_key_and_age() {
+        let [old, new] = [(); 2].map(|()| Arc::new(Clients::default()));
+        let client = anybody(&old);
+        let key = || (client.pid, Box::from(client.secret()));
+        let age = Duration::from_secs(7);
+        let Ok(moved) = new.register_again(Who::anybody(), key(), age) else {
+            panic!("it is new there");
+        };
+        assert_eq!((moved.head(), moved.age_s()), (client.head(), 7));
+        assert!(new.register_again(Who::anybody(), key(), age).is_err());
+        drop(moved);
+        assert_eq!(new.count(), 0);
     }
 
     #[test]

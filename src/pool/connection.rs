@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::budget::Place;
 use super::generation::Born;
 use super::servers::Enrolled;
+use crate::net::Stream;
 use crate::server::Server;
 
 /// A server connection with its place in every budget it counts against.
@@ -48,7 +49,9 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        let is_gone = matches!(self.server.stream, Stream::Closed);
         let reason = match self.clean {
+            _ if is_gone => "another process goes on with it",
             // Only bb8 lets go of a clean one.
             true => "server idle timeout",
             false if self.born.is_outdated() => "what sessions begin with has changed",

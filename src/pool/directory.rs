@@ -264,6 +264,18 @@ impl Directory {
         self.orders.lock().is_disabled(database)
     }
 
+    /// What has been ordered so far.
+    #[must_use]
+    pub fn orders(&self) -> Orders {
+        self.orders.lock().clone()
+    }
+
+    /// From now on this holds, which was ordered in the process of before.
+    pub fn take_orders(&self, orders: Orders) {
+        *self.orders.lock() = orders;
+        self.follow_orders();
+    }
+
     fn follow_orders(&self) {
         // A pool that is being made now sees the orders itself.
         for pool in self.pools() {

@@ -3,7 +3,7 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
@@ -73,6 +73,13 @@ impl Lease {
     #[must_use]
     pub fn shelf(&self) -> &Arc<Shelf> {
         &self.shelf
+    }
+
+    /// How long ago its connection was opened.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        let taken = self.taken.as_ref();
+        taken.map_or(Duration::ZERO, |taken| taken.opened.elapsed())
     }
 
     /// Was it ordered that it be replaced?

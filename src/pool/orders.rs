@@ -3,9 +3,12 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 /// See the module.
-#[derive(Debug, Default)]
-pub(super) struct Orders {
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Orders {
     /// Everything is held.
     all_paused: bool,
     /// Everything is held, and connections stay open.

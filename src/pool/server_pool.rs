@@ -12,7 +12,7 @@ use super::budget::{Budget, Place};
 use super::connection::Connection;
 use super::credentials::Ways;
 use super::gate::Gate;
-use super::generation::Generation;
+use super::generation::{Born, Generation};
 use super::listener::Listener;
 use super::servers::{ServerEntry, Servers};
 use super::shelf::{Shelf, StartupClass, Taken};
@@ -44,13 +44,13 @@ pub struct ServerPool {
     /// What sessions of its server begin with.
     pub generation: Generation,
     /// Connections of before its last change are to be replaced.
-    renewals: Generation,
+    pub(super) renewals: Generation,
     /// What it has open.
     servers: Arc<Servers>,
     /// What its clients listen to.
     pub(super) listener: Arc<Listener>,
     pub(super) gate: Gate<Taken>,
-    shelves: Mutex<HashMap<StartupClass, Arc<Shelf>>>,
+    pub(super) shelves: Mutex<HashMap<StartupClass, Arc<Shelf>>>,
     pub(super) budgets: Budgets,
     pub(super) trouble: Trouble,
     pub(super) hosts: Mutex<Arc<Hosts>>,
@@ -67,6 +67,15 @@ pub(super) struct Budgets {
     pub pool: Arc<Budget>,
     pub database: Arc<Budget>,
     pub user: Arc<Budget>,
+}
+
+/// Of which time a connection is.
+pub(super) struct Begun {
+    /// What sessions began with.
+    pub born: Born,
+    /// What was ordered.
+    pub renewed: Born,
+    pub opened: Instant,
 }
 
 /// No room to open a connection: the budget that is full.
@@ -403,6 +412,12 @@ impl ServerPool {
         }
     }
 
+    /// What it logs in with where the settings name no password.
+    #[must_use]
+    pub fn learned(&self) -> Credential {
+        self.learned.lock().clone()
+    }
+
     /// Opens the connection that listens for all, beside the pool's own.
     pub(super) async fn connect_to_listen(&self) -> Result<Server, PgError> {
         let name = ("application_name".to_owned(), "pgweave listens".to_owned());
@@ -420,25 +435,46 @@ impl ServerPool {
     ) -> Result<(), NotOpened> {
         let (born, renewed) = (self.generation.born(), self.renewals.born());
         let connected = self.connect(shelf.class.clone()).await;
-        let mut server = connected.map_err(NotOpened::Refused)?;
+        let server = connected.map_err(NotOpened::Refused)?;
         tracing::info!(server = %server.identity.target, pid = server.identity.pid, tls = server.stream.is_tls(), database = %self.settings().dbname,
             user = %self.settings().server_user, "new connection to server");
+        let begun = Begun {
+            born,
+            renewed,
+            opened: Instant::now(),
+        };
+        let put = self.put_onto(shelf, server, places, begun).await;
+        put.map_err(NotOpened::NotBegun)?;
+        self.stats.opened.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Begins the session of a connection and puts it on the shelf.
+    pub(super) async fn put_onto(
+        &self,
+        shelf: &Shelf,
+        mut server: Server,
+        places: [Place; 3],
+        begun: Begun,
+    ) -> Result<(), PgError> {
+        let Begun {
+            born,
+            renewed,
+            opened,
+        } = begun;
         let within = self.settings().server_connect_timeout;
         shelf.has_one_of(&born);
-        let begun = shelf.begin_session(&mut server, within).await;
-        begun.map_err(NotOpened::NotBegun)?;
-        self.stats.opened.fetch_add(1, Ordering::Relaxed);
+        shelf.begin_session(&mut server, within).await?;
         self.trouble.over();
-        let now = Instant::now();
         let enrolled = self.servers.enrol(&server, [born.clone(), renewed]);
         shelf.put_new(Connection {
             turn_since: None,
             query_since: None,
             enrolled,
             server,
-            deadline: self.lifetime().map(|lifetime| now + lifetime),
-            idle_since: now,
-            opened: now,
+            deadline: self.lifetime().map(|lifetime| opened + lifetime),
+            idle_since: Instant::now(),
+            opened,
             born,
             last_client: 0,
             clean: true,

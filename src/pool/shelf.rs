@@ -161,6 +161,12 @@ impl Shelf {
         &self.pool
     }
 
+    /// What its connections are opened with.
+    #[must_use]
+    pub fn class(&self) -> &StartupClass {
+        &self.class
+    }
+
     /// What the session of the server connection began with that was opened last.
     #[must_use]
     pub fn beginning(&self) -> Option<Beginning> {

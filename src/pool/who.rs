@@ -34,6 +34,8 @@ pub enum NotRegistered {
     TooMany(TooMany),
     /// The system has no random bytes.
     NoRandomBytes,
+    /// There is one with its key.
+    KnownAlready,
 }
 
 impl From<NotRegistered> for PgError {
@@ -48,6 +50,10 @@ impl From<NotRegistered> for PgError {
             NotRegistered::NoRandomBytes => {
                 PgError::fatal(sqlstate::INTERNAL_ERROR, "no random bytes")
             }
+            NotRegistered::KnownAlready => PgError::fatal(
+                sqlstate::INTERNAL_ERROR,
+                "a client has this cancel key already",
+            ),
         }
     }
 }

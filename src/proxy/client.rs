@@ -58,6 +58,8 @@ pub(super) enum End {
     Told(PgError),
     /// The server ended its connection with an error that was forwarded.
     ServerEnded,
+    /// It could go over to another process now.
+    Moves,
 }
 
 /// What is to become of the frame under way.
@@ -231,6 +233,11 @@ impl Client {
         })
     }
 
+    /// Its socket.
+    pub(super) fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
     /// The end of a session: the server connection is brought to a boundary,
     /// the client hears why.
     pub async fn end(mut self, end: End) {
@@ -271,6 +278,7 @@ impl Client {
                 }
                 self.last_words(&[]).await;
             }
+            End::Moves => {}
             End::Told(error) => {
                 self.shelf.pool().stats.errors.count(error.code.as_bytes());
                 tracing::info!(%client, sqlstate = %error.code, "closing because: {} (age={}s)", error.message, self.handle.age_s());
@@ -629,6 +637,8 @@ impl Client {
                 }
                 Ok(())
             }
+            Wish::MoveAway if self.may_move() => Err(End::Moves),
+            Wish::MoveAway => Ok(()),
             Wish::EndAtBoundary => match self.service {
                 Service::Idle if self.body_left == 0 && self.inbox.is_empty() => {
                     Err(End::Told(PgError::shutting_down()))

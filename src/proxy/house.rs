@@ -7,6 +7,7 @@ use parking_lot::RwLock;
 
 use super::access::Access;
 use super::console::Console;
+use super::moving::{Before, Exit};
 use crate::auth::Verifiers;
 use crate::config::Config;
 use crate::net::tls::Tls;
@@ -32,6 +33,10 @@ pub struct House {
     pub verifiers: Verifiers,
     connected: AtomicU32,
     console: OnceLock<Arc<dyn Console>>,
+    /// The way to another process, while it takes clients.
+    exit: RwLock<Option<Arc<dyn Exit>>>,
+    /// The process of before, while it still has clients.
+    before: RwLock<Option<Arc<dyn Before>>>,
 }
 
 /// A client connection counts against `max_client_conn` as long as this lives.
@@ -78,6 +83,8 @@ impl House {
             verifiers,
             connected: AtomicU32::new(0),
             console: OnceLock::new(),
+            exit: RwLock::new(None),
+            before: RwLock::new(None),
         })
     }
 
@@ -133,6 +140,9 @@ impl House {
         match self.clients.owner(key) {
             Some(client) => client.cancel(within).await,
             None => {
+                if let Some(before) = &*self.before.read() {
+                    before.cancel(key);
+                }
                 let own = config.general.peer_id;
                 self.peers.pass_on(key, own, within).await;
             }
@@ -157,6 +167,22 @@ impl House {
     #[must_use]
     pub fn console(&self) -> Option<&Arc<dyn Console>> {
         self.console.get()
+    }
+
+    /// From now on, or no longer, clients can go over to another process this way.
+    pub fn open_exit(&self, exit: Option<Arc<dyn Exit>>) {
+        *self.exit.write() = exit;
+    }
+
+    /// From now on, or no longer, there may be clients in the process of before.
+    pub fn knows_before(&self, before: Option<Arc<dyn Before>>) {
+        *self.before.write() = before;
+    }
+
+    /// The way to another process, if there is one.
+    #[must_use]
+    pub fn exit(&self) -> Option<Arc<dyn Exit>> {
+        self.exit.read().clone()
     }
 
     /// Client connections now.

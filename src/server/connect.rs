@@ -183,38 +183,44 @@ async fn attempt(
 }
 
 fn logged_in(login: Login, (target, place): (&Target, &Place), tls: Option<&Connector>) -> Server {
-    let reported = login
-        .parameters
-        .iter()
-        .find(|(name, _)| name == "application_name");
-    let application_name: Arc<str> = reported.map_or("", |(_, value)| value.as_str()).into();
     let stream: Stream = login.stream;
     let mut identity = Identity::new(login.pid, login.secret, target.clone(), place.clone());
     identity.tls = tls.filter(|_| stream.is_tls()).cloned();
-    Server {
-        stream,
-        outbox: Outbox::default(),
-        mid_frame: false,
-        tracker: Tracker::default(),
-        statements: ServerStatements::default(),
-        unnamed: crate::session::statements::UNNAMED_NONE,
-        begins_with: None,
-        profile: None,
-        sequences_of: 0,
-        sequences_are_mixed: false,
-        own: Default::default(),
-        answers: None,
-        env_questions: Default::default(),
-        temporary_schema: Default::default(),
-        ear: None,
-        described_parameters: Default::default(),
-        application_name,
-        identity: Arc::new(identity),
-        parameters: login.parameters,
-        must_report: false,
-        inbox: Vec::new(),
-        body_left: 0,
-        body_is_forwarded: false,
+    Server::at_rest(stream, identity, login.parameters)
+}
+
+impl Server {
+    /// A connection whose session has just begun, or is as if it had.
+    #[must_use]
+    pub fn at_rest(stream: Stream, identity: Identity, parameters: Vec<(String, String)>) -> Self {
+        let mut reported = parameters.iter();
+        let reported = reported.find(|(name, _)| name == "application_name");
+        let application_name: Arc<str> = reported.map_or("", |(_, value)| value.as_str()).into();
+        Server {
+            stream,
+            outbox: Outbox::default(),
+            mid_frame: false,
+            tracker: Tracker::default(),
+            statements: ServerStatements::default(),
+            unnamed: crate::session::statements::UNNAMED_NONE,
+            begins_with: None,
+            profile: None,
+            sequences_of: 0,
+            sequences_are_mixed: false,
+            own: Default::default(),
+            answers: None,
+            env_questions: Default::default(),
+            temporary_schema: Default::default(),
+            ear: None,
+            described_parameters: Default::default(),
+            application_name,
+            identity: Arc::new(identity),
+            parameters,
+            must_report: false,
+            inbox: Vec::new(),
+            body_left: 0,
+            body_is_forwarded: false,
+        }
     }
 }
 

@@ -40,6 +40,12 @@ impl Hosts {
         }
     }
 
+    /// Is this one of them?
+    #[must_use]
+    pub fn has(&self, target: &Target) -> bool {
+        self.targets.contains(target)
+    }
+
     /// All of them, in the order in which to try them now.
     #[must_use]
     pub fn in_order(&self, now: Instant) -> Vec<Target> {

@@ -69,6 +69,12 @@ impl CancelKey {
         u64::from_be_bytes(self.head)
     }
 
+    /// All of it, as it was read.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
+        [&self.head[..], &self.tail].concat()
+    }
+
     /// The same as a client was given them by one that has peers, however often
     /// the request has been passed on since.
     #[must_use]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pgweave::config::{Config, Sources, from_toml};
 use pgweave::net::tls::Tls;
-use pgweave::net::{ListenOptions, Names, Ttl, listen};
+use pgweave::net::{Inherited, ListenOptions, Names, Ttl, listen};
 use pgweave::pool::{Directory, Lease, Shelf};
 use pgweave::proxy::{Access, House, serve};
 use pgweave::session::Rest;
@@ -192,7 +192,8 @@ impl InHere {
             tcp: house.config().general.tcp(),
             shared: false,
         };
-        let listeners = runtime.block_on(listen("127.0.0.1", 0, options));
+        let mut inherited = Inherited::default();
+        let listeners = runtime.block_on(listen("127.0.0.1", 0, options, &mut inherited));
         let listener = listeners.unwrap().pop().unwrap();
         let port = listener.port().unwrap();
         let inside = Arc::clone(&house);

@@ -19,7 +19,8 @@ const COMMANDS: &str = "
 	DISABLE db
 	ENABLE db
 	RELOAD
-	SHUTDOWN [WAIT_FOR_SERVERS|WAIT_FOR_CLIENTS]";
+	SHUTDOWN [WAIT_FOR_SERVERS|WAIT_FOR_CLIENTS]
+	RESTART";
 
 pub(super) fn notice() -> PgError {
     PgError::error(sqlstate::SUCCESSFUL_COMPLETION, "Console usage").with_detail(COMMANDS)

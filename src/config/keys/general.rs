@@ -578,6 +578,11 @@ static PROCESS: &[Setting<General>] = &[
         "A file for the process's number, which is removed at the end. pgweave does not start where \
          the file names a process that lives."
     ),
+    setting!(takeover_socket, ANY,
+        "A path for the socket by which a new process takes over from this one: `pgweave -R`, or \
+         `RESTART` on the console. Only this user's processes get anything from it. Unset, it stands \
+         beside the Unix socket of clients, and where there is none nobody can take over.",
+        differs "It has no such key, and takes over by the socket of clients."),
     setting!(shutdown_delay, OR_ZERO,
         "How long clients are let in after SIGTERM or SIGINT, while `/readyz` says 503 already: as \
          long as it takes a load balancer to notice. A second signal ends it.",

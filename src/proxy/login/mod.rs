@@ -16,7 +16,7 @@ mod roles;
 
 use self::application_name::{is_plain, with_host};
 use self::prove::{Proven, Trial, prove};
-use super::client::Client;
+use super::client::{Client, End};
 use super::console::{self, Visit};
 use super::house::House;
 use super::intro::{Intro, first_words};
@@ -69,11 +69,27 @@ impl From<PgError> for NoSession {
 /// Dropped before its end, a server connection in use is closed.
 pub async fn serve(house: Arc<House>, stream: Stream, peer: Peer) {
     // Logging in and ending are boxed: an idle client pays only for itself.
-    let Some(mut client) = Box::pin(admit(house, stream, peer)).await else {
-        return;
-    };
-    let end = client.serve().await;
-    Box::pin(client.end(end)).await;
+    if let Some(client) = Box::pin(admit(house, stream, peer)).await {
+        live(client).await;
+    }
+}
+
+/// Serves a client that has logged in, until its session ends or another process goes
+/// on with it.
+///
+/// # Cancel safety
+/// Dropped before its end, a server connection in use is closed.
+pub(super) async fn live(mut client: Client) {
+    loop {
+        match client.serve().await {
+            End::Moves => {
+                if Box::pin(client.leave()).await {
+                    return;
+                }
+            }
+            end => return Box::pin(client.end(end)).await,
+        }
+    }
 }
 
 /// Logs a client in; `None` when that came to nothing, and it has been told.

@@ -193,7 +193,7 @@ pub(super) fn refuse(lease: &mut Lease, kind: Kind, why: Refused, run: &mut Run<
 }
 
 /// The next in the order of all Parses.
-pub(super) fn next() -> u64 {
+pub(in crate::proxy) fn next() -> u64 {
     static LAST: AtomicU64 = AtomicU64::new(0);
     LAST.fetch_add(1, Ordering::Relaxed) + 1
 }

@@ -10,6 +10,8 @@ mod parse;
 mod sql;
 mod unnamed;
 
+pub(super) use copies::next;
+
 use super::client::{Client, End};
 use super::upstream::Act;
 use crate::config::PoolMode;

@@ -18,8 +18,8 @@ pub use change::Change;
 pub use defaults::{Defaults, Set, folded};
 pub use env::is_parse_relevant;
 pub use idle::IDLE_SESSION_TIMEOUT;
-pub use profile::{Env, Profile, Profiles, value_of};
-pub use reported::Reported;
+pub use profile::{Env, Profile, Profiles, Settings, value_of};
+pub use reported::{Greeting, Reported};
 pub use touched::Touched;
 
 /// Names that PostgreSQL does not list among the settings, set last and in

@@ -30,6 +30,15 @@ impl Reported {
         }
     }
 
+    /// What it was greeted with, and what it was told since.
+    pub fn known(&self) -> (&Greeting, impl Iterator<Item = (&[u8], &[u8])>) {
+        let since = self.since.as_deref().into_iter().flatten();
+        (
+            &self.greeting,
+            since.map(|(name, value)| (&**name, &**value)),
+        )
+    }
+
     /// A server reports a parameter: is that news to the client? Then it is
     /// from now on what it knows.
     pub fn is_news(&mut self, name: &[u8], value: &[u8]) -> bool {

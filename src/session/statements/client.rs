@@ -134,6 +134,11 @@ impl ClientStatements {
         self.names.values().for_each(see);
     }
 
+    /// The same, with the name.
+    pub fn each_with_name(&self, mut see: impl FnMut(&[u8], &Named)) {
+        self.names.iter().for_each(|(name, named)| see(name, named));
+    }
+
     /// Forgets all names (DEALLOCATE ALL, DISCARD ALL).
     pub fn clear(&mut self) {
         self.prepared_by_sql.clear();

@@ -60,6 +60,12 @@ impl Statement {
         self.env.get().is_none()
     }
 
+    /// Is it one that nobody shares?
+    #[must_use]
+    pub fn is_private(&self) -> bool {
+        self.epoch == u64::MAX
+    }
+
     /// Its name on every server connection that holds it.
     #[must_use]
     pub fn server_name(&self) -> ServerName {

@@ -1,5 +1,6 @@
 //! pgweave as a process of its own, with a generated configuration.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -132,7 +133,8 @@ fn collect_log(child: &mut Child) -> Arc<Mutex<String>> {
 pub struct Pooler {
     child: Child,
     log: Arc<Mutex<String>>,
-    directory: PathBuf,
+    /// Its successors have it, too.
+    directory: Arc<PathBuf>,
     killed: bool,
     /// Where clients connect.
     pub address: SocketAddr,
@@ -155,25 +157,44 @@ impl Pooler {
         let file = directory.join(name);
         let text = text.replace("{folder}", &directory.display().to_string());
         fs::write(&file, &text).unwrap();
+        let mut pooler = Self::run(&[file.as_os_str()], &Arc::new(directory));
+        pooler.database = database.to_owned();
+        pooler
+    }
+
+    fn run(arguments: &[&OsStr], directory: &Arc<PathBuf>) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pgweave"));
         command
-            .arg(&file)
+            .args(arguments)
             .env_clear()
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        janitor::started(&child, &directory);
+        janitor::started(&child, directory);
         let log = collect_log(&mut child);
         let address = ([127, 0, 0, 1], 0).into();
         Self {
             child,
             log,
-            directory,
+            directory: Arc::clone(directory),
             killed: false,
             address,
-            database: database.to_owned(),
+            database: String::new(),
         }
+    }
+
+    /// Starts another process with the same file, which takes over from this one, and
+    /// waits until it listens.
+    pub fn successor(&self) -> Self {
+        let file = fs::read_dir(&*self.directory).unwrap();
+        let mut files = file.map(|entry| entry.unwrap().path());
+        let file = files.find(|path| path.extension().is_some_and(|e| e == "toml"));
+        let file = file.expect("a configuration");
+        let mut next = Self::run(&[file.as_os_str(), "-R".as_ref()], &self.directory);
+        next.database = self.database.clone();
+        next.address = wait::until_some(wait::SOON, "pgweave to listen", || next.listening("-R"));
+        next
     }
 
     /// The same, where it logs to a file.
@@ -283,7 +304,9 @@ impl Drop for Pooler {
         let _ = self.child.kill();
         let _ = self.child.wait();
         janitor::ended(&self.child);
-        let _ = fs::remove_dir_all(&self.directory);
+        if Arc::strong_count(&self.directory) == 1 {
+            let _ = fs::remove_dir_all(&*self.directory);
+        }
         let panicked = self.log().contains("panicked at");
         if !thread::panicking() {
             assert!(

@@ -1,0 +1,135 @@
+//! The old process lets go.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::mpsc::Receiver;
+use tokio::time::{Instant, sleep};
+
+use super::messages::{Ask, Tell, hear, say};
+use super::offer::Successor;
+use super::way::Way;
+use crate::app::ending::wanted;
+use crate::app::signals::{Signals, Stop};
+use crate::net::Courier;
+use crate::pool::Wish;
+use crate::proxy::House;
+use crate::wire::CancelKey;
+
+/// How often it is looked who is still there.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Clients that are asked to go at one tick.
+const A_TICK: usize = 500;
+
+/// How a hand-over has ended.
+pub(in crate::app) enum Outcome {
+    /// Nobody is left here.
+    Done,
+    /// The new process is gone: this one goes on with whom it has.
+    Alone,
+    /// This one is to end as it was told.
+    Stop(Stop),
+}
+
+/// Hands clients and server connections over until none is left. Those who cannot go
+/// come to their boundary, as at an ordinary end, within `shutdown_timeout`.
+pub(in crate::app) async fn hand_over(
+    house: &Arc<House>,
+    successor: Successor,
+    signals: &mut Signals,
+    console: &mut Receiver<Stop>,
+) -> Outcome {
+    let pid = successor.courier.pid();
+    tracing::info!(successor = pid, clients = house.connected(), "handing over");
+    let way = Arc::new(Way::new(Arc::clone(&successor.courier)));
+    house.open_exit(Some(Arc::clone(&way) as _));
+    let outcome = tokio::select! {
+        done = all_gone(house, &way) => done,
+        () = listen_to(house, &successor.courier) => Outcome::Alone,
+        stop = wanted(signals, console) => Outcome::Stop(stop),
+    };
+    house.open_exit(None);
+    let (clients, servers) = (&way.clients, &way.servers);
+    tracing::info!(
+        successor = pid,
+        clients = clients.load(Ordering::Relaxed),
+        servers = servers.load(Ordering::Relaxed),
+        "handed over"
+    );
+    match outcome {
+        Outcome::Done => {
+            let _ = say(&successor.courier, &Tell::Done, &[]).await;
+        }
+        Outcome::Alone => tracing::warn!(
+            successor = pid,
+            "the new process has ended: this one goes on with those who are left"
+        ),
+        Outcome::Stop(_) => {}
+    }
+    outcome
+}
+
+async fn all_gone(house: &Arc<House>, way: &Way) -> Outcome {
+    let within = house.config().general.shutdown_timeout;
+    let begun = Instant::now();
+    let mut asked = 0;
+    while house.connected() > 0 {
+        if way.is_broken() {
+            return Outcome::Alone;
+        }
+        if begun.elapsed() >= within {
+            house.clients.want_of_all(Wish::EndNow);
+            sleep(TICK).await;
+            break;
+        }
+        asked += A_TICK;
+        // The second half of the time is for those who have found no moment to go.
+        ask_to_go(house, asked, begun.elapsed() >= within / 2);
+        leave_idle_connections(house, way).await;
+        sleep(TICK).await;
+    }
+    leave_idle_connections(house, way).await;
+    Outcome::Done
+}
+
+/// Asks so many clients to go, the oldest first. Who can never go is asked to end.
+fn ask_to_go(house: &House, asked: usize, is_late: bool) {
+    for client in house.clients.all().into_iter().take(asked) {
+        let could_go = client.who.pool().is_some() && !client.who.is_tls;
+        client.want(match could_go && !is_late {
+            true => Wish::MoveAway,
+            false => Wish::EndAtBoundary,
+        });
+    }
+}
+
+/// Server connections of pools that have no clients here any more go as well.
+async fn leave_idle_connections(house: &House, way: &Way) {
+    let all = house.clients.all();
+    let used: HashSet<_> = all
+        .iter()
+        .filter_map(|client| client.who.pool().map(Arc::as_ptr))
+        .collect();
+    for pool in house.directory.pools() {
+        way.tell_open(&pool).await;
+        if used.contains(&Arc::as_ptr(&pool)) {
+            continue;
+        }
+        for shelf in pool.all_shelves() {
+            while !way.is_broken() && way.pass_server(&shelf).await {}
+        }
+    }
+}
+
+/// What the new process asks for; returns when it has gone.
+async fn listen_to(house: &Arc<House>, courier: &Courier) {
+    while let Ok(Some((Ask::Cancel(key), _))) = hear(courier).await {
+        if let Some(key) = CancelKey::read(&key) {
+            let house = Arc::clone(house);
+            tokio::spawn(async move { house.cancel(&key).await });
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The old process waits for one that goes on with its work.
+
+use std::fs;
+use std::io;
+use std::net::TcpListener as StdTcp;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sys::stat::{Mode, umask};
+use tokio::net::UnixListener;
+use tokio::sync::mpsc::Sender;
+use tokio::time::{sleep, timeout};
+
+use super::messages::{Ask, Open, Tell, VERSION, hear, say};
+use crate::net::{Courier, Listener, tcp_passed};
+use crate::proxy::{House, dialect};
+
+/// The other process says at once what it wants.
+const HELLO: Duration = Duration::from_secs(5);
+
+/// And begins to listen within this.
+const SERVING: Duration = Duration::from_secs(60);
+
+/// After accept(2) has failed.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// One that has begun to serve.
+#[derive(Debug)]
+pub(in crate::app) struct Successor {
+    /// Talks with it.
+    pub courier: Arc<Courier>,
+}
+
+/// What can be taken over.
+#[derive(Debug)]
+pub(in crate::app) struct Offer {
+    pub house: Arc<House>,
+    /// Where clients come.
+    pub listeners: Vec<Arc<Listener>>,
+    /// Where HTTP is spoken.
+    pub http: Option<Arc<StdTcp>>,
+    /// The system has opened these.
+    pub are_all: bool,
+}
+
+/// The socket at which it is offered; its file goes with it.
+pub(in crate::app) struct Door {
+    listener: UnixListener,
+    path: PathBuf,
+    file: (u64, u64),
+}
+
+impl Door {
+    /// Opens it; where that is not possible, that is logged.
+    pub fn at(path: &Path) -> Option<Self> {
+        match Self::open(path) {
+            Ok(door) => Some(door),
+            Err(error) => {
+                let path = path.display();
+                tracing::warn!("takeover_socket {path}: {error}: no process can take over");
+                None
+            }
+        }
+    }
+
+    /// A file that nobody listens on is replaced.
+    fn open(path: &Path) -> io::Result<Self> {
+        if std::os::unix::net::UnixStream::connect(path).is_ok() {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
+        match fs::symlink_metadata(path) {
+            Ok(about) if is_socket(&about) => fs::remove_file(path)?,
+            Ok(_) => return Err(io::ErrorKind::AlreadyExists.into()),
+            Err(_) => {}
+        }
+        // Nobody else can open it from its first moment on.
+        let kept = umask(Mode::from_bits_truncate(0o177));
+        let listener = UnixListener::bind(path);
+        umask(kept);
+        let about = fs::symlink_metadata(path)?;
+        Ok(Self {
+            listener: listener?,
+            path: path.to_owned(),
+            file: (about.dev(), about.ino()),
+        })
+    }
+}
+
+fn is_socket(about: &fs::Metadata) -> bool {
+    std::os::unix::fs::FileTypeExt::is_socket(&about.file_type())
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        let is_ours = |about: fs::Metadata| (about.dev(), about.ino()) == self.file;
+        if fs::symlink_metadata(&self.path).is_ok_and(is_ours) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl Offer {
+    /// Waits for a process that takes over, as long as it takes, and sends it when it
+    /// has begun to serve. Returns when that is so.
+    ///
+    /// # Cancel safety
+    /// Dropped before its end, all stays as it is.
+    pub async fn wait(self: Arc<Self>, door: Door, found: Sender<Successor>) {
+        loop {
+            let Ok((stream, _)) = door.listener.accept().await else {
+                sleep(PAUSE).await;
+                continue;
+            };
+            let met = match Courier::new(stream) {
+                Ok(courier) => self.meet(Arc::new(courier)).await,
+                Err(error) => Err(error),
+            };
+            match met {
+                Ok(successor) => {
+                    drop(door);
+                    let _ = say(&successor.courier, &Tell::PlaceIsFree, &[]).await;
+                    let _ = found.send(successor).await;
+                    return;
+                }
+                Err(error) => tracing::warn!("nobody has taken over: {error}"),
+            }
+        }
+    }
+
+    async fn meet(&self, courier: Arc<Courier>) -> io::Result<Successor> {
+        let over = || io::Error::from(io::ErrorKind::UnexpectedEof);
+        let hello = timeout(HELLO, hear(&courier)).await??;
+        match hello.ok_or_else(over)?.0 {
+            Ask::Hello { version: VERSION } => {}
+            other => {
+                let why = format!("this process speaks version {VERSION}, not {other:?}");
+                say(&courier, &Tell::Refusal(why.clone()), &[]).await?;
+                return Err(io::Error::other(why));
+            }
+        }
+        let within = timeout(SERVING, async {
+            self.tell(&courier).await?;
+            match hear(&courier).await?.ok_or_else(over)?.0 {
+                Ask::Serving => io::Result::Ok(()),
+                Ask::Hello { .. } | Ask::Cancel(_) => Err(io::ErrorKind::InvalidData.into()),
+            }
+        });
+        within.await??;
+        Ok(Successor { courier })
+    }
+
+    async fn tell(&self, courier: &Courier) -> io::Result<()> {
+        let welcome = Tell::Welcome {
+            version: VERSION,
+            dialect: dialect(),
+            orders: self.house.directory.orders(),
+            open: self
+                .house
+                .directory
+                .pools()
+                .iter()
+                .map(|pool| Open::of(pool))
+                .collect(),
+            are_all: self.are_all,
+            sockets: self.listeners.len() + usize::from(self.http.is_some()),
+        };
+        say(courier, &welcome, &[]).await?;
+        for listener in &self.listeners {
+            let (kind, descriptors) = listener.passed();
+            say(courier, &Tell::Socket(kind), &descriptors).await?;
+        }
+        if let Some(http) = &self.http {
+            let (_, descriptors) = tcp_passed(&**http);
+            say(courier, &Tell::Http, &descriptors).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,220 @@
+//! The new process takes over.
+
+use std::io;
+use std::net::TcpListener as StdTcp;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::UnixStream;
+use tokio::sync::mpsc::{Sender, channel};
+use tokio::time::timeout;
+
+use super::messages::{Ask, Open, Tell, VERSION, hear, say};
+use crate::net::{Courier, Inherited};
+use crate::pool::Orders;
+use crate::proxy::{Arrivals, Before, House};
+use crate::wire::CancelKey;
+
+/// The old process answers at once, unless it is itself taking over just now.
+const ANSWER: Duration = Duration::from_secs(120);
+
+/// Cancels on their way to it; more are dropped, as if they had come too late.
+const CANCELS: usize = 1024;
+
+/// What was taken over so far: sockets, and not yet their clients.
+#[derive(Debug)]
+pub(in crate::app) struct Taking {
+    courier: Courier,
+    dialect: u32,
+    orders: Orders,
+    open: Vec<Open>,
+    /// The number of the old process.
+    pub pid: Option<i32>,
+    /// That of HTTP.
+    pub http: Option<StdTcp>,
+}
+
+/// Asks the process that listens there for its work. `None` where nobody does.
+///
+/// # Errors
+/// Why it was refused.
+pub(in crate::app) async fn take_over(
+    path: &Path,
+    inherited: &mut Inherited,
+) -> Result<Option<Taking>, String> {
+    let told = |error: io::Error| format!("pgweave: cannot take over: {error}");
+    let stream = match UnixStream::connect(path).await {
+        Ok(stream) => stream,
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+            ) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return Err(told(error)),
+    };
+    let courier = Courier::new(stream).map_err(told)?;
+    match timeout(ANSWER, greet(courier, inherited)).await {
+        Ok(taken) => taken.map(Some).map_err(told),
+        Err(_) => Err(told(io::ErrorKind::TimedOut.into())),
+    }
+}
+
+async fn greet(courier: Courier, inherited: &mut Inherited) -> io::Result<Taking> {
+    let over = || io::Error::from(io::ErrorKind::UnexpectedEof);
+    say(&courier, &Ask::Hello { version: VERSION }, &[]).await?;
+    let (welcome, _) = hear(&courier).await?.ok_or_else(over)?;
+    let (dialect, orders, open, sockets) = match welcome {
+        Tell::Welcome {
+            version: VERSION,
+            dialect,
+            orders,
+            open,
+            are_all,
+            sockets,
+        } => {
+            inherited.are_all = are_all;
+            (dialect, orders, open, sockets)
+        }
+        Tell::Refusal(why) => return Err(io::Error::other(why)),
+        _ => return Err(io::Error::other("the old process speaks another version")),
+    };
+    let mut http = None;
+    for _ in 0..sockets {
+        let (socket, mut beside) = hear(&courier).await?.ok_or_else(over)?;
+        match socket {
+            Tell::Socket(kind) => inherited.add(kind, beside)?,
+            Tell::Http => http = beside.pop().map(StdTcp::from),
+            _ => return Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+    Ok(Taking {
+        pid: courier.pid(),
+        courier,
+        dialect,
+        orders,
+        open,
+        http,
+    })
+}
+
+impl Taking {
+    /// What had been ordered there holds here, too, and what is open there counts; to be
+    /// called before anybody is let in.
+    pub fn prepare(&mut self, house: &Arc<House>) -> Arrivals {
+        house
+            .directory
+            .take_orders(std::mem::take(&mut self.orders));
+        let mut arrivals = Arrivals::new(Arc::clone(house), self.dialect);
+        for open in self.open.drain(..) {
+            arrivals.has_there(&open.database, &open.user, open.count);
+        }
+        arrivals
+    }
+
+    /// Clients are let in here: those of the old process come over, until none is left
+    /// there. Returns then. `place_is_free` is called once this process can be asked to
+    /// hand over in its turn.
+    ///
+    /// # Cancel safety
+    /// Dropped before its end, those who are still there stay there.
+    pub async fn serve(
+        self,
+        house: Arc<House>,
+        mut arrivals: Arrivals,
+        place_is_free: impl FnMut(),
+    ) {
+        let (cancels, mut asked) = channel(CANCELS);
+        house.knows_before(Some(Arc::new(Link(cancels))));
+        let mut count = Count::default();
+        let pass_on = async {
+            while let Some(key) = asked.recv().await {
+                if say(&self.courier, &Ask::Cancel(key), &[]).await.is_err() {
+                    return;
+                }
+            }
+        };
+        let ended = match say(&self.courier, &Ask::Serving, &[]).await {
+            Ok(()) => tokio::select! {
+                ended = take_in(&self.courier, &mut arrivals, &mut count, place_is_free) => ended,
+                () = pass_on => Err(io::ErrorKind::BrokenPipe.into()),
+            },
+            Err(error) => Err(error),
+        };
+        house.knows_before(None);
+        let Count { clients, servers } = count;
+        match ended {
+            Ok(()) => tracing::info!(before = self.pid, clients, servers, "taken over"),
+            Err(error) => {
+                tracing::warn!(
+                    before = self.pid,
+                    clients,
+                    servers,
+                    "taken over in part: {error}"
+                );
+            }
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Count {
+    clients: usize,
+    servers: usize,
+}
+
+async fn take_in(
+    courier: &Courier,
+    arrivals: &mut Arrivals,
+    count: &mut Count,
+    mut place_is_free: impl FnMut(),
+) -> io::Result<()> {
+    loop {
+        let over = || io::Error::from(io::ErrorKind::UnexpectedEof);
+        let (what, mut beside) = hear(courier).await?.ok_or_else(over)?;
+        let mut socket = || beside.pop().ok_or(io::ErrorKind::InvalidData);
+        match what {
+            Tell::Credential {
+                database,
+                user,
+                credential,
+            } => {
+                if let Some(credential) = credential.unpacked() {
+                    arrivals.learn(&database, &user, &credential);
+                }
+            }
+            Tell::Open(open) => arrivals.has_there(&open.database, &open.user, open.count),
+            Tell::Server(about, left) => {
+                let pid = about.pid();
+                let (database, user) = (about.database.clone(), about.user.clone());
+                match arrivals.server(about, socket()?).await {
+                    Ok(()) => count.servers += 1,
+                    Err(why) => tracing::info!(pid, "a server connection is closed: {why}"),
+                }
+                arrivals.has_there(&database, &user, left);
+            }
+            Tell::Client(luggage) => {
+                arrivals.client(*luggage, socket()?);
+                count.clients += 1;
+            }
+            Tell::PlaceIsFree => place_is_free(),
+            Tell::Done => return Ok(()),
+            Tell::Welcome { .. } | Tell::Refusal(_) | Tell::Socket(_) | Tell::Http => {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+        }
+    }
+}
+
+/// To the old process, which may know whom a cancel is meant for.
+#[derive(Debug)]
+struct Link(Sender<Vec<u8>>);
+
+impl Before for Link {
+    fn cancel(&self, key: &CancelKey) {
+        let _ = self.0.try_send(key.bytes());
+    }
+}

@@ -1,0 +1,140 @@
+//! The way that clients and server connections go to the new process.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::Mutex as AsyncMutex;
+use tokio::time::timeout;
+
+use super::messages::{Open, Tell, say};
+use crate::net::Courier;
+use crate::pool::{ServerPool, Shelf};
+use crate::proxy::{Exit, Luggage, Taken};
+
+/// The other process reads on, or is stuck.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Way {
+    courier: Arc<Courier>,
+    /// Pools whose credential has gone.
+    told: Mutex<HashSet<(String, String)>>,
+    /// How many server connections the other process knows of, by the pool's address.
+    known: AsyncMutex<HashMap<usize, u32>>,
+    is_broken: AtomicBool,
+    pub clients: AtomicUsize,
+    pub servers: AtomicUsize,
+}
+
+impl Way {
+    pub fn new(courier: Arc<Courier>) -> Self {
+        Self {
+            courier,
+            told: Mutex::default(),
+            known: AsyncMutex::default(),
+            is_broken: AtomicBool::new(false),
+            clients: AtomicUsize::new(0),
+            servers: AtomicUsize::new(0),
+        }
+    }
+
+    /// Has something gone wrong? Then nothing more can go this way.
+    pub fn is_broken(&self) -> bool {
+        self.is_broken.load(Ordering::Acquire)
+    }
+
+    /// Does it within a time; what does not succeed breaks the way.
+    async fn within<T>(&self, act: impl Future<Output = io::Result<T>>) -> Option<T> {
+        if self.is_broken() {
+            return None;
+        }
+        let error = match timeout(PATIENCE, act).await {
+            Ok(Ok(done)) => return Some(done),
+            Ok(Err(error)) => error,
+            Err(_) => io::ErrorKind::TimedOut.into(),
+        };
+        if !self.is_broken.swap(true, Ordering::AcqRel) {
+            tracing::warn!("the new process takes nothing more: {error}");
+        }
+        None
+    }
+
+    /// Lets an idle server connection go, if there is one; says whether there was.
+    pub async fn pass_server(&self, shelf: &Arc<Shelf>) -> bool {
+        let Some(departing) = shelf.part_with_one().await else {
+            return false;
+        };
+        let Some(socket) = departing.socket() else {
+            return false;
+        };
+        let mut known = self.known.lock().await;
+        let left = shelf.pool().open().saturating_sub(1);
+        let about = Tell::Server(departing.about.clone(), left);
+        let said = self.within(say(&self.courier, &about, &[socket])).await;
+        if said.is_some() {
+            departing.is_gone();
+            known.insert(Arc::as_ptr(shelf.pool()).addr(), left);
+            self.servers.fetch_add(1, Ordering::Relaxed);
+        }
+        said.is_some()
+    }
+
+    /// Tells how many server connections a pool has, if that is news.
+    pub async fn tell_open(&self, pool: &Arc<ServerPool>) {
+        let mut known = self.known.lock().await;
+        let now = Open::of(pool);
+        let before = known.insert(Arc::as_ptr(pool).addr(), now.count);
+        if before != Some(now.count) {
+            self.within(say(&self.courier, &Tell::Open(now), &[])).await;
+        }
+    }
+
+    async fn pass_client(
+        &self,
+        luggage: Luggage,
+        socket: BorrowedFd<'_>,
+        shelf: &Arc<Shelf>,
+    ) -> bool {
+        self.pass_credential(shelf.pool()).await;
+        // Its connection before it: the new process opens one less.
+        self.pass_server(shelf).await;
+        let client = Tell::Client(Box::new(luggage));
+        let said = self.within(say(&self.courier, &client, &[socket])).await;
+        if said.is_some() {
+            self.clients.fetch_add(1, Ordering::Relaxed);
+        }
+        said.is_some()
+    }
+
+    async fn pass_credential(&self, pool: &ServerPool) {
+        let key = (pool.database.clone(), pool.server_user.clone());
+        if !self.told.lock().insert(key) {
+            return;
+        }
+        if let Some(credential) = pool.learned().to_carry() {
+            let learned = Tell::Credential {
+                database: pool.database.clone(),
+                user: pool.server_user.clone(),
+                credential,
+            };
+            self.within(say(&self.courier, &learned, &[])).await;
+        }
+    }
+}
+
+impl Exit for Way {
+    fn take<'a>(
+        &'a self,
+        luggage: Luggage,
+        socket: BorrowedFd<'a>,
+        shelf: &'a Arc<Shelf>,
+    ) -> Taken<'a> {
+        Box::pin(self.pass_client(luggage, socket, shelf))
+    }
+}
