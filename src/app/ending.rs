@@ -98,7 +98,7 @@ async fn drain(house: &Arc<House>) {
 
 /// So many of these clients are asked to end at each tick: few enough for those whom
 /// they come to next, and so many that all are asked in half of the time.
-fn share(clients: usize, within: Duration) -> usize {
+pub(super) fn share(clients: usize, within: Duration) -> usize {
     let ticks = within.as_millis() / 2 / TICK.as_millis();
     let ticks = usize::try_from(ticks).unwrap_or(usize::MAX).max(1);
     clients.div_ceil(ticks).max(A_TICK)

@@ -173,6 +173,13 @@ impl Shelf {
         self.beginning.lock().clone()
     }
 
+    /// That is what sessions begin with, as another process has found, unless this one
+    /// has found out already.
+    pub fn begins_as(&self, greeting: Welcome, profile: Option<Arc<Profile>>) {
+        let found = || Beginning { greeting, profile };
+        self.beginning.lock().get_or_insert_with(found);
+    }
+
     /// Is `client_encoding` UTF8 on a server of this shelf that has logged in?
     #[must_use]
     pub fn speaks_utf8(&self) -> bool {

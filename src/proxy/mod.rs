@@ -24,5 +24,5 @@ mod wrap_up;
 pub use access::{Access, files_of as login_files, mistakes as login_mistakes};
 pub use house::{Connected, House};
 pub use login::serve;
-pub use moving::{Arrivals, Before, Exit, Luggage, Taken, dialect};
+pub use moving::{Arrivals, Before, Begins, Exit, Luggage, Taken, dialect};
 pub use session_state::{pin_names, pin_reasons};

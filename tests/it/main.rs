@@ -43,6 +43,7 @@ mod session_state;
 mod statements;
 mod support;
 mod syslog;
+mod systemd;
 mod telemetry;
 mod timeouts;
 mod tls;

@@ -11,10 +11,10 @@ use tokio::time::{Instant, sleep};
 use super::messages::{Ask, Tell, hear, say};
 use super::offer::Successor;
 use super::way::Way;
-use crate::app::ending::wanted;
+use crate::app::ending::{share, wanted};
 use crate::app::signals::{Signals, Stop};
 use crate::net::Courier;
-use crate::pool::Wish;
+use crate::pool::{ClientHandle, Wish};
 use crate::proxy::House;
 use crate::wire::CancelKey;
 
@@ -75,6 +75,7 @@ pub(in crate::app) async fn hand_over(
 async fn all_gone(house: &Arc<House>, way: &Way) -> Outcome {
     let within = house.config().general.shutdown_timeout;
     let begun = Instant::now();
+    let share = share(house.clients.count(), within);
     let mut asked = 0;
     while house.connected() > 0 {
         if way.is_broken() {
@@ -85,9 +86,11 @@ async fn all_gone(house: &Arc<House>, way: &Way) -> Outcome {
             sleep(TICK).await;
             break;
         }
-        asked += A_TICK;
+        asked += 1;
         // The second half of the time is for those who have found no moment to go.
-        ask_to_go(house, asked, begun.elapsed() >= within / 2);
+        let is_late = begun.elapsed() >= within / 2;
+        ask_to_go(house, asked * A_TICK, is_late);
+        ask_to_end(house, asked * share, is_late);
         leave_idle_connections(house, way).await;
         sleep(TICK).await;
     }
@@ -95,15 +98,27 @@ async fn all_gone(house: &Arc<House>, way: &Way) -> Outcome {
     Outcome::Done
 }
 
-/// Asks so many clients to go, the oldest first. Who can never go is asked to end.
+/// Asks so many clients to go, the oldest first.
 fn ask_to_go(house: &House, asked: usize, is_late: bool) {
-    for client in house.clients.all().into_iter().take(asked) {
-        let could_go = client.who.pool().is_some() && !client.who.is_tls;
-        client.want(match could_go && !is_late {
-            true => Wish::MoveAway,
-            false => Wish::EndAtBoundary,
-        });
-    }
+    let all = house.clients.all().into_iter();
+    let going = all.filter(|client| could_go(client) && !is_late);
+    going
+        .take(asked)
+        .for_each(|client| client.want(Wish::MoveAway));
+}
+
+/// Asks so many of those who can never go, or have not gone, to end.
+fn ask_to_end(house: &House, asked: usize, is_late: bool) {
+    let all = house.clients.all().into_iter();
+    let staying = all.filter(|client| is_late || !could_go(client));
+    staying
+        .take(asked)
+        .for_each(|client| client.want(Wish::EndAtBoundary));
+}
+
+/// Is it one of those who go, sooner or later?
+fn could_go(client: &ClientHandle) -> bool {
+    client.who.pool().is_some() && !client.who.is_tls
 }
 
 /// Server connections of pools that have no clients here any more go as well.

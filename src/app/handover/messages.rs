@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use crate::auth::CarriedCredential;
 use crate::net::{Courier, ListenerKind};
 use crate::pool::{HandedServer, Orders, ServerPool};
-use crate::proxy::Luggage;
+use crate::proxy::{Begins, Luggage};
 
 /// Raised when what is said changes so that an older process would go wrong.
 pub(super) const VERSION: u32 = 1;
@@ -65,6 +65,8 @@ pub(super) enum Tell {
         orders: Orders,
         /// The server connections that there are.
         open: Vec<Open>,
+        /// What sessions begin with.
+        begins: Vec<Begins>,
         /// The sockets are those that the system has opened, and all that is to be
         /// listened on.
         are_all: bool,

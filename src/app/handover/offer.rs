@@ -3,19 +3,18 @@
 use std::fs;
 use std::io;
 use std::net::TcpListener as StdTcp;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::sys::stat::{Mode, umask};
 use tokio::net::UnixListener;
 use tokio::sync::mpsc::Sender;
 use tokio::time::{sleep, timeout};
 
 use super::messages::{Ask, Open, Tell, VERSION, hear, say};
 use crate::net::{Courier, Listener, tcp_passed};
-use crate::proxy::{House, dialect};
+use crate::proxy::{Begins, House, dialect};
 
 /// The other process says at once what it wants.
 const HELLO: Duration = Duration::from_secs(5);
@@ -75,13 +74,12 @@ impl Door {
             Ok(_) => return Err(io::ErrorKind::AlreadyExists.into()),
             Err(_) => {}
         }
-        // Nobody else can open it from its first moment on.
-        let kept = umask(Mode::from_bits_truncate(0o177));
-        let listener = UnixListener::bind(path);
-        umask(kept);
+        let listener = UnixListener::bind(path)?;
+        // Who could open it before is asked who he is all the same.
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
         let about = fs::symlink_metadata(path)?;
         Ok(Self {
-            listener: listener?,
+            listener,
             path: path.to_owned(),
             file: (about.dev(), about.ino()),
         })
@@ -152,17 +150,13 @@ impl Offer {
     }
 
     async fn tell(&self, courier: &Courier) -> io::Result<()> {
+        let pools = self.house.directory.pools();
         let welcome = Tell::Welcome {
             version: VERSION,
             dialect: dialect(),
             orders: self.house.directory.orders(),
-            open: self
-                .house
-                .directory
-                .pools()
-                .iter()
-                .map(|pool| Open::of(pool))
-                .collect(),
+            open: pools.iter().map(|pool| Open::of(pool)).collect(),
+            begins: pools.iter().flat_map(Begins::of_all).collect(),
             are_all: self.are_all,
             sockets: self.listeners.len() + usize::from(self.http.is_some()),
         };

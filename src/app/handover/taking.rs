@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::messages::{Ask, Open, Tell, VERSION, hear, say};
 use crate::net::{Courier, Inherited};
 use crate::pool::Orders;
-use crate::proxy::{Arrivals, Before, House};
+use crate::proxy::{Arrivals, Before, Begins, House};
 use crate::wire::CancelKey;
 
 /// The old process answers at once, unless it is itself taking over just now.
@@ -29,6 +29,7 @@ pub(in crate::app) struct Taking {
     dialect: u32,
     orders: Orders,
     open: Vec<Open>,
+    begins: Vec<Begins>,
     /// The number of the old process.
     pub pid: Option<i32>,
     /// That of HTTP.
@@ -67,17 +68,18 @@ async fn greet(courier: Courier, inherited: &mut Inherited) -> io::Result<Taking
     let over = || io::Error::from(io::ErrorKind::UnexpectedEof);
     say(&courier, &Ask::Hello { version: VERSION }, &[]).await?;
     let (welcome, _) = hear(&courier).await?.ok_or_else(over)?;
-    let (dialect, orders, open, sockets) = match welcome {
+    let (dialect, orders, open, begins, sockets) = match welcome {
         Tell::Welcome {
             version: VERSION,
             dialect,
             orders,
             open,
+            begins,
             are_all,
             sockets,
         } => {
             inherited.are_all = are_all;
-            (dialect, orders, open, sockets)
+            (dialect, orders, open, begins, sockets)
         }
         Tell::Refusal(why) => return Err(io::Error::other(why)),
         _ => return Err(io::Error::other("the old process speaks another version")),
@@ -97,6 +99,7 @@ async fn greet(courier: Courier, inherited: &mut Inherited) -> io::Result<Taking
         dialect,
         orders,
         open,
+        begins,
         http,
     })
 }
@@ -112,6 +115,7 @@ impl Taking {
         for open in self.open.drain(..) {
             arrivals.has_there(&open.database, &open.user, open.count);
         }
+        self.begins.drain(..).for_each(|begins| begins.adopt(house));
         arrivals
     }
 

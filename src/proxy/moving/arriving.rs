@@ -211,7 +211,7 @@ fn statement(shelf: &Arc<Shelf>, packed: &Packed, is_private: bool) -> Arc<State
     }
 }
 
-fn values(settings: &Settings) -> BTreeMap<Box<str>, Box<[u8]>> {
+pub(super) fn values(settings: &Settings) -> BTreeMap<Box<str>, Box<[u8]>> {
     let settings = settings.iter();
     settings
         .map(|(name, value)| (name.clone(), value.0.clone()))

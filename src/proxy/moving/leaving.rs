@@ -99,7 +99,7 @@ fn under(env: &Env) -> Settings {
     carried(&env.settings).collect()
 }
 
-fn carried(
+pub(super) fn carried(
     settings: &crate::session::settings::Settings,
 ) -> impl Iterator<Item = (Box<str>, super::luggage::Bytes)> {
     let settings = settings.iter();

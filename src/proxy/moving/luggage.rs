@@ -75,6 +75,13 @@ pub struct Packed {
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Bytes(pub Box<[u8]>);
 
+/// They may be secret.
+impl std::fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Bytes({})", self.0.len())
+    }
+}
+
 impl From<&[u8]> for Bytes {
     fn from(bytes: &[u8]) -> Self {
         Self(bytes.into())

@@ -12,6 +12,7 @@
 //! and between two connections that listen a notification could be lost.
 
 mod arriving;
+mod beginnings;
 mod leaving;
 mod luggage;
 
@@ -20,6 +21,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 pub use arriving::Arrivals;
+pub use beginnings::Begins;
 pub use luggage::Luggage;
 
 use crate::pool::Shelf;
