@@ -24,7 +24,7 @@ use crate::config::{Config, General, Mistake, Secret, SecretForm};
 use crate::net::Names;
 use crate::pool::Directory;
 use crate::wire::PgError;
-pub(in crate::proxy) use desk::for_anybody;
+pub(in crate::proxy) use desk::{Said, for_anybody};
 use desks::Desks;
 use files::Lists;
 use throttle::Throttle;
@@ -129,20 +129,20 @@ impl Access {
         in_section.or_else(|| self.lists.read().users.get(user).cloned())
     }
 
-    /// A user's secret, wherever it stands: the server is asked for those who
-    /// are not listed.
+    /// What is known of a user, wherever it stands: the server is asked for those
+    /// who are not listed.
     ///
     /// # Errors
     /// When the server cannot be asked.
-    pub(super) async fn secret(
+    pub(super) async fn said(
         &self,
         config: &Config,
         directory: &Directory,
         database: &str,
         user: &str,
-    ) -> Result<Option<Secret>, PgError> {
+    ) -> Result<Said, PgError> {
         if let Some(secret) = self.listed(config, user) {
-            return Ok(Some(secret));
+            return Ok(Said::Secret(secret));
         }
         let password_of = |name: &str| self.listed(config, name);
         self.desks
