@@ -7,9 +7,9 @@ use parking_lot::Mutex;
 
 use super::errand::Errand;
 use crate::auth::userlist::MAX_NAME_BYTES;
-use crate::config::Secret;
+use crate::config::{PoolSettings, Secret};
 use crate::net::Names;
-use crate::server::{Row, Server};
+use crate::server::{Row, Server, advice_on_auth_query};
 use crate::wire::{PgError, sqlstate};
 
 /// Most answers that are remembered.
@@ -169,7 +169,13 @@ impl Line {
         let found = self.try_to_ask(query, user, errand).await;
         let told = found.map_err(|error| {
             let message = error.message.escape_debug();
-            tracing::warn!(sqlstate = %error.code, "auth_query failed: {message}");
+            let PoolSettings {
+                server_user,
+                dbname,
+                ..
+            } = &errand.settings;
+            let hint = advice_on_auth_query(&error, server_user, dbname);
+            tracing::warn!(sqlstate = %error.code, hint, "auth_query failed: {message}");
             for_anybody(&error)
         });
         // What is wrong about one user keeps no other out.
