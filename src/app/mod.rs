@@ -2,16 +2,20 @@
 
 mod accept;
 mod background;
+mod check;
 pub mod cli;
 mod conductor;
 mod ending;
 mod holding;
 mod identity;
 mod logging;
+mod paper;
 mod reload;
+mod report;
 mod run;
 mod signals;
 mod syslog;
 mod watch;
+mod welcome;
 
 pub use run::main;

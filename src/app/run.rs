@@ -12,15 +12,18 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::accept::accept;
 use super::background;
-use super::cli::{Cli, Command, Origin, convert, load, one_a_line};
+use super::check::check;
+use super::cli::{Cli, Command, convert, load, one_a_line};
 use super::conductor::{Conductor, read_again};
 use super::ending;
 use super::holding::{self, Holds};
 use super::identity::{PidFile, become_user};
 use super::logging::Logging;
+use super::paper;
 use super::reload::Reloader;
 use super::signals::{Hangups, Signals};
 use super::watch::{Files, follow_files};
+use super::welcome::welcome;
 use crate::admin::{Desk, Process};
 use crate::config::Config;
 use crate::net::tls::Tls;
@@ -40,8 +43,10 @@ const POOLS_TICK: Duration = Duration::from_secs(1);
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match &cli.command {
-        Some(Command::Check { config }) => check(config),
+        Some(Command::Check { config, connect }) => check(config.as_deref(), *connect, cli.quiet),
         Some(Command::Convert { file }) => print_converted(file),
+        Some(Command::Completions { shell }) => paper::completions(*shell),
+        Some(Command::Man) => paper::manual(),
         None => serve(&cli),
     };
     match outcome {
@@ -56,15 +61,6 @@ pub fn main() -> ExitCode {
 #[allow(clippy::print_stderr)] // What keeps the pooler from running is said whatever the logging.
 fn complain(message: &str) {
     eprintln!("{}", message.trim_end());
-}
-
-#[allow(clippy::print_stderr)] // What is said of a file that is right as a whole.
-fn check(config: &std::path::Path) -> Result<(), String> {
-    let loaded = Origin::File(config.to_owned()).load()?;
-    if let Some(warning) = loaded.warning {
-        eprintln!("{}: {warning}", config.display());
-    }
-    Ok(())
 }
 
 #[allow(clippy::print_stdout)] // It is what was asked for.
@@ -159,6 +155,7 @@ async fn run(config: Config, reloader: Arc<Reloader>, cli: &Cli) -> Result<(), S
         let pages = Telemetry::new(Arc::clone(&house), Box::new(move || process.is_ending()));
         keepers.spawn(telemetry::serve(pages, listener));
     }
+    welcome(&house.config(), &listeners);
     for listener in listeners {
         tracing::info!("listening on {listener}");
         accepting.spawn(accept(Arc::clone(&house), Arc::new(listener)));

@@ -76,7 +76,9 @@ fn hint_of(error: &Error) -> &'static str {
             "The server's certificate is for another name: connect by the name that it is for, have one made \
              for this name, or set server_tls_sslmode to verify-ca."
         }
-        Error::InvalidCertificate(Certificate::UnknownIssuer | Certificate::Other(_)) => {
+        Error::InvalidCertificate(
+            Certificate::UnknownIssuer | Certificate::BadSignature | Certificate::Other(_),
+        ) => {
             "The server's certificate is of nobody whom pgweave trusts: set server_tls_ca_file to the \
              authority that has signed it (of a cloud: the bundle that it offers for download)."
         }

@@ -221,7 +221,7 @@ impl Line {
 }
 
 /// What the answer says.
-fn said_in(rows: &[Row], user: &str) -> Result<Said, PgError> {
+pub(in crate::proxy) fn said_in(rows: &[Row], user: &str) -> Result<Said, PgError> {
     let wrong = |what: &str| Err(PgError::fatal(sqlstate::INTERNAL_ERROR, what));
     let row = match rows {
         [] => return Ok(Said::Nobody),

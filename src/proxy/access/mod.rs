@@ -10,7 +10,7 @@ mod issuer;
 mod throttle;
 mod verified;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -24,8 +24,9 @@ use crate::config::{Config, General, Mistake, Secret, SecretForm};
 use crate::net::Names;
 use crate::pool::Directory;
 use crate::wire::PgError;
-pub(in crate::proxy) use desk::{Said, for_anybody};
+pub(in crate::proxy) use desk::{Said, for_anybody, said_in};
 use desks::Desks;
+pub(in crate::proxy) use errand::{Errand, USUAL, errand};
 use files::Lists;
 use throttle::Throttle;
 use verified::Verified;
@@ -117,6 +118,17 @@ impl Access {
             || in_sections
                 .chain(self.lists.read().users.values())
                 .any(is_verifier)
+    }
+
+    /// All users that sections or files name.
+    pub(super) fn known(&self, config: &Config) -> BTreeSet<String> {
+        let lists = self.lists.read();
+        config
+            .users
+            .keys()
+            .chain(lists.users.keys())
+            .cloned()
+            .collect()
     }
 
     /// A user's secret, if it is listed.
