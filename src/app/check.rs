@@ -152,8 +152,10 @@ mod tests {
 
     #[test]
     fn a_configuration_that_is_fine_is_told_in_a_line() {
-        let mut config = Config::default();
-        config.fallback = Some(Database::named("*"));
+        let mut config = Config {
+            fallback: Some(Database::named("*")),
+            ..Config::default()
+        };
         let origin = Origin::File("a.toml".into());
         let told = summary(&origin, &config, 1);
         let expected = "The configuration (a.toml) is fine: any database, 1 user; it listens on 127.0.0.1:6432.\n";

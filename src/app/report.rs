@@ -63,7 +63,7 @@ pub(super) fn of_attempt(attempt: &Attempt, outcome: &Result<Fine, Wrong>) -> Ve
         )),
         Err(Wrong { error, advice }) => {
             let message = printable(&error.message);
-            let detail = error.detail.as_ref().map(|detail| printable(&detail));
+            let detail = error.detail.as_ref().map(|detail| printable(detail));
             let detail = detail
                 .map(|detail| format!(" {detail}"))
                 .unwrap_or_default();
@@ -92,7 +92,7 @@ fn about(attempt: &Attempt) -> String {
     );
     let section = match attempt.section.as_str() {
         "*" => "any database".to_owned(),
-        name => format!("database {}", printable(&name)),
+        name => format!("database {}", printable(name)),
     };
     let of = match &attempt.purpose {
         Purpose::Ask(_) => return format!("auth_query at {target} in {database}, as {user}"),
@@ -202,7 +202,7 @@ fn too_many(load: &Load, available: u64) -> String {
             user,
             most,
         } = share;
-        format!("{} of {} {most}", printable(&database), printable(&user))
+        format!("{} of {} {most}", printable(database), printable(user))
     });
     let mut named = named.collect::<Vec<_>>().join(", ");
     if shares.len() > NAMED {
@@ -226,9 +226,9 @@ fn of_limits(load: &Load, settings: &PoolSettings, limits: &Limits) -> Option<Ve
     let most = sum.min(load.most);
     let own = u64::from(settings.pool_size) + u64::from(settings.reserve_pool_size);
     let (whose, limit, most) = match (limits.of_role, limits.of_database) {
-        (Some(limit), _) if most > limit => (format!("role {}", printable(&user)), limit, most),
+        (Some(limit), _) if most > limit => (format!("role {}", printable(user)), limit, most),
         (_, Some(limit)) if own > limit => {
-            (format!("database {}", printable(&database)), limit, own)
+            (format!("database {}", printable(database)), limit, own)
         }
         _ => return None,
     };

@@ -176,6 +176,7 @@ fn listens_apart(settings: &PoolSettings) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::indexing_slicing)]
     use super::*;
 
     fn database(name: &str) -> Database {
