@@ -59,7 +59,7 @@ pub(super) fn of_attempt(attempt: &Attempt, outcome: &Result<Fine, Wrong>) -> Ve
             told(facts)
         )),
         Ok(Fine::IsThere) => Verdict::Fine(format!(
-            "{about}: it is there; nobody logged in, since nobody's password is known here"
+            "{about}: it is there, and wants a proof. Nobody's password is known here, so clients will have to show it"
         )),
         Err(Wrong { error, advice }) => {
             let message = printable(&error.message);
@@ -96,7 +96,7 @@ fn about(attempt: &Attempt) -> String {
     };
     let of = match &attempt.purpose {
         Purpose::Ask(_) => return format!("auth_query at {target} in {database}, as {user}"),
-        Purpose::Reach => return format!("{section} at {target}"),
+        Purpose::Reach { .. } => return format!("{section} at {target}"),
         Purpose::Serve(Whose::Forced | Whose::OneOf(0 | 1)) => String::new(),
         Purpose::Serve(Whose::OneOf(count)) => format!(" (one of {count} users that are known)"),
     };

@@ -283,6 +283,42 @@ fn of_users_who_log_in_as_themselves_one_is_tried() {
 }
 
 #[test]
+fn where_only_clients_know_passwords_the_server_is_reached() {
+    let database = Cluster::shared().database();
+    let verifier = "SELECT rolpassword FROM pg_authid WHERE rolname = 'login_scram'";
+    let verifier = database.direct().value(verifier);
+    let address = database.cluster.address();
+    let text = |user: &str| {
+        format!(
+            "[databases.{}]\nhost = '127.0.0.1'\nport = {}\n[users.{user}]\npassword = '{verifier}'\n",
+            database.name,
+            address.port()
+        )
+    };
+    let (told, is_fine) = tried(&text("login_scram"));
+    assert!(
+        is_fine && told.contains("it is there, and wants a proof"),
+        "{told}"
+    );
+    assert!(!told.contains("SCRAM-SHA-256$"), "{told}");
+    says(
+        &text("nobody_at_all"),
+        &["role \"nobody_at_all\" does not exist"],
+    );
+    let passthrough = format!(
+        "[pgweave]\nauth_type = 'passthrough'\n[databases.app]\nhost = '127.0.0.1'\nport = {}\n",
+        free_port()
+    );
+    says(&passthrough, &["Connection refused"]);
+    let there = passthrough.replace(
+        passthrough.lines().last().unwrap(),
+        &format!("port = {}", address.port()),
+    );
+    let (told, is_fine) = tried(&there);
+    assert!(is_fine && told.contains("database app at"), "{told}");
+}
+
+#[test]
 fn who_asks_about_users_must_be_allowed_to() {
     let database = Cluster::shared().database();
     let text = |user: &str, query: &str| {
@@ -425,6 +461,12 @@ fn completions_and_the_manual_page_are_what_their_readers_take() {
         output.status.success() && text.contains(".TH pgweave 1") && text.contains(".SH COMMANDS"),
         "{text}"
     );
+    // Where there is one that reads it.
+    let page = folder.put("pgweave.1", &text);
+    let mut groff = Command::new("groff");
+    if let Ok(read) = groff.args(["-man", "-Tutf8", "-ww", "-z", &page]).output() {
+        assert!(read.status.success() && read.stderr.is_empty(), "{read:?}");
+    }
 }
 
 #[test]

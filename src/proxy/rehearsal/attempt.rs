@@ -74,12 +74,18 @@ pub(super) async fn run(attempt: &Attempt, directory: &Directory) -> Result<Fine
     match &attempt.purpose {
         Purpose::Serve(_) => serve(attempt, directory).await.map(Fine::Serves),
         Purpose::Ask(query) => ask(attempt, query, directory).await,
-        Purpose::Reach => match serve(attempt, directory).await {
+        Purpose::Reach { is_known } => match serve(attempt, directory).await {
             Ok(facts) => Ok(Fine::Serves(facts)),
-            Err(wrong) if wrong.error.code.starts_with("28") => Ok(Fine::IsThere),
+            Err(wrong) if is_for_want_of_a_proof(&wrong.error, *is_known) => Ok(Fine::IsThere),
             Err(wrong) => Err(wrong),
         },
     }
+}
+
+/// Somebody who is nobody may also have no role, and no line in `pg_hba.conf`.
+fn is_for_want_of_a_proof(error: &PgError, is_known: bool) -> bool {
+    error.code == sqlstate::INVALID_PASSWORD
+        || (!is_known && error.code == sqlstate::INVALID_AUTHORIZATION)
 }
 
 async fn serve(attempt: &Attempt, directory: &Directory) -> Result<Facts, Wrong> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::config::{Config, Database, PoolSettings, Secret, SecretForm};
+use crate::config::{AuthType, Config, Database, PoolSettings, Secret, SecretForm};
 use crate::proxy::access::{Access, USUAL, errand};
 
 /// Who comes to a database of which no user's password is known here.
@@ -26,8 +26,12 @@ pub enum Purpose {
     Serve(Whose),
     /// To ask for users by this `auth_query`.
     Ask(String),
-    /// Only to see whether a server is there: nobody's password is known.
-    Reach,
+    /// Only to see whether a server is there, since nobody's password is known: as a
+    /// user who will come, or as anybody.
+    Reach {
+        /// The former.
+        is_known: bool,
+    },
 }
 
 /// Which of the users that a database may log in as is tried.
@@ -110,19 +114,18 @@ fn at_each_host(attempt: &Attempt) -> Vec<Attempt> {
 /// A database, as the user that says most about whether clients can be served.
 fn of_section(config: &Config, access: &Access, section: &Database) -> (PoolSettings, Purpose) {
     let known = access.known(config);
-    let (user, purpose) = match &section.user {
-        Some(user) => (user.clone(), Purpose::Serve(Whose::Forced)),
-        None => match most_telling(config, access, &known) {
-            Some(user) => (user, Purpose::Serve(Whose::OneOf(known.len()))),
-            None => {
-                let asking = section
-                    .auth_user
-                    .as_ref()
-                    .or(config.general.auth_user.as_ref());
-                let user = asking.map_or(NOBODY, String::as_str);
-                (user.to_owned(), Purpose::Reach)
-            }
-        },
+    let (user, purpose) = match (&section.user, most_telling(config, access, &known)) {
+        (Some(user), _) => (user.clone(), Purpose::Serve(Whose::Forced)),
+        (None, Some(user)) if !has_password(config, access, &user) && will_learn(config) => {
+            (user, Purpose::Reach { is_known: true })
+        }
+        (None, Some(user)) => (user, Purpose::Serve(Whose::OneOf(known.len()))),
+        (None, None) => {
+            let asking = section.auth_user.as_ref();
+            let asking = asking.or(config.general.auth_user.as_ref());
+            let user = asking.map_or(NOBODY, String::as_str);
+            (user.to_owned(), Purpose::Reach { is_known: false })
+        }
     };
     let mut settings = section.settings(config, &user);
     if section.name == "*" && section.dbname.is_none() {
@@ -142,17 +145,36 @@ fn most_telling(config: &Config, access: &Access, known: &BTreeSet<String>) -> O
         let lists = general.admin_users.iter().chain(&general.stats_users);
         lists.flatten().any(|listed| listed == name)
     };
-    let has_no_password = |name: &String| {
-        let section = config.users.get(name);
-        let has_command = section.is_some_and(|user| user.password_command.is_some());
-        let is_of_use =
-            |secret: Secret| !secret.expose().is_empty() && secret.form() != SecretForm::Scram;
-        !has_command && !access.listed(config, name).is_some_and(is_of_use)
-    };
     let known = known.iter();
     known
-        .min_by_key(|name| (has_no_password(name), of_console(name)))
+        .min_by_key(|name| (!has_password(config, access, name), of_console(name)))
         .cloned()
+}
+
+/// Is a password known, or a hash, by which to log in to a server? A SCRAM verifier is
+/// none.
+fn has_password(config: &Config, access: &Access, name: &str) -> bool {
+    let section = config.users.get(name);
+    let is_of_use =
+        |secret: Secret| !secret.expose().is_empty() && secret.form() != SecretForm::Scram;
+    section.is_some_and(|user| user.password_command.is_some())
+        || access.listed(config, name).is_some_and(is_of_use)
+}
+
+/// Do clients show what serves to log in to a server?
+fn will_learn(config: &Config) -> bool {
+    match config.general.auth_type {
+        AuthType::Plain
+        | AuthType::Md5
+        | AuthType::ScramSha256
+        | AuthType::Hba
+        | AuthType::Passthrough
+        | AuthType::Ldap
+        | AuthType::Pam => true,
+        AuthType::Trust | AuthType::Any | AuthType::Cert | AuthType::Peer | AuthType::Oauth => {
+            false
+        }
+    }
 }
 
 #[cfg(test)]
@@ -183,7 +205,7 @@ mod tests {
                 Purpose::Serve(Whose::Forced) => "forced".to_owned(),
                 Purpose::Serve(Whose::OneOf(of)) => format!("one of {of}"),
                 Purpose::Ask(_) => "asks".to_owned(),
-                Purpose::Reach => "reaches".to_owned(),
+                Purpose::Reach { .. } => "reaches".to_owned(),
             };
             let PoolSettings {
                 host,
@@ -220,6 +242,17 @@ mod tests {
             row("c", "other", "owner", "forced"),
         ];
         assert_eq!(with(config, &[app, other]), expected);
+    }
+
+    #[test]
+    fn who_only_has_a_verifier_logs_in_with_what_its_client_shows() {
+        let mut config = config(&[("hashed", "SCRAM-SHA-256$x")]);
+        let app = [Database::named("app")];
+        let reached = row("127.0.0.1", "app", "hashed", "reaches");
+        assert_eq!(with(config.clone(), &app), [reached]);
+        config.general.auth_type = AuthType::Cert;
+        let tried = row("127.0.0.1", "app", "hashed", "one of 1");
+        assert_eq!(with(config, &app), [tried]);
     }
 
     #[test]
