@@ -94,6 +94,8 @@ struct Sum {
     by_database: u64,
     /// By users, before and within their `max_user_connections`.
     by_user: BTreeMap<String, (u64, u64)>,
+    /// There are more users than those.
+    has_strangers: bool,
 }
 
 impl Sum {
@@ -109,6 +111,7 @@ impl Sum {
             },
             by_database: 0,
             by_user: BTreeMap::new(),
+            has_strangers: false,
         }
     }
 
@@ -137,6 +140,7 @@ impl Sum {
         }
         self.load.has_open_names |= section.name == "*";
         let has_strangers = lets_in_strangers(config, section);
+        self.has_strangers |= has_strangers;
         self.by_database += match u64::from(stranger.max_db_connections) {
             0 => sum,
             limit if has_strangers => limit,
@@ -151,9 +155,9 @@ impl Sum {
     fn load(mut self) -> Load {
         let within = |(sum, limit): &(u64, u64)| if *limit == 0 { *sum } else { *sum.min(limit) };
         let by_user = self.by_user.values().map(within).sum();
-        self.load.most = match self.load.of_each_stranger {
-            None => self.by_database.min(by_user),
-            Some(_) => self.by_database,
+        self.load.most = match self.has_strangers {
+            false => self.by_database.min(by_user),
+            true => self.by_database,
         };
         self.load
     }
