@@ -42,13 +42,11 @@ pub(super) fn check(named: Option<&Path>, connects: bool, quiet: bool) -> Result
     if !quiet {
         say(&summary(&origin, &config, rehearsal.users()));
     }
-    match connects {
-        true => try_all(&config, &rehearsal, quiet)?,
-        false if quiet => {}
-        false => say("Whether its databases can be used: pgweave check --connect\n"),
+    if connects {
+        try_all(&config, &rehearsal, quiet)?;
     }
     if !quiet {
-        say(&what_next(&origin, &config));
+        say(&what_next(&origin, &config, connects));
     }
     Ok(())
 }
@@ -77,11 +75,16 @@ fn summary(origin: &Origin, config: &Config, users: usize) -> String {
     )
 }
 
-fn what_next(origin: &Origin, config: &Config) -> String {
-    let mut text = match origin {
-        Origin::File(path) => format!("Start it:  pgweave {}\n", path.display()),
-        Origin::Environment => "Start it:  pgweave\n".to_owned(),
+fn what_next(origin: &Origin, config: &Config, is_tried: bool) -> String {
+    let file = match origin {
+        Origin::File(path) => format!(" {}", path.display()),
+        Origin::Environment => String::new(),
     };
+    let mut text = String::new();
+    if !is_tried {
+        let _ = writeln!(text, "Try it:    pgweave check --connect{file}");
+    }
+    let _ = writeln!(text, "Start it:  pgweave{file}");
     if let Some(how) = how_to_connect(config, None) {
         let _ = writeln!(text, "Connect:   {how}");
     }
