@@ -63,16 +63,26 @@ pub struct Cli {
 /// What to do instead of running the pooler.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum Command {
-    /// Tell every mistake in a configuration file, with its line
+    /// Tell every mistake in the configuration, with its line
     Check {
-        /// The configuration file: TOML, or PgBouncer's if it ends in .ini
-        config: PathBuf,
+        /// The configuration file: TOML, or PgBouncer's if it ends in .ini; found as the pooler finds it
+        config: Option<PathBuf>,
+        /// Log in to each database as the pooler would, and tell what is wrong
+        #[arg(long)]
+        connect: bool,
     },
     /// Print PgBouncer's configuration as TOML that means the same, secrets too
     Convert {
         /// PgBouncer's configuration file
         file: PathBuf,
     },
+    /// Print what completes this command line in a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
 }
 
 impl Cli {
@@ -123,6 +133,11 @@ pub fn locate(named: Option<&Path>, exists: &dyn Fn(&Path) -> bool) -> Origin {
         .map_or(Origin::Environment, |path| Origin::File(path.to_owned()))
 }
 
+/// The same with the files of this machine.
+pub(super) fn found(named: Option<&Path>) -> Origin {
+    locate(named, &|path| path.is_file())
+}
+
 /// Loads the configuration that the command line asks for, and tells where it
 /// was found. To load it again later, keep the [`Origin`].
 ///
@@ -130,7 +145,7 @@ pub fn locate(named: Option<&Path>, exists: &dyn Fn(&Path) -> bool) -> Origin {
 ///
 /// Every mistake, one a line, ready to be printed.
 pub(super) fn load(cli: &Cli, files: &Files) -> Result<(Loaded, Origin), String> {
-    let origin = locate(cli.config.as_deref(), &|path| path.is_file());
+    let origin = found(cli.config.as_deref());
     Ok((origin.load_noting(files)?, origin))
 }
 
@@ -240,9 +255,18 @@ fn load_ini(path: &Path, sources: &Sources<'_>) -> Result<Loaded, String> {
 }
 
 fn nothing_to_read() -> String {
+    let [here, everywhere] = USUAL_FILES;
     format!(
-        "no configuration: name a file, write {}, or set DATABASE_URL",
-        USUAL_FILES.join(" or ")
+        "pgweave: there is no configuration. Any of these is one:\n\
+         \x20 a file:            pgweave FILE.toml, or {here}, or {everywhere}\n\
+         \x20 the environment:   DATABASE_URL=postgres://USER:PASSWORD@HOST/DATABASE pgweave\n\
+         \x20 PgBouncer's file:  pgweave pgbouncer.ini\n\
+         A file to begin with, for PostgreSQL on this machine:\n\
+         \x20 [databases.\"*\"]\n\
+         \x20 host = \"127.0.0.1\"\n\
+         \x20 [users.NAME]\n\
+         \x20 password = \"...\"\n\
+         More are in config/ of the sources; `pgweave check --connect` tries what you have written."
     )
 }
 
@@ -314,7 +338,16 @@ mod tests {
         assert_eq!(
             cli.command,
             Some(Command::Check {
-                config: "a.toml".into()
+                config: Some("a.toml".into()),
+                connect: false
+            })
+        );
+        let cli = parse("pgweave check --connect").unwrap();
+        assert_eq!(
+            cli.command,
+            Some(Command::Check {
+                config: None,
+                connect: true
             })
         );
         let cli = parse("pgweave").unwrap();
@@ -324,8 +357,9 @@ mod tests {
     #[test]
     fn wrong_usage_exits_with_2_and_asking_for_help_with_0() {
         for line in [
-            "pgweave check",
+            "pgweave check a.toml b.toml",
             "pgweave a.toml b.toml",
+            "pgweave completions nosuchshell",
             "pgweave --nope",
             "pgweave -q -v",
             "pgweave convert",
@@ -423,7 +457,9 @@ mod tests {
         assert!(config.databases.contains_key("app"));
         let none = loaded(&Origin::Environment, &[], &[]).unwrap_err();
         assert!(
-            none.contains("DATABASE_URL") && none.lines().count() == 1,
+            ["DATABASE_URL", "pgweave.toml", "pgbouncer.ini"]
+                .iter()
+                .all(|way| none.contains(way)),
             "{none}"
         );
         let wrong = loaded(&Origin::Environment, &[("PGPORT", "x")], &[]).unwrap_err();

@@ -2,6 +2,7 @@
 
 mod accept;
 mod background;
+mod check;
 pub mod cli;
 mod conductor;
 mod doors;
@@ -10,11 +11,14 @@ mod handover;
 mod holding;
 mod identity;
 mod logging;
+mod paper;
 mod reload;
+mod report;
 mod run;
 mod signals;
 mod syslog;
 mod systemd;
 mod watch;
+mod welcome;
 
 pub use run::main;

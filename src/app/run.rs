@@ -11,7 +11,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::background;
-use super::cli::{Cli, Command, Origin, convert, load, one_a_line};
+use super::check::check;
+use super::cli::{Cli, Command, convert, load, one_a_line};
 use super::conductor::{Conductor, read_again};
 use super::doors::Doors;
 use super::ending;
@@ -19,10 +20,12 @@ use super::handover::{Door, Offer, Outcome, Successor, Taking, hand_over, take_o
 use super::holding::{self, Holds};
 use super::identity::{PidFile, become_user};
 use super::logging::Logging;
+use super::paper;
 use super::reload::Reloader;
 use super::signals::{Hangups, Signals};
 use super::systemd;
 use super::watch::{Files, follow_files};
+use super::welcome::welcome;
 use crate::admin::{Desk, Process};
 use crate::config::Config;
 use crate::net::tls::Tls;
@@ -42,8 +45,10 @@ const POOLS_TICK: Duration = Duration::from_secs(1);
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match &cli.command {
-        Some(Command::Check { config }) => check(config),
+        Some(Command::Check { config, connect }) => check(config.as_deref(), *connect, cli.quiet),
         Some(Command::Convert { file }) => print_converted(file),
+        Some(Command::Completions { shell }) => paper::completions(*shell),
+        Some(Command::Man) => paper::manual(),
         None => serve(&cli),
     };
     match outcome {
@@ -58,15 +63,6 @@ pub fn main() -> ExitCode {
 #[allow(clippy::print_stderr)] // What keeps the pooler from running is said whatever the logging.
 fn complain(message: &str) {
     eprintln!("{}", message.trim_end());
-}
-
-#[allow(clippy::print_stderr)] // What is said of a file that is right as a whole.
-fn check(config: &std::path::Path) -> Result<(), String> {
-    let loaded = Origin::File(config.to_owned()).load()?;
-    if let Some(warning) = loaded.warning {
-        eprintln!("{}: {warning}", config.display());
-    }
-    Ok(())
 }
 
 #[allow(clippy::print_stdout)] // It is what was asked for.
@@ -167,6 +163,7 @@ async fn run(
         let arrivals = taking.prepare(&house);
         (taking, arrivals)
     });
+    welcome(&house.config(), &doors.listeners);
     let not_open = |error| format!("pgweave: cannot let anybody in: {error}");
     doors.open(&house, &pages).map_err(not_open)?;
     if cli.in_background

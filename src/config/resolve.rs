@@ -149,6 +149,12 @@ impl General {
 }
 
 impl Database {
+    /// What holds for `user` on it, by the name of its section.
+    #[must_use]
+    pub fn settings(&self, config: &Config, user: &str) -> PoolSettings {
+        config.settings_of(self, &self.name, user)
+    }
+
     /// What its server connections are opened with.
     fn startup(&self) -> Vec<(String, String)> {
         let settings = [
@@ -174,8 +180,12 @@ impl Config {
     /// What holds for `user` on `database`, or `None` when there is neither
     /// such a database nor a fallback. Precedence: user, database, `[pgweave]`.
     pub fn pool_settings(&self, database: &str, user: &str) -> Option<PoolSettings> {
-        let general = &self.general;
         let db = self.databases.get(database).or(self.fallback.as_ref())?;
+        Some(self.settings_of(db, database, user))
+    }
+
+    fn settings_of(&self, db: &Database, database: &str, user: &str) -> PoolSettings {
+        let general = &self.general;
         let client = self.users.get(user);
         let server_user = db.user.as_deref().unwrap_or(user);
         let owner = self.users.get(server_user);
@@ -184,7 +194,7 @@ impl Config {
             .or(db.pool_size)
             .unwrap_or(general.default_pool_size);
         let (server_password, password_command) = server_password(db, owner);
-        Some(PoolSettings {
+        PoolSettings {
             host: db.host.clone(),
             port: db.port,
             load_balance_hosts: db.load_balance_hosts,
@@ -268,7 +278,7 @@ impl Config {
                 .unwrap_or(general.max_user_client_connections),
             startup: db.startup(),
             connect_query: db.connect_query.clone(),
-        })
+        }
     }
 }
 

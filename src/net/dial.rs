@@ -63,6 +63,39 @@ pub enum DialError {
     Refused(io::Error),
 }
 
+impl DialError {
+    /// What may be behind it.
+    #[must_use]
+    pub fn hint(&self, place: &Place) -> Option<&'static str> {
+        use io::ErrorKind as Kind;
+        let DialError::Refused(error) = self else {
+            return Some(NOBODY_ANSWERS);
+        };
+        Some(match (error.kind(), place) {
+            (Kind::ConnectionRefused, Place::Tcp(_)) => {
+                "Nothing listens at that address and port: does PostgreSQL run there, is it the right port, \
+                 and do its listen_addresses hold that address?"
+            }
+            (Kind::ConnectionRefused | Kind::NotFound, Place::Unix(_)) => {
+                "Nobody listens at that socket: does PostgreSQL run on this machine, is host one of its \
+                 unix_socket_directories, and is it the right port?"
+            }
+            (Kind::PermissionDenied, Place::Unix(_)) => {
+                "The user that pgweave runs as may not use that socket: see unix_socket_permissions of the server."
+            }
+            (Kind::HostUnreachable | Kind::NetworkUnreachable, _) => {
+                "There is no way from here to that network: look at routes and firewalls, and whether the \
+                 address is one of IPv6 where only IPv4 works."
+            }
+            (Kind::TimedOut, _) => NOBODY_ANSWERS,
+            _ => return None,
+        })
+    }
+}
+
+const NOBODY_ANSWERS: &str = "Nothing answers: a firewall or a security group between here and there may drop \
+     what is sent, or the address is nobody's.";
+
 /// Connects to a server.
 ///
 /// # Errors

@@ -204,6 +204,15 @@ impl Stream {
         matches!(self, Stream::Tls(_))
     }
 
+    /// The version of TLS that it is encrypted with.
+    #[must_use]
+    pub fn tls_version(&self) -> Option<&'static str> {
+        match self {
+            Stream::Tls(stream) => Some(stream.version()),
+            Stream::Tcp(_) | Stream::Unix(_) | Stream::Closed => None,
+        }
+    }
+
     fn take_tcp(&mut self) -> io::Result<TcpStream> {
         match std::mem::replace(self, Stream::Closed) {
             Stream::Tcp(stream) => Ok(stream),

@@ -160,7 +160,7 @@ impl Shelf {
             NotOpened::Refused(error) => (error, false),
             NotOpened::NotBegun(error) => (error, true),
         };
-        tracing::warn!(server = %self.pool.hosts.lock(), sqlstate = %error.code, "server login failed: {}", error.message.escape_debug());
+        self.pool.tell_of(&error);
         let about_the_server = is_everybodys
             || ["08", "28", "3D", "53", "57", "58", "XX"]
                 .iter()

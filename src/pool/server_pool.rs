@@ -21,7 +21,7 @@ use super::trouble::Trouble;
 use crate::auth::Credential;
 use crate::config::PoolSettings;
 use crate::net::Names;
-use crate::server::{Hosts, Identity, Server};
+use crate::server::{Hosts, Identity, Server, advice};
 use crate::session::statements::Catalog;
 use crate::wire::PgError;
 
@@ -416,6 +416,19 @@ impl ServerPool {
     #[must_use]
     pub fn learned(&self) -> Credential {
         self.learned.lock().clone()
+    }
+
+    /// Tells the log that no connection could be opened; what to do about it once, until
+    /// one can be.
+    pub(super) fn tell_of(&self, error: &PgError) {
+        let settings = self.settings();
+        let is_news = self
+            .trouble
+            .last()
+            .is_none_or(|last| last.code != error.code);
+        let to_do = || advice(error, &settings.server_user, &settings.dbname);
+        let hint = is_news.then(to_do).flatten();
+        tracing::warn!(server = %self.hosts.lock(), sqlstate = %error.code, hint, "server login failed: {}", error.message.escape_debug());
     }
 
     /// Opens the connection that listens for all, beside the pool's own.

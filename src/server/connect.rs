@@ -1,6 +1,7 @@
 //! Opening a server connection, up to its first ReadyForQuery.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
@@ -73,9 +74,11 @@ async fn at_host(spec: &LoginSpec, target: &Target) -> Result<Server, PgError> {
     let mut last = unreachable(target, "it has no address");
     let places = places(spec, target).await?;
     for place in spec.hosts.best_first(places, Instant::now()) {
-        let outcome = match timeout(spec.within, open(spec, target, &place)).await {
+        let answered = AtomicBool::new(false);
+        let opening = open(spec, (target, &place), &answered);
+        let outcome = match timeout(spec.within, opening).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(unreachable(target, "timed out")),
+            Err(_) => Err(silent(target, &place, answered.into_inner())),
         };
         let is_down = outcome.as_ref().is_err_and(is_about_the_host);
         spec.hosts.reached(&place, !is_down, Instant::now());
@@ -94,7 +97,9 @@ async fn at_host(spec: &LoginSpec, target: &Target) -> Result<Server, PgError> {
 async fn places(spec: &LoginSpec, target: &Target) -> Result<Vec<Place>, PgError> {
     let unresolved = |why: &str| {
         let why = format!("could not resolve the host name: {why}");
-        unreachable(target, &why)
+        unreachable(target, &why).with_hint(
+            "Is the name right, and does this machine's resolver know it? `getent hosts` asks the same.",
+        )
     };
     match timeout(spec.within, spec.names.places(target)).await {
         Ok(Ok(places)) => Ok(places),
@@ -108,14 +113,19 @@ fn is_about_the_host(error: &PgError) -> bool {
     error.code == sqlstate::CANNOT_CONNECT || error.code == sqlstate::CANNOT_CONNECT_NOW
 }
 
-async fn open(spec: &LoginSpec, target: &Target, place: &Place) -> Result<Server, PgError> {
+/// `answered` tells whoever gives up whether somebody took the connection.
+async fn open(
+    spec: &LoginSpec,
+    (target, place): (&Target, &Place),
+    answered: &AtomicBool,
+) -> Result<Server, PgError> {
     // Nobody reads along on this machine.
     let tls = spec
         .tls
         .as_ref()
         .filter(|_| matches!(target, Target::Tcp(..)));
     let Some(connector) = tls else {
-        return attempt(spec, (target, place), None)
+        return attempt(spec, (target, place), None, answered)
             .await
             .map_err(Failure::told);
     };
@@ -125,10 +135,12 @@ async fn open(spec: &LoginSpec, target: &Target, place: &Place) -> Result<Server
         SslMode::Prefer => (Some(connector), Some(None)),
         SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => (Some(connector), None),
     };
-    match (attempt(spec, (target, place), first).await, second) {
-        (Err(Failure::AboutTls(_)), Some(second)) => attempt(spec, (target, place), second)
-            .await
-            .map_err(Failure::told),
+    let tried = attempt(spec, (target, place), first, answered).await;
+    match (tried, second) {
+        (Err(Failure::AboutTls(_)), Some(second)) => {
+            let tried = attempt(spec, (target, place), second, answered).await;
+            tried.map_err(Failure::told)
+        }
         (result, _) => result.map_err(Failure::told),
     }
 }
@@ -154,11 +166,12 @@ async fn attempt(
     spec: &LoginSpec,
     (target, place): (&Target, &Place),
     tls: Option<&Connector>,
+    answered: &AtomicBool,
 ) -> Result<Server, Failure> {
     let (mut stream, _) = dial(place, spec.tcp, spec.within)
         .await
-        .map_err(|error: DialError| unreachable(target, &error.to_string()))
-        .map_err(Failure::Other)?;
+        .map_err(|error| Failure::Other(not_dialled(target, place, &error)))?;
+    answered.store(true, Ordering::Relaxed);
     if let Some(connector) = tls {
         match encrypt(&mut stream, target, connector).await {
             Ok(()) => {}
@@ -221,6 +234,25 @@ impl Server {
             body_left: 0,
             body_is_forwarded: false,
         }
+    }
+}
+
+fn not_dialled(target: &Target, place: &Place, error: &DialError) -> PgError {
+    let told = unreachable(target, &error.to_string());
+    match error.hint(place) {
+        Some(hint) => told.with_hint(hint),
+        None => told,
+    }
+}
+
+/// Time is up.
+fn silent(target: &Target, place: &Place, answered: bool) -> PgError {
+    match answered {
+        false => not_dialled(target, place, &DialError::TimedOut),
+        true => unreachable(target, "timed out while logging in").with_hint(
+            "Somebody takes the connection there and says nothing: is it PostgreSQL, and does it have \
+             time? A load balancer may have no server behind it.",
+        ),
     }
 }
 

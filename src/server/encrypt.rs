@@ -25,10 +25,13 @@ impl NotEncrypted {
     pub fn told(self, target: &Target) -> PgError {
         match self {
             NotEncrypted::Declined => {
-                unreachable(target, "TLS is asked for, but the server has none")
+                unreachable(target, "TLS is asked for, but the server has none").with_hint(
+                    "Switch it on at the server (ssl = on), or set server_tls_sslmode to prefer or disable.",
+                )
             }
             NotEncrypted::Handshake(error) => {
                 unreachable(target, &format!("the TLS handshake failed: {error}"))
+                    .with_hint(error.hint())
             }
             NotEncrypted::Broken(error) => error,
         }
@@ -66,8 +69,14 @@ async fn ask(stream: &mut Stream, target: &Target) -> Result<(), NotEncrypted> {
     match answer.get(..read) {
         Some([b'S']) => Ok(()),
         Some([b'N']) => Err(NotEncrypted::Declined),
-        Some([] | [b'E', ..]) | None => Err(broken(
-            "it ended the connection instead of answering an SSLRequest",
+        Some([] | [b'E', ..]) | None => Err(NotEncrypted::Broken(
+            unreachable(
+                target,
+                "it ended the connection instead of answering an SSLRequest",
+            )
+            .with_hint(
+                "Is it PostgreSQL that listens there, and has it room for one more connection?",
+            ),
         )),
         Some(_) => Err(NotEncrypted::Broken(PgError::fatal(
             sqlstate::PROTOCOL_VIOLATION,

@@ -172,5 +172,7 @@ fn lost(error: &io::Error) -> PgError {
         io::ErrorKind::UnexpectedEof => "PostgreSQL closed the connection during login".to_owned(),
         _ => format!("the connection to PostgreSQL broke during login: {error}"),
     };
-    PgError::fatal(sqlstate::CANNOT_CONNECT, what)
+    PgError::fatal(sqlstate::CANNOT_CONNECT, what).with_hint(
+        "PostgreSQL's own log may tell why; a load balancer may have no server behind it.",
+    )
 }

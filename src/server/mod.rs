@@ -3,6 +3,7 @@
 //!
 //! Knows nothing of pools or of who waits. What a server says is untrusted.
 
+mod advice;
 mod alone;
 mod cancel;
 mod connect;
@@ -20,6 +21,7 @@ mod wording;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+pub use advice::{advice, advice_on_auth_query};
 pub use cancel::cancel;
 pub use connect::{LoginSpec, connect};
 pub use digest::{Digest, Reader};

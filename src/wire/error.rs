@@ -38,6 +38,12 @@ pub mod sqlstate {
     pub const INSUFFICIENT_PRIVILEGE: &str = "42501";
     /// `undefined_object`.
     pub const UNDEFINED_OBJECT: &str = "42704";
+    /// `undefined_function`.
+    pub const UNDEFINED_FUNCTION: &str = "42883";
+    /// `undefined_table`.
+    pub const UNDEFINED_TABLE: &str = "42P01";
+    /// `invalid_schema_name`.
+    pub const INVALID_SCHEMA_NAME: &str = "3F000";
     /// `invalid_sql_statement_name`.
     pub const INVALID_STATEMENT_NAME: &str = "26000";
     /// `invalid_cursor_name`: no such portal.

@@ -13,7 +13,8 @@ use crate::support::wait;
 /// `settings` in `[pgbouncer]`, behind what every case needs.
 fn start(database: &Database, databases: &str, settings: &str) -> Pooler {
     let text = format!(
-        "[databases]\n{databases}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = 0\n\
+        "[databases]\n{databases}\n[users]\npostgres = max_user_connections=0\n\
+         [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = 0\n\
          unix_socket_dir =\nauth_type = trust\n{settings}\n"
     );
     Pooler::start("pgbouncer.ini", &text, &database.name)
@@ -95,6 +96,57 @@ fn of_several_hosts_one_that_is_down_is_passed_over() {
         ways.insert(client.value("SELECT coalesce(inet_server_addr()::text, 'socket')"));
     }
     assert_eq!(ways.len(), 2, "{ways:?}");
+}
+
+#[test]
+fn trust_lets_in_whom_a_list_knows_and_any_whoever_comes() {
+    let cluster = Cluster::shared();
+    let database = cluster.database();
+    let mut admin = database.direct();
+    admin.rows("CREATE TABLE known AS SELECT 'certified'::text AS name, NULL::text AS secret");
+    let folder = crate::support::certificates::Folder::new();
+    let users = folder.put("users.txt", "\"guest\" \"\"\n");
+    let plain = format!("* = {} pool_mode=transaction", at(&database));
+    let forced = format!("{plain} user=guest");
+    let listed = format!("auth_file = {users}");
+    let asking = format!(
+        "{listed}\nauth_user = postgres\nauth_dbname = {}\n\
+         auth_query = SELECT name, secret FROM public.known WHERE name = $1",
+        database.name
+    );
+    let in_sight = [("guest", true), ("postgres", true)];
+    let cases = [
+        (
+            &plain,
+            listed.clone(),
+            vec![("twofold", false), ("certified", false)],
+        ),
+        (
+            &plain,
+            asking,
+            vec![("twofold", false), ("certified", true)],
+        ),
+        (
+            &plain,
+            listed.clone() + "\nauth_trust_unlisted = true",
+            vec![("twofold", true)],
+        ),
+        (
+            &forced,
+            listed + "\nauth_type = any",
+            vec![("not_even_a_role", true)],
+        ),
+    ];
+    for (databases, settings, strangers) in cases {
+        let pooler = start(&database, databases, &settings);
+        for (user, expected) in in_sight.into_iter().chain(strangers) {
+            let startup = Startup::new(user, &database.name);
+            let came = Connection::try_login(pooler.address, &startup);
+            let refused = came.err().map(|frames| first_error(&frames).unwrap());
+            let expected = (!expected).then(|| "28000".to_owned());
+            assert_eq!(refused, expected, "{user}: {settings}");
+        }
+    }
 }
 
 fn pgweave(arguments: &[&str]) -> Output {

@@ -14,6 +14,7 @@
 
 mod auth;
 mod cancel;
+mod check_connect;
 mod check_query;
 mod client_gone;
 mod client_limits;

@@ -40,7 +40,7 @@ impl Daemon {
 /// In the words of PgBouncer.
 fn ini(port: u16, socket: &Path, settings: &str) -> String {
     format!(
-        "[databases]\n* = host=127.0.0.1 port={port}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
+        "[databases]\n* = host=127.0.0.1 port={port}\n[users]\npostgres = max_user_connections=0\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
          listen_port = 0\nunix_socket_dir =\nauth_type = trust\nadmin_users = postgres\n\
          syslog_socket = {}\n{settings}\n",
         socket.display()

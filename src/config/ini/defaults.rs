@@ -19,6 +19,7 @@ pub(in crate::config) fn config() -> Config {
     general.pool_mode = PoolMode::Session;
     general.query_wait_notify = Duration::from_secs(5);
     general.auth_type = AuthType::Md5;
+    general.auth_trust_unlisted = false;
     general.log_stats = true;
     general.syslog_ident = "pgbouncer".to_owned();
     config

@@ -158,7 +158,11 @@ static LOGINS: &[Setting<General>] = &[
          issuer; `ldap` and `pam` ask for the password in clear text and have others judge it; these \
          three are there in builds with the feature of that name.",
         differs "There `peer` is possible in a file of rules alone, and there \
-         is no `passthrough`. `trust` and `any` ask no list of users whether there is such a user."),
+         is no `passthrough`."),
+    setting!(auth_trust_unlisted, ANY,
+        "Whether `trust`, by `auth_type` or by a rule, lets in whoever says a name. If not, only users \
+         that have a section, stand in `auth_file` or are known to `auth_query` come in.",
+        differs "It has no such key: who is not listed does not come in, as in an ini file here."),
     setting!(auth_file, ANY,
         "A file of users and their secrets, `\"user\" \"secret\"` a line, in addition to the \
          sections `[users.NAME]`, whose `password` goes first. A secret may be a password, an md5 \

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::unconstrained;
 use tokio_rustls::TlsStream;
-use tokio_rustls::rustls::CommonState;
+use tokio_rustls::rustls::{CommonState, ProtocolVersion};
 
 use super::ALPN;
 
@@ -53,6 +53,15 @@ impl Encrypted {
         Shown {
             alpn: session.alpn_protocol() == Some(ALPN),
             certificate: chain.is_some_and(|chain| !chain.is_empty()),
+        }
+    }
+
+    /// The version of TLS that was agreed on.
+    pub(in crate::net) fn version(&self) -> &'static str {
+        match self.session().protocol_version() {
+            Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
+            Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
+            _ => "TLS",
         }
     }
 

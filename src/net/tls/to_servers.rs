@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
-use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::client::Resumption;
 use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{AlertDescription, CertificateError, ClientConfig, Error};
 use tokio_rustls::{TlsConnector, TlsStream};
 
 use super::files;
@@ -35,6 +35,67 @@ pub enum HandshakeError {
     /// The handshake failed.
     #[error("{0}")]
     Failed(#[from] io::Error),
+}
+
+impl HandshakeError {
+    /// What may be behind it.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            HandshakeError::Name(_) => {
+                "Name the host as the certificate does, or set server_tls_sslmode to verify-ca."
+            }
+            HandshakeError::Alpn => {
+                "Servers before PostgreSQL 17 need server_tls_negotiation = \"postgres\"."
+            }
+            HandshakeError::Failed(error) => {
+                let inner = error.get_ref().and_then(|error| error.downcast_ref());
+                inner.map_or(UNSPOKEN, hint_of)
+            }
+        }
+    }
+}
+
+const UNSPOKEN: &str = "Is it PostgreSQL that listens there, and does it take TLS 1.2 or 1.3 \
+     (server_tls_protocols, ssl_min_protocol_version of the server)?";
+
+fn hint_of(error: &Error) -> &'static str {
+    use CertificateError as Certificate;
+    match error {
+        Error::InvalidCertificate(
+            Certificate::Expired
+            | Certificate::ExpiredContext { .. }
+            | Certificate::NotValidYet
+            | Certificate::NotValidYetContext { .. },
+        ) => {
+            "The server's certificate is not valid at this time: replace it, or set this machine's clock."
+        }
+        Error::InvalidCertificate(
+            Certificate::NotValidForName | Certificate::NotValidForNameContext { .. },
+        ) => {
+            "The server's certificate is for another name: connect by the name that it is for, have one made \
+             for this name, or set server_tls_sslmode to verify-ca."
+        }
+        Error::InvalidCertificate(
+            Certificate::UnknownIssuer | Certificate::BadSignature | Certificate::Other(_),
+        ) => {
+            "The server's certificate is of nobody whom pgweave trusts: set server_tls_ca_file to the \
+             authority that has signed it (of a cloud: the bundle that it offers for download)."
+        }
+        Error::InvalidCertificate(_) => {
+            "The server's certificate is not sound: have another one made."
+        }
+        Error::AlertReceived(
+            AlertDescription::CertificateRequired
+            | AlertDescription::BadCertificate
+            | AlertDescription::UnknownCA
+            | AlertDescription::CertificateUnknown,
+        ) => {
+            "The server wants a client certificate that it trusts: set server_tls_cert_file and \
+             server_tls_key_file."
+        }
+        _ => UNSPOKEN,
+    }
 }
 
 impl std::fmt::Debug for Connector {

@@ -7,9 +7,9 @@ use parking_lot::Mutex;
 
 use super::errand::Errand;
 use crate::auth::userlist::MAX_NAME_BYTES;
-use crate::config::Secret;
+use crate::config::{PoolSettings, Secret};
 use crate::net::Names;
-use crate::server::{Row, Server};
+use crate::server::{Row, Server, advice_on_auth_query};
 use crate::wire::{PgError, sqlstate};
 
 /// Most answers that are remembered.
@@ -34,10 +34,30 @@ struct Line {
     trouble: Option<(Instant, PgError)>,
 }
 
-/// No secret: there is no such user, or it is not to log in.
+/// What the server says of a user.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::proxy) enum Said {
+    /// There is no such user.
+    Nobody,
+    /// There is, without a secret, or it is not to prove one.
+    NoSecret,
+    /// Its secret.
+    Secret(Secret),
+}
+
+impl Said {
+    /// The secret, if there is one.
+    pub fn secret(self) -> Option<Secret> {
+        match self {
+            Said::Secret(secret) => Some(secret),
+            Said::Nobody | Said::NoSecret => None,
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 struct Answer {
-    secret: Option<Secret>,
+    said: Said,
     at: Instant,
 }
 
@@ -50,7 +70,7 @@ impl Desk {
         }
     }
 
-    /// A user's secret; an answer that is younger than `ttl` is used again.
+    /// What is said of a user; an answer that is younger than `ttl` is used again.
     ///
     /// # Errors
     /// When the server cannot be asked: in words for whoever may be anybody.
@@ -62,10 +82,10 @@ impl Desk {
         user: &str,
         ttl: Duration,
         errand: &Errand<'_>,
-    ) -> Result<Option<Secret>, PgError> {
+    ) -> Result<Said, PgError> {
         // No role has such a name.
         if user.len() > MAX_NAME_BYTES {
-            return Ok(None);
+            return Ok(Said::Nobody);
         }
         let asked = Instant::now();
         if let Some(known) = self.known(user, asked, ttl) {
@@ -76,20 +96,20 @@ impl Desk {
         if let Some(known) = self.known(user, asked, ttl) {
             return Ok(known);
         }
-        let secret = line.ask(&self.query, user, errand).await?;
-        self.remember(user, secret.clone(), ttl);
-        Ok(secret)
+        let said = line.ask(&self.query, user, errand).await?;
+        self.remember(user, said.clone(), ttl);
+        Ok(said)
     }
 
     /// What is known for a login that began to ask then.
-    fn known(&self, user: &str, asked: Instant, ttl: Duration) -> Option<Option<Secret>> {
+    fn known(&self, user: &str, asked: Instant, ttl: Duration) -> Option<Said> {
         let answers = self.answers.lock();
         let answer = answers.get(user)?;
         let is_fresh = answer.at >= asked || asked.duration_since(answer.at) < ttl;
-        is_fresh.then(|| answer.secret.clone())
+        is_fresh.then(|| answer.said.clone())
     }
 
-    fn remember(&self, user: &str, secret: Option<Secret>, ttl: Duration) {
+    fn remember(&self, user: &str, said: Said, ttl: Duration) {
         let at = Instant::now();
         let mut answers = self.answers.lock();
         if answers.len() >= MAX_ANSWERS {
@@ -98,7 +118,7 @@ impl Desk {
         if answers.len() >= MAX_ANSWERS {
             answers.clear();
         }
-        answers.insert(user.to_owned(), Answer { secret, at });
+        answers.insert(user.to_owned(), Answer { said, at });
     }
 
     /// The answer about a user may be old.
@@ -140,12 +160,7 @@ impl Desk {
 }
 
 impl Line {
-    async fn ask(
-        &mut self,
-        query: &str,
-        user: &str,
-        errand: &Errand<'_>,
-    ) -> Result<Option<Secret>, PgError> {
+    async fn ask(&mut self, query: &str, user: &str, errand: &Errand<'_>) -> Result<Said, PgError> {
         if let Some((until, error)) = &self.trouble
             && Instant::now() < *until
         {
@@ -154,7 +169,13 @@ impl Line {
         let found = self.try_to_ask(query, user, errand).await;
         let told = found.map_err(|error| {
             let message = error.message.escape_debug();
-            tracing::warn!(sqlstate = %error.code, "auth_query failed: {message}");
+            let PoolSettings {
+                server_user,
+                dbname,
+                ..
+            } = &errand.settings;
+            let hint = advice_on_auth_query(&error, server_user, dbname);
+            tracing::warn!(sqlstate = %error.code, hint, "auth_query failed: {message}");
             for_anybody(&error)
         });
         // What is wrong about one user keeps no other out.
@@ -168,7 +189,7 @@ impl Line {
         query: &str,
         user: &str,
         errand: &Errand<'_>,
-    ) -> Result<Option<Secret>, PgError> {
+    ) -> Result<Said, PgError> {
         let within = errand.settings.server_connect_timeout;
         // Taken out: dropped half-way, it is closed.
         if let Some(mut server) = self.server.take()
@@ -178,11 +199,11 @@ impl Line {
             let rows = server.look_up(query, user, within).await;
             if !server.is_spent() {
                 self.keep(server);
-                return secret_in(&rows?, user);
+                return said_in(&rows?, user);
             }
             // It had broken since it was used last, or does not answer.
             if began.elapsed() >= within {
-                return secret_in(&rows?, user);
+                return said_in(&rows?, user);
             }
         }
         let mut server = errand.connect().await?;
@@ -190,7 +211,7 @@ impl Line {
         if !server.is_spent() {
             self.keep(server);
         }
-        secret_in(&rows?, user)
+        said_in(&rows?, user)
     }
 
     fn keep(&mut self, server: Server) {
@@ -199,11 +220,11 @@ impl Line {
     }
 }
 
-/// The secret in the answer.
-fn secret_in(rows: &[Row], user: &str) -> Result<Option<Secret>, PgError> {
+/// What the answer says.
+pub(in crate::proxy) fn said_in(rows: &[Row], user: &str) -> Result<Said, PgError> {
     let wrong = |what: &str| Err(PgError::fatal(sqlstate::INTERNAL_ERROR, what));
     let row = match rows {
-        [] => return Ok(None),
+        [] => return Ok(Said::Nobody),
         [row] => row,
         _ => return wrong("it gave more than one row"),
     };
@@ -215,17 +236,17 @@ fn secret_in(rows: &[Row], user: &str) -> Result<Option<Secret>, PgError> {
         Some(name) if name.as_slice() == user.as_bytes() => {}
         Some(_) => return wrong("it gave a row about another user"),
         // A function without a row to give.
-        None => return Ok(None),
+        None => return Ok(Said::Nobody),
     }
     let Some(secret) = secret else {
-        return Ok(None);
+        return Ok(Said::NoSecret);
     };
     let Ok(secret) = str::from_utf8(secret) else {
         return wrong("it gave a secret that is no text");
     };
     let secret = Secret::new(secret);
     match secret.is_whole() {
-        true => Ok(Some(secret)),
+        true => Ok(Said::Secret(secret)),
         false => wrong("it gave a SCRAM verifier that is not whole"),
     }
 }
@@ -257,14 +278,14 @@ mod tests {
 
     #[test]
     fn a_row_of_name_and_secret_is_an_answer() {
-        let found = secret_in(&[row(&[Some("alice"), Some("md5x")])], "alice").unwrap();
-        assert_eq!(found, Some(Secret::new("md5x")));
-        for nobody in [
-            vec![],
-            vec![row(&[Some("alice"), None])],
-            vec![row(&[None, None])],
+        let found = said_in(&[row(&[Some("alice"), Some("md5x")])], "alice").unwrap();
+        assert_eq!(found, Said::Secret(Secret::new("md5x")));
+        for (rows, expected) in [
+            (vec![], Said::Nobody),
+            (vec![row(&[Some("alice"), None])], Said::NoSecret),
+            (vec![row(&[None, None])], Said::Nobody),
         ] {
-            assert_eq!(secret_in(&nobody, "alice").unwrap(), None);
+            assert_eq!(said_in(&rows, "alice").unwrap(), expected);
         }
     }
 
@@ -279,7 +300,7 @@ mod tests {
             vec![row(&[Some("Alice"), Some("x")])],
             vec![row(&[Some("alice"), Some("SCRAM-SHA-256$x")])],
         ] {
-            assert!(secret_in(&wrong, "alice").is_err());
+            assert!(said_in(&wrong, "alice").is_err());
         }
     }
 

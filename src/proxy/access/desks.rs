@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::desk::Desk;
+use super::desk::{Desk, Said};
 use super::errand::{Errand, errand};
 use crate::config::{Config, PoolSettings, Secret, ServerTls};
 use crate::net::Names;
@@ -29,7 +29,7 @@ type Key = (String, u16, ServerTls, String, String, String);
 pub(super) struct Desks(Mutex<HashMap<Key, Arc<Desk>>>);
 
 impl Desks {
-    /// A user's secret; none where nobody is to be asked, too.
+    /// What a server says of a user; where none is to be asked, there is nobody.
     pub async fn find(
         &self,
         config: &Config,
@@ -37,9 +37,9 @@ impl Desks {
         password_of: &(dyn Fn(&str) -> Option<Secret> + Sync),
         database: &str,
         user: &str,
-    ) -> Result<Option<Secret>, PgError> {
+    ) -> Result<Said, PgError> {
         let Some((settings, query)) = errand(config, password_of, database) else {
-            return Ok(None);
+            return Ok(Said::Nobody);
         };
         self.ask(config, directory, settings, query, user).await
     }
@@ -57,6 +57,7 @@ impl Desks {
             return Ok(None);
         };
         let told = self.ask(config, directory, settings, ROLES, user).await?;
+        let told = told.secret();
         Ok(Some(
             told.map_or_else(HashSet::new, |told| names(told.expose())),
         ))
@@ -69,7 +70,7 @@ impl Desks {
         settings: PoolSettings,
         query: &str,
         user: &str,
-    ) -> Result<Option<Secret>, PgError> {
+    ) -> Result<Said, PgError> {
         let ttl = config.general.auth_cache_ttl;
         let desk = self.desk(&settings, query);
         let errand = Errand {

@@ -15,10 +15,10 @@ const SETTINGS: [(&str, &str); 2] = [
 
 /// Where users are asked for, of databases that only the fallback knows: nearly
 /// every server has it.
-const USUAL: &str = "postgres";
+pub(in crate::proxy) const USUAL: &str = "postgres";
 
 /// Where to ask, and as whom.
-pub(super) struct Errand<'e> {
+pub(in crate::proxy) struct Errand<'e> {
     pub directory: &'e Directory,
     pub settings: PoolSettings,
 }
@@ -35,7 +35,7 @@ impl Errand<'_> {
 /// Where to ask, as whom, and what. For a database that is not there the first
 /// of the others is asked, so that it looks the same; for one that only the
 /// fallback knows [`USUAL`], since its name comes from who may be anybody.
-pub(super) fn errand<'c>(
+pub(in crate::proxy) fn errand<'c>(
     config: &'c Config,
     password_of: &dyn Fn(&str) -> Option<Secret>,
     database: &str,

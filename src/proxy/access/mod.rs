@@ -10,7 +10,7 @@ mod issuer;
 mod throttle;
 mod verified;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -24,8 +24,9 @@ use crate::config::{Config, General, Mistake, Secret, SecretForm};
 use crate::net::Names;
 use crate::pool::Directory;
 use crate::wire::PgError;
-pub(in crate::proxy) use desk::for_anybody;
+pub(in crate::proxy) use desk::{Said, for_anybody, said_in};
 use desks::Desks;
+pub(in crate::proxy) use errand::{Errand, USUAL, errand};
 use files::Lists;
 use throttle::Throttle;
 use verified::Verified;
@@ -119,6 +120,17 @@ impl Access {
                 .any(is_verifier)
     }
 
+    /// All users that sections or files name.
+    pub(super) fn known(&self, config: &Config) -> BTreeSet<String> {
+        let lists = self.lists.read();
+        config
+            .users
+            .keys()
+            .chain(lists.users.keys())
+            .cloned()
+            .collect()
+    }
+
     /// A user's secret, if it is listed.
     #[must_use]
     pub(super) fn listed(&self, config: &Config, user: &str) -> Option<Secret> {
@@ -129,20 +141,20 @@ impl Access {
         in_section.or_else(|| self.lists.read().users.get(user).cloned())
     }
 
-    /// A user's secret, wherever it stands: the server is asked for those who
-    /// are not listed.
+    /// What is known of a user, wherever it stands: the server is asked for those
+    /// who are not listed.
     ///
     /// # Errors
     /// When the server cannot be asked.
-    pub(super) async fn secret(
+    pub(super) async fn said(
         &self,
         config: &Config,
         directory: &Directory,
         database: &str,
         user: &str,
-    ) -> Result<Option<Secret>, PgError> {
+    ) -> Result<Said, PgError> {
         if let Some(secret) = self.listed(config, user) {
-            return Ok(Some(secret));
+            return Ok(Said::Secret(secret));
         }
         let password_of = |name: &str| self.listed(config, name);
         self.desks

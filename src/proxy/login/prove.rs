@@ -7,7 +7,8 @@ use super::roles::Roles;
 use super::{NoSession, outside, passthrough};
 use crate::auth::hba::{ClientCert, ClientName};
 use crate::auth::{Credential, Exchange, MAX_ANSWER_BYTES, Method, Step, StoredSecret};
-use crate::config::Config;
+use crate::config::{AuthType, Config, Secret};
+use crate::proxy::access::Said;
 use crate::proxy::house::House;
 use crate::proxy::intro::Intro;
 use crate::proxy::login::names;
@@ -212,19 +213,29 @@ impl Trial<'_, '_> {
         ))
     }
 
-    async fn by_secret(&mut self, method: Method) -> Result<Proven, NoSession> {
+    /// The secret that the client has to prove, where it has to.
+    async fn secret(&self, method: Method) -> Result<Option<Secret>, PgError> {
         let Startup { database, user, .. } = self.startup;
-        let House {
-            access, directory, ..
-        } = self.house;
-        let secret = match method {
-            Method::Trust => access.listed(self.config, user),
-            Method::Plain | Method::Md5 | Method::ScramSha256 => {
-                access
-                    .secret(self.config, directory, database, user)
-                    .await?
-            }
-        };
+        let (access, directory) = (&self.house.access, &self.house.directory);
+        let general = &self.config.general;
+        let lets_in_strangers = general.auth_trust_unlisted || general.auth_type == AuthType::Any;
+        if method == Method::Trust && lets_in_strangers {
+            return Ok(access.listed(self.config, user));
+        }
+        let said = access.said(self.config, directory, database, user).await?;
+        let is_known = said != Said::Nobody || self.config.users.contains_key(user);
+        match method {
+            Method::Trust if !is_known => Err(PgError::fatal(
+                sqlstate::INVALID_AUTHORIZATION,
+                format!("\"trust\" authentication failed for user \"{user}\""),
+            )),
+            Method::Trust | Method::Plain | Method::Md5 | Method::ScramSha256 => Ok(said.secret()),
+        }
+    }
+
+    async fn by_secret(&mut self, method: Method) -> Result<Proven, NoSession> {
+        let secret = self.secret(method).await?;
+        let user = &self.startup.user;
         let stored = secret.map(|secret| StoredSecret::parse(secret.expose()));
         let mut random = [0; 32];
         if method != Method::Trust {
