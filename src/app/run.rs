@@ -17,7 +17,7 @@ use super::conductor::{Conductor, read_again};
 use super::ending;
 use super::holding::{self, Holds};
 use super::identity::{PidFile, become_user};
-use super::logging::Logging;
+use super::logging::{Logging, complain};
 use super::reload::Reloader;
 use super::signals::{Hangups, Signals};
 use super::watch::{Files, follow_files};
@@ -51,11 +51,6 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-#[allow(clippy::print_stderr)] // What keeps the pooler from running is said whatever the logging.
-fn complain(message: &str) {
-    eprintln!("{}", message.trim_end());
 }
 
 #[allow(clippy::print_stderr)] // What is said of a file that is right as a whole.
@@ -155,8 +150,12 @@ async fn run(config: Config, reloader: Arc<Reloader>, cli: &Cli) -> Result<(), S
     keepers.spawn(desk.clone().keep(Arc::clone(&house)));
     house.open_console(Arc::new(desk));
     if let Some(listener) = http {
-        let process = Arc::clone(&conductor);
-        let pages = Telemetry::new(Arc::clone(&house), Box::new(move || process.is_ending()));
+        let (process, log) = (Arc::clone(&conductor), Arc::clone(&conductor));
+        let pages = Telemetry::new(
+            Arc::clone(&house),
+            Box::new(move || process.is_ending()),
+            Box::new(move || log.log_counts()),
+        );
         keepers.spawn(telemetry::serve(pages, listener));
     }
     for listener in listeners {

@@ -60,6 +60,12 @@ impl Statement {
         self.env.get().is_none()
     }
 
+    /// Its text.
+    #[must_use]
+    pub fn text(&self) -> &[u8] {
+        text_of(&self.parse)
+    }
+
     /// Its name on every server connection that holds it.
     #[must_use]
     pub fn server_name(&self) -> ServerName {
