@@ -289,9 +289,9 @@ mod tests {
         assert!(lost > 0);
         // What was not lost comes whole and in order once somebody reads.
         let reading = thread::spawn(move || {
-            let mut log = vec![0; 2 << 20];
-            io::Read::read_exact(&mut reader, &mut log[..5 * QUEUE * 2]).unwrap();
-            String::from_utf8_lossy(&log[..5 * QUEUE * 2]).into_owned()
+            let mut log = vec![0; 100 * 1000];
+            io::Read::read_exact(&mut reader, &mut log).unwrap();
+            String::from_utf8_lossy(&log).into_owned()
         });
         let log = reading.join().unwrap();
         let told = log.lines().find(|line| line.contains("were lost")).unwrap();
@@ -318,8 +318,8 @@ mod tests {
     fn the_line_about_losses_is_json_where_the_log_is() {
         let line = loss(LogFormat::Json, 7);
         let value: serde_json::Value = serde_json::from_slice(&line).unwrap();
-        assert_eq!(value["fields"]["lines"], 7);
-        assert_eq!(value["level"], "WARN");
+        assert_eq!(value.pointer("/fields/lines"), Some(&7.into()));
+        assert_eq!(value.pointer("/level"), Some(&"WARN".into()));
         assert!(line.ends_with(b"\n"));
     }
 }

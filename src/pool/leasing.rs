@@ -160,7 +160,7 @@ impl Shelf {
             NotOpened::Refused(error) => (error, false),
             NotOpened::NotBegun(error) => (error, true),
         };
-        tracing::warn!(server = %self.pool.hosts.lock(), sqlstate = %error.code, "server login failed: {}", error.message.escape_debug());
+        tracing::warn!(server = %self.pool.hosts.lock(), database = %self.pool.database.escape_debug(), user = %self.pool.server_user.escape_debug(), sqlstate = %error.code, "server login failed: {}", error.message.escape_debug());
         let about_the_server = is_everybodys
             || ["08", "28", "3D", "53", "57", "58", "XX"]
                 .iter()
@@ -240,7 +240,7 @@ impl Shelf {
             Ok(()) => Some(taken),
             Err(error) => {
                 let pid = taken.server.identity.pid;
-                tracing::info!(pid, sqlstate = %error.code, "server_check_query failed: {}", error.message.escape_debug());
+                tracing::info!(target: "limited", pid, sqlstate = %error.code, "server_check_query failed: {}", error.message.escape_debug());
                 None
             }
         }

@@ -180,7 +180,7 @@ impl ServerPool {
             return;
         }
         lost.iter().for_each(|server| server.replace());
-        tracing::info!(database = %self.database, user = %self.server_user, connections = lost.len(),
+        tracing::info!(database = %self.database.escape_debug(), user = %self.server_user.escape_debug(), connections = lost.len(),
             "DNS change: connections to addresses that are gone are replaced");
         // Another server may have other objects, and be there.
         self.catalog.changed();
@@ -407,8 +407,8 @@ impl ServerPool {
     pub(super) async fn connect_to_listen(&self) -> Result<Server, PgError> {
         let name = ("application_name".to_owned(), "pgweave listens".to_owned());
         let server = self.connect(vec![name]).await?;
-        tracing::info!(server = %server.identity.target, pid = server.identity.pid, tls = server.stream.is_tls(), database = %self.settings().dbname,
-            user = %self.settings().server_user, "new connection to server, to listen for all clients");
+        tracing::info!(server = %server.identity.target, pid = server.identity.pid, tls = server.stream.is_tls(), database = %self.settings().dbname.escape_debug(),
+            user = %self.settings().server_user.escape_debug(), "new connection to server, to listen for all clients");
         Ok(server)
     }
 
@@ -421,8 +421,8 @@ impl ServerPool {
         let (born, renewed) = (self.generation.born(), self.renewals.born());
         let connected = self.connect(shelf.class.clone()).await;
         let mut server = connected.map_err(NotOpened::Refused)?;
-        tracing::info!(server = %server.identity.target, pid = server.identity.pid, tls = server.stream.is_tls(), database = %self.settings().dbname,
-            user = %self.settings().server_user, "new connection to server");
+        tracing::info!(server = %server.identity.target, pid = server.identity.pid, tls = server.stream.is_tls(), database = %self.settings().dbname.escape_debug(),
+            user = %self.settings().server_user.escape_debug(), "new connection to server");
         let within = self.settings().server_connect_timeout;
         shelf.has_one_of(&born);
         let begun = shelf.begin_session(&mut server, within).await;
@@ -434,6 +434,7 @@ impl ServerPool {
         shelf.put_new(Connection {
             turn_since: None,
             query_since: None,
+            watch: None,
             enrolled,
             server,
             deadline: self.lifetime().map(|lifetime| now + lifetime),

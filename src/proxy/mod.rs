@@ -15,6 +15,7 @@ mod login;
 mod renewal;
 mod replication;
 mod session_state;
+mod slow;
 mod statements;
 mod unleased;
 mod upstream;

@@ -35,6 +35,6 @@ pub(super) async fn wrap_up(
     };
     match settled {
         Ok(boundary) => lease.give_back(boundary),
-        Err(why) => tracing::info!(pid, "closing because: {why}"),
+        Err(why) => tracing::info!(target: "limited", pid, "closing because: {why}"),
     }
 }

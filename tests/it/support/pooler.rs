@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -115,7 +116,9 @@ impl Plan {
     }
 }
 
-fn collect_log(child: &mut Child) -> Arc<Mutex<String>> {
+/// Collects what it says, but while it `is_deaf`.
+fn collect_log(child: &mut Child, is_deaf: &Arc<AtomicBool>) -> Arc<Mutex<String>> {
+    let is_deaf = Arc::clone(is_deaf);
     let log = Arc::new(Mutex::new(String::new()));
     let (stderr, sink) = (child.stderr.take().unwrap(), Arc::clone(&log));
     thread::spawn(move || {
@@ -123,6 +126,10 @@ fn collect_log(child: &mut Child) -> Arc<Mutex<String>> {
             let mut log = sink.lock().unwrap();
             log.push_str(&line);
             log.push('\n');
+            drop(log);
+            while is_deaf.load(Ordering::Relaxed) {
+                thread::sleep(Duration::from_millis(5));
+            }
         }
     });
     log
@@ -132,6 +139,7 @@ fn collect_log(child: &mut Child) -> Arc<Mutex<String>> {
 pub struct Pooler {
     child: Child,
     log: Arc<Mutex<String>>,
+    is_deaf: Arc<AtomicBool>,
     directory: PathBuf,
     killed: bool,
     /// Where clients connect.
@@ -164,11 +172,13 @@ impl Pooler {
             .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         janitor::started(&child, &directory);
-        let log = collect_log(&mut child);
+        let is_deaf = Arc::<AtomicBool>::default();
+        let log = collect_log(&mut child, &is_deaf);
         let address = ([127, 0, 0, 1], 0).into();
         Self {
             child,
             log,
+            is_deaf,
             directory,
             killed: false,
             address,
@@ -201,7 +211,8 @@ impl Pooler {
         let log = self.log();
         let address = log.lines().find_map(|line| {
             let (_, rest) = line.split_once("listening on ")?;
-            rest.split_whitespace().next()?.parse().ok()
+            let ends = |c: char| c.is_whitespace() || c == '"';
+            rest.split(ends).next()?.parse().ok()
         });
         assert!(
             address.is_some() || ended.is_none(),
@@ -223,6 +234,11 @@ impl Pooler {
     /// Everything that pgweave wrote to stderr so far.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
+    }
+
+    /// From now on nobody reads what it writes to stderr, or somebody does again.
+    pub fn is_unheard(&self, is_so: bool) {
+        self.is_deaf.store(is_so, Ordering::Relaxed);
     }
 
     /// Resident memory in KiB, where the system tells it (Linux).
@@ -261,6 +277,7 @@ impl Pooler {
 
 impl Drop for Pooler {
     fn drop(&mut self) {
+        self.is_unheard(false);
         if thread::panicking() {
             let log = self.log();
             let start = log.lines().count().saturating_sub(30);
