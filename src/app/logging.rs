@@ -91,18 +91,20 @@ impl Logging {
     }
 
     /// Opens the log file anew, which somebody may have moved away, and logs as
-    /// the settings and flags say now.
+    /// the settings and flags say now. Blocks.
     pub fn renew(&self, general: &General, cli: &Cli) {
-        match (self.is_to_file, &general.logfile) {
-            (true, Some(path)) => match opened(path) {
+        if let Some(path) = general.logfile.as_deref().filter(|_| self.is_to_file) {
+            match opened(path) {
                 Ok(file) => self.output.go_on_with(file),
-                Err(error) => {
-                    tracing::warn!("cannot open {} again: {error}", path.display());
-                }
-            },
-            (true, None) => {}
-            (false, _) => self.output.mute(cli.is_mute(general)),
+                Err(error) => tracing::warn!("cannot open {} again: {error}", path.display()),
+            }
         }
+        self.follow(general, cli);
+    }
+
+    /// Logs as the settings and flags say now.
+    pub fn follow(&self, general: &General, cli: &Cli) {
+        self.output.mute(!self.is_to_file && cli.is_mute(general));
         self.limiter.allow(general.log_rate_limit);
         self.syslog.follow(general);
         (self.set_level)(cli.log_level(general));

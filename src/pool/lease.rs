@@ -253,7 +253,8 @@ impl Lease {
             Ok(boundary) => self.give_back(boundary),
             Err(why) => {
                 let pid = self.identity.pid;
-                tracing::warn!(pid, "closing because: {why}");
+                let (database, user) = (&self.shelf.pool.database, &self.shelf.pool.server_user);
+                tracing::warn!(pid, database, user, "closing because: {why}");
             }
         }
     }

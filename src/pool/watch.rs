@@ -42,9 +42,14 @@ impl Ran {
 impl Watch {
     /// A turn begins; its client has waited so long for it.
     pub(super) fn begins(&mut self, waited: Duration) {
+        self.forget();
+        (self.waited, self.took) = (waited, Duration::ZERO);
+    }
+
+    /// The turn is over: nothing is kept of what ran.
+    pub fn forget(&mut self) {
         self.runs.forget();
         self.slowest.forget();
-        (self.waited, self.took) = (waited, Duration::ZERO);
     }
 
     /// A statement runs, whose text of this length begins so.

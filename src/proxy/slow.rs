@@ -77,6 +77,7 @@ impl Client {
             };
             slow.log(watch);
         }
+        watch.forget();
     }
 }
 
