@@ -167,6 +167,7 @@ fn a_server_that_is_away_leaves_it_alive_and_ready() {
     assert_eq!(status["pools"][0]["reachable"], false);
     assert_eq!(status["pools"][0]["sqlstate"], "08001");
     assert_eq!(status["ready"], true);
+    assert_eq!(status["log_lines"]["dropped"], 0);
 }
 
 #[test]
