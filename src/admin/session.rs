@@ -114,7 +114,7 @@ fn not_allowed() -> PgError {
 }
 
 async fn refuse(visitor: &mut Visitor, error: &PgError) {
-    tracing::info!(client = %visitor.peer, user = visitor.startup.user, sqlstate = %error.code, "login failed: {}", error.message);
+    tracing::info!(target: "limited", client = %visitor.peer, user = visitor.startup.user, sqlstate = %error.code, "login failed: {}", error.message);
     let told = [visitor.accepted.as_slice(), &error.to_frame()].concat();
     let _ = timeout(PATIENCE, visitor.stream.send(&told)).await;
 }

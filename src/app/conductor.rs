@@ -12,6 +12,7 @@ use super::signals::Stop;
 use crate::admin::{Process, Reloaded, Shutdown};
 use crate::config::changed;
 use crate::proxy::House;
+use crate::telemetry::LogCounts;
 
 /// Ends that may be asked for before the first is looked at.
 const QUEUE: usize = 8;
@@ -43,6 +44,11 @@ impl Conductor {
     /// The process is about to end.
     pub fn is_about_to_end(&self) {
         self.is_ending.store(true, Ordering::Release);
+    }
+
+    /// Lines of the log that came to nothing.
+    pub fn log_counts(&self) -> LogCounts {
+        self.reloader.log_counts()
     }
 
     fn house(&self) -> Result<Arc<House>, String> {

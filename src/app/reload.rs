@@ -9,6 +9,7 @@ use super::logging::Logging;
 use super::watch::Files;
 use crate::config::{General, waits_for_a_start};
 use crate::proxy::House;
+use crate::telemetry::LogCounts;
 
 /// What it takes to do that.
 #[derive(Debug)]
@@ -38,7 +39,12 @@ impl Reloader {
 
     /// Logs as the settings say now.
     pub fn log_as(&self, general: &General) {
-        self.logging.renew(general, &self.cli);
+        self.logging.follow(general, &self.cli);
+    }
+
+    /// Lines of the log that came to nothing.
+    pub fn log_counts(&self) -> LogCounts {
+        self.logging.counts()
     }
 
     /// Waits a moment for lines of the log that are on their way. Blocks.
@@ -69,7 +75,7 @@ impl Reloader {
         let before = house.config();
         house.adopt(loaded.config)?;
         let now = house.config();
-        self.log_as(&now.general);
+        self.logging.renew(&now.general, &self.cli);
         for key in waits_for_a_start(&before.general, &now.general) {
             tracing::warn!("{key} has changed: it holds from the next start on");
         }

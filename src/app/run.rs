@@ -19,7 +19,7 @@ use super::ending;
 use super::handover::{Door, Offer, Outcome, Successor, Taking, hand_over, take_over};
 use super::holding::{self, Holds};
 use super::identity::{PidFile, become_user};
-use super::logging::Logging;
+use super::logging::{Logging, complain};
 use super::paper;
 use super::reload::Reloader;
 use super::signals::{Hangups, Signals};
@@ -58,11 +58,6 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-#[allow(clippy::print_stderr)] // What keeps the pooler from running is said whatever the logging.
-fn complain(message: &str) {
-    eprintln!("{}", message.trim_end());
 }
 
 #[allow(clippy::print_stdout)] // It is what was asked for.
@@ -157,8 +152,12 @@ async fn run(
     let desk = Desk::new(Arc::clone(&conductor) as Arc<dyn Process>);
     keepers.spawn(desk.clone().keep(Arc::clone(&house)));
     house.open_console(Arc::new(desk));
-    let process = Arc::clone(&conductor);
-    let pages = Telemetry::new(Arc::clone(&house), Box::new(move || process.is_ending()));
+    let (process, log) = (Arc::clone(&conductor), Arc::clone(&conductor));
+    let pages = Telemetry::new(
+        Arc::clone(&house),
+        Box::new(move || process.is_ending()),
+        Box::new(move || log.log_counts()),
+    );
     let taking = taking.map(|mut taking| {
         let arrivals = taking.prepare(&house);
         (taking, arrivals)

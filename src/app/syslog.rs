@@ -7,8 +7,6 @@
 use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,10 +18,12 @@ use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::{DefaultFields, Writer};
 use tracing_subscriber::layer::Context;
 
+use super::lines::Lines;
 use crate::config::{General, SyslogFacility};
 
-/// Lines that wait for the daemon.
+/// Lines that wait for the daemon, and their bytes.
 const QUEUE: usize = 1024;
+const QUEUE_BYTES: usize = 1 << 20;
 
 /// A longer line is cut: daemons take no more.
 const LONGEST: usize = 8 * 1024;
@@ -34,9 +34,6 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// A daemon that is away is looked for so often at most.
 const LOOKED_FOR: Duration = Duration::from_secs(1);
 
-/// At the end of the process so much time is given to what waits.
-const LAST_WAIT: Duration = Duration::from_secs(1);
-
 /// The way there, shared by all who use it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Syslog(Arc<Inner>);
@@ -45,9 +42,8 @@ pub(super) struct Syslog(Arc<Inner>);
 struct Inner {
     /// None: it is off.
     to: RwLock<Option<Arc<Address>>>,
-    queue: OnceLock<SyncSender<Said>>,
-    /// Lines that did not get there since the last that did.
-    lost: Arc<AtomicU64>,
+    /// Once there is a thread that carries them.
+    lines: OnceLock<Arc<Lines<Said>>>,
 }
 
 /// Where lines go, and as whose.
@@ -58,13 +54,8 @@ struct Address {
     facility: SyslogFacility,
 }
 
-/// What the thread is told.
-#[derive(Debug)]
-enum Said {
-    Line(Arc<Address>, Vec<u8>),
-    /// Answers when all before it is done.
-    Done(SyncSender<()>),
-}
+/// A line, and where it goes.
+type Said = (Arc<Address>, Vec<u8>);
 
 impl Syslog {
     /// Goes on as the settings say. The thread is there once it is needed.
@@ -76,47 +67,42 @@ impl Syslog {
                 facility: general.syslog_facility,
             })
         });
-        if wanted.is_some() && self.0.queue.get().is_none() {
+        if wanted.is_some() && self.0.lines.get().is_none() {
             self.begin();
         }
         *self.0.to.write() = wanted;
     }
 
     fn begin(&self) {
-        let (queue, lines) = sync_channel(QUEUE);
-        let lost = Arc::clone(&self.0.lost);
+        let lines = Arc::new(Lines::new(QUEUE, QUEUE_BYTES));
+        let carried = Arc::clone(&lines);
         let named = thread::Builder::new().name("syslog".to_owned());
-        match named.spawn(move || carry(&lines, &lost)) {
-            Ok(_) => drop(self.0.queue.set(queue)),
+        match named.spawn(move || carry(&carried)) {
+            Ok(_) => drop(self.0.lines.set(lines)),
             Err(error) => tracing::warn!("syslog: cannot start a thread: {error}"),
         }
     }
 
     fn say(&self, level: Level, text: &str) {
         let to = self.0.to.read().clone();
-        let (Some(to), Some(queue)) = (to, self.0.queue.get()) else {
+        let (Some(to), Some(lines)) = (to, self.0.lines.get()) else {
             return;
         };
         let line = datagram(&to, level, text);
-        if queue.try_send(Said::Line(to, line)).is_err() {
-            self.0.lost.fetch_add(1, Ordering::Relaxed);
-        }
+        let bytes = line.len();
+        lines.push((to, line), bytes);
     }
 
-    /// Waits a moment for what is on its way. Blocks.
-    pub fn finish(&self) {
-        let Some(queue) = self.0.queue.get() else {
-            return;
-        };
-        let deadline = Instant::now() + LAST_WAIT;
-        let (done, is_done) = sync_channel(1);
-        while let Err(TrySendError::Full(_)) = queue.try_send(Said::Done(done.clone())) {
-            if Instant::now() >= deadline {
-                return;
-            }
-            thread::sleep(Duration::from_millis(10));
+    /// Lines that did not get there.
+    pub fn lost(&self) -> u64 {
+        self.0.lines.get().map_or(0, |lines| lines.lost())
+    }
+
+    /// Waits so long for what is on its way. Blocks.
+    pub fn finish(&self, within: Duration) {
+        if let Some(lines) = self.0.lines.get() {
+            lines.finish(within);
         }
-        let _ = is_done.recv_timeout(deadline.saturating_duration_since(Instant::now()));
     }
 }
 
@@ -176,22 +162,21 @@ fn number(facility: SyslogFacility) -> u32 {
 }
 
 /// Sends what comes, for as long as somebody may log.
-fn carry(lines: &Receiver<Said>, lost: &AtomicU64) {
+fn carry(lines: &Lines<Said>) {
     let mut daemon = Daemon::default();
-    while let Ok(said) = lines.recv() {
-        match said {
-            Said::Line(to, line) => {
-                if !daemon.hears(&to, &line) {
-                    lost.fetch_add(1, Ordering::Relaxed);
-                    continue;
-                }
-                let missed = lost.swap(0, Ordering::Relaxed);
-                if missed > 0 {
-                    let told = format!("{missed} lines did not get here");
-                    let _ = daemon.hears(&to, &datagram(&to, Level::WARN, &told));
-                }
+    // Lost lines that it has been told of.
+    let mut told = 0;
+    while let Some((to, line)) = lines.next(None) {
+        if !daemon.hears(&to, &line) {
+            lines.lose();
+            continue;
+        }
+        let missed = lines.lost() - told;
+        if missed > 0 {
+            let line = format!("{missed} lines did not get here");
+            if daemon.hears(&to, &datagram(&to, Level::WARN, &line)) {
+                told += missed;
             }
-            Said::Done(done) => drop(done.try_send(())),
         }
     }
 }
@@ -307,6 +292,8 @@ mod tests {
         }
     }
 
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     /// A name for a socket that nothing else has.
     fn free_name() -> PathBuf {
         static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -336,7 +323,7 @@ mod tests {
         syslog.say(Level::INFO, "it is off");
         syslog.follow(&general);
         syslog.say(Level::INFO, "nobody is there");
-        syslog.finish();
+        syslog.finish(PATIENCE);
         let daemon = UnixDatagram::bind(&path).unwrap();
         // It is looked for once a second.
         thread::sleep(LOOKED_FOR);
@@ -368,7 +355,7 @@ mod tests {
             syslog.say(Level::INFO, "nobody reads this");
         }
         assert!(began.elapsed() < Duration::from_secs(5));
-        assert!(syslog.0.lost.load(Ordering::Relaxed) > 0);
+        assert!(syslog.lost() > 0);
         std::fs::remove_file(&path).unwrap();
     }
 }

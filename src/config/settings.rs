@@ -163,6 +163,10 @@ pub struct General {
     pub log_disconnections: bool,
     pub log_pooler_errors: bool,
     pub log_stats: bool,
+    /// Zero: none is slow.
+    pub log_min_duration_transaction: Duration,
+    /// Zero: no limit.
+    pub log_rate_limit: u32,
     pub http_listen: Option<String>,
     pub http_token: Option<Secret>,
     pub log_format: LogFormat,
@@ -286,6 +290,8 @@ impl Default for General {
             log_disconnections: true,
             log_pooler_errors: true,
             log_stats: false,
+            log_min_duration_transaction: Duration::ZERO,
+            log_rate_limit: 100,
             http_listen: None,
             http_token: None,
             log_format: LogFormat::Text,

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::budget::Place;
 use super::generation::Born;
 use super::servers::Enrolled;
+use super::watch::Watch;
 use crate::net::Stream;
 use crate::server::Server;
 
@@ -25,6 +26,8 @@ pub(super) struct Connection {
     pub turn_since: Option<Instant>,
     /// Since when something of its client's has run, or waited to.
     pub query_since: Option<Instant>,
+    /// What is noted of the turn, where slow ones are looked for.
+    pub watch: Option<Box<Watch>>,
     /// Its place among the pool's connections.
     pub enrolled: Enrolled,
     /// The number of the client that used it last.
@@ -59,8 +62,8 @@ impl Drop for Connection {
             false if self.is_stale(Instant::now()) => "server lifetime over",
             false => "not fit for another client, or in its way",
         };
-        let (pid, age) = (self.server.identity.pid, self.opened.elapsed().as_secs());
-        tracing::info!(pid, "closing because: {reason} (age={age}s)");
+        let (identity, age) = (&self.server.identity, self.opened.elapsed().as_secs());
+        tracing::info!(server = %identity.target, pid = identity.pid, "closing because: {reason} (age={age}s)");
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::server_pool::ServerPool;
 use super::shelf::{Shelf, Taken};
+use super::watch::Watch;
 use crate::server::Server;
 use crate::session::Boundary;
 
@@ -119,26 +120,64 @@ impl Lease {
             return;
         };
         if let Some(since) = taken.query_since.take() {
-            self.shelf.pool.stats.query.add(since.elapsed());
+            let took = since.elapsed();
+            self.shelf.pool.stats.query.add(took);
+            if let Some(watch) = &mut taken.watch {
+                watch.answered(took);
+            }
         }
     }
 
+    /// What runs in the turn that begins is noted; its client has waited so long.
+    pub fn watch_turn(&mut self, waited: Duration) {
+        if let Some(taken) = &mut self.taken {
+            taken.watch.get_or_insert_default().begins(waited);
+        }
+    }
+
+    /// Nothing is noted of the turn that begins.
+    #[inline]
+    pub fn leave_unwatched(&mut self) {
+        if let Some(taken) = &mut self.taken
+            && taken.watch.is_some()
+        {
+            taken.watch = None;
+        }
+    }
+
+    /// What is noted of the turn, where something is.
+    #[inline]
+    pub fn watch(&mut self) -> Option<&mut Watch> {
+        self.taken.as_mut()?.watch.as_deref_mut()
+    }
+
+    /// How long the turn has taken, if there is one, which is cut off now.
+    pub fn turn_so_far(&mut self) -> Option<Duration> {
+        let taken = self.taken.as_mut()?;
+        if let (Some(since), Some(watch)) = (taken.query_since, &mut taken.watch) {
+            watch.answered(since.elapsed());
+        }
+        Some(taken.turn_since?.elapsed())
+    }
+
     /// A transaction is over, now; in it its client has changed the catalog, or not
-    /// ([`ServerStatements::turn_is_over`]).
+    /// ([`ServerStatements::turn_is_over`]). Returns how long it took, if there was
+    /// one.
     ///
     /// [`ServerStatements::turn_is_over`]: crate::session::statements::ServerStatements::turn_is_over
-    pub fn turn_ends(&mut self, now: Instant, has_changed_catalog: bool) {
-        let Some(taken) = &mut self.taken else {
-            return;
-        };
+    pub fn turn_ends(&mut self, now: Instant, has_changed_catalog: bool) -> Option<Duration> {
+        let taken = self.taken.as_mut()?;
         let pool = &self.shelf.pool;
         let stats = &pool.stats;
-        for (since, histogram) in [
-            (taken.turn_since.take(), &stats.transaction),
-            (taken.query_since.take(), &stats.query),
-        ] {
-            if let Some(since) = since {
-                histogram.add(now.saturating_duration_since(since));
+        let so_far = |since: Instant| now.saturating_duration_since(since);
+        let took = taken.turn_since.take().map(so_far);
+        if let Some(took) = took {
+            stats.transaction.add(took);
+        }
+        if let Some(took) = taken.query_since.take().map(so_far) {
+            stats.query.add(took);
+            if let Some(watch) = &mut taken.watch {
+                watch.answered(took);
             }
         }
         let statements = &mut taken.server.statements;
@@ -148,6 +187,7 @@ impl Lease {
                 .server_parses
                 .fetch_add(parses.into(), Ordering::Relaxed);
         }
+        took
     }
 
     /// Gives a server connection back that is clean: to the client that has waited
@@ -220,7 +260,8 @@ impl Lease {
             Ok(boundary) => self.give_back(boundary),
             Err(why) => {
                 let pid = self.identity.pid;
-                tracing::warn!(pid, "closing because: {why}");
+                let (database, user) = (&self.shelf.pool.database, &self.shelf.pool.server_user);
+                tracing::warn!(pid, database, user, "closing because: {why}");
             }
         }
     }

@@ -240,7 +240,7 @@ impl Shelf {
             Ok(()) => Some(taken),
             Err(error) => {
                 let pid = taken.server.identity.pid;
-                tracing::info!(pid, sqlstate = %error.code, "server_check_query failed: {}", error.message.escape_debug());
+                tracing::info!(target: "limited", pid, sqlstate = %error.code, "server_check_query failed: {}", error.message.escape_debug());
                 None
             }
         }

@@ -30,6 +30,7 @@ mod servers;
 mod shelf;
 mod stats;
 mod trouble;
+mod watch;
 mod who;
 
 pub use apart::Apart;
@@ -47,4 +48,5 @@ pub use server_pool::ServerPool;
 pub use servers::ServerEntry;
 pub use shelf::{Beginning, Seeker, Shelf, StartupClass, Welcome};
 pub use stats::{Counts, Errors, PoolStats};
+pub use watch::Watch;
 pub use who::{Alias, NotRegistered, Who};

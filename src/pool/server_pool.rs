@@ -189,7 +189,7 @@ impl ServerPool {
             return;
         }
         lost.iter().for_each(|server| server.replace());
-        tracing::info!(database = %self.database, user = %self.server_user, connections = lost.len(),
+        tracing::info!(database = %self.database.escape_debug(), user = %self.server_user.escape_debug(), connections = lost.len(),
             "DNS change: connections to addresses that are gone are replaced");
         // Another server may have other objects, and be there.
         self.catalog.changed();
@@ -428,15 +428,15 @@ impl ServerPool {
             .is_none_or(|last| last.code != error.code);
         let to_do = || advice(error, &settings.server_user, &settings.dbname);
         let hint = is_news.then(to_do).flatten();
-        tracing::warn!(server = %self.hosts.lock(), sqlstate = %error.code, hint, "server login failed: {}", error.message.escape_debug());
+        tracing::warn!(server = %self.hosts.lock(), database = %self.database.escape_debug(), user = %self.server_user.escape_debug(), sqlstate = %error.code, hint, "server login failed: {}", error.message.escape_debug());
     }
 
     /// Opens the connection that listens for all, beside the pool's own.
     pub(super) async fn connect_to_listen(&self) -> Result<Server, PgError> {
         let name = ("application_name".to_owned(), "pgweave listens".to_owned());
         let server = self.connect(vec![name]).await?;
-        tracing::info!(server = %server.identity.target, pid = server.identity.pid, tls = server.stream.is_tls(), database = %self.settings().dbname,
-            user = %self.settings().server_user, "new connection to server, to listen for all clients");
+        tracing::info!(server = %server.identity.target, pid = server.identity.pid, tls = server.stream.is_tls(), database = %self.settings().dbname.escape_debug(),
+            user = %self.settings().server_user.escape_debug(), "new connection to server, to listen for all clients");
         Ok(server)
     }
 
@@ -449,8 +449,8 @@ impl ServerPool {
         let (born, renewed) = (self.generation.born(), self.renewals.born());
         let connected = self.connect(shelf.class.clone()).await;
         let server = connected.map_err(NotOpened::Refused)?;
-        tracing::info!(server = %server.identity.target, pid = server.identity.pid, tls = server.stream.is_tls(), database = %self.settings().dbname,
-            user = %self.settings().server_user, "new connection to server");
+        tracing::info!(server = %server.identity.target, pid = server.identity.pid, tls = server.stream.is_tls(), database = %self.settings().dbname.escape_debug(),
+            user = %self.settings().server_user.escape_debug(), "new connection to server");
         let begun = Begun {
             born,
             renewed,
@@ -483,6 +483,7 @@ impl ServerPool {
         shelf.put_new(Connection {
             turn_since: None,
             query_since: None,
+            watch: None,
             enrolled,
             server,
             deadline: self.lifetime().map(|lifetime| opened + lifetime),

@@ -241,8 +241,8 @@ impl Client {
     /// The end of a session: the server connection is brought to a boundary,
     /// the client hears why.
     pub async fn end(mut self, end: End) {
-        let client = self.handle.who.peer;
         self.handle.served_by_nobody();
+        self.cut_turn_off();
         self.flush_counts();
         let mid_frame = self.body_left > 0 && self.body_fate == Fate::Pass;
         let mid_reply = matches!(&self.service, Service::Leased(lease) if lease.mid_reply());
@@ -265,28 +265,40 @@ impl Client {
                 });
             }
         }
-        let log_end = self.connected.house().config().general.log_disconnections;
+        self.log_end(&end);
         match end {
-            End::Terminated | End::Gone => {
-                if log_end {
-                    tracing::info!(%client, "closing because: client close request (age={}s)", self.handle.age_s());
-                }
-            }
-            End::ServerEnded => {
-                if log_end {
-                    tracing::info!(%client, "closing because: the server ended the connection (age={}s)", self.handle.age_s());
-                }
-                self.last_words(&[]).await;
-            }
+            End::Terminated | End::Gone => {}
+            End::ServerEnded => self.last_words(&[]).await,
             End::Moves => {}
             End::Told(error) => {
                 self.shelf.pool().stats.errors.count(error.code.as_bytes());
-                tracing::info!(%client, sqlstate = %error.code, "closing because: {} (age={}s)", error.message, self.handle.age_s());
                 // In the middle of a row it would be taken for a part of that.
                 if !mid_reply {
                     self.last_words(&error.to_frame()).await;
                 }
             }
+        }
+    }
+
+    fn log_end(&self, end: &End) {
+        let config = self.connected.house().config();
+        let (ends, errors) = (
+            config.general.log_disconnections,
+            config.general.log_pooler_errors,
+        );
+        let (client, age) = (self.handle.who.peer, self.handle.age_s());
+        let (database, user) = (&self.shelf.pool().database, self.handle.user());
+        match end {
+            End::Terminated | End::Gone if ends => {
+                tracing::info!(%client, database, user, "closing because: client close request (age={age}s)");
+            }
+            End::ServerEnded if ends => {
+                tracing::info!(%client, database, user, "closing because: the server ended the connection (age={age}s)");
+            }
+            End::Told(error) if ends || errors => {
+                tracing::info!(target: "limited", %client, database, user, sqlstate = %error.code, "closing because: {} (age={age}s)", error.message);
+            }
+            End::Terminated | End::Gone | End::ServerEnded | End::Told(_) | End::Moves => {}
         }
     }
 
@@ -466,6 +478,7 @@ impl Client {
         };
         if let Some(now) = lease.turn_goes_on() {
             self.handle.asks(now);
+            self.watch(&mut lease);
         }
         let result = self.upstream(cx, &mut lease, rest, out);
         self.service = Service::Leased(lease);
@@ -484,6 +497,7 @@ impl Client {
 
     /// A turn begins: the server connection takes on what is this client's.
     fn begin(&mut self, mut lease: Lease, out: &mut Vec<u8>) {
+        self.watch(&mut lease);
         let since = lease.turn_since().unwrap_or_else(Instant::now);
         self.handle.served_by(&lease.identity, since);
         self.shelf.pool().stats.assigned();
@@ -568,12 +582,12 @@ impl Client {
     }
 
     fn release(&mut self) {
+        let now = Instant::now();
+        self.end_turn(now);
         let Service::Leased(mut lease) = std::mem::replace(&mut self.service, Service::Idle) else {
             return;
         };
         self.handle.served_by_nobody();
-        let now = Instant::now();
-        lease.turn_ends(now, self.changing.is_some());
         self.flush_counts();
         self.handle.pinned_by(0);
         self.mark_idle();
@@ -619,9 +633,7 @@ impl Client {
     /// A transaction has ended, and the client keeps its server connection. To be
     /// called before [`Client::transaction_ended`].
     pub(super) fn keeps_its_server(&mut self) {
-        if let Service::Leased(lease) = &mut self.service {
-            lease.turn_ends(Instant::now(), self.changing.is_some());
-        }
+        self.end_turn(Instant::now());
         self.flush_counts();
         self.handle.pinned_by(self.pins_shown());
     }

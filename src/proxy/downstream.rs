@@ -63,7 +63,8 @@ impl Client {
             self.send(cx, bytes)?;
         }
         if let Some(violation) = digest.violation {
-            tracing::warn!(pid, "server broke the protocol: {violation}");
+            let pool = self.shelf.pool();
+            tracing::warn!(pid, client = %self.handle.who.peer, database = pool.database, user = pool.server_user, "server broke the protocol: {violation}");
             return Err(End::Told(PgError::fatal(
                 sqlstate::CONNECTION_FAILURE,
                 "the server broke the protocol",

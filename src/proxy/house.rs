@@ -1,7 +1,8 @@
 //! What all clients share.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use parking_lot::RwLock;
 
@@ -32,6 +33,8 @@ pub struct House {
     /// What judges the clients' secrets.
     pub verifiers: Verifiers,
     connected: AtomicU32,
+    /// `log_min_duration_transaction`, for each turn to look at: microseconds.
+    slow_after: AtomicU64,
     console: OnceLock<Arc<dyn Console>>,
     /// The way to another process, while it takes clients.
     exit: RwLock<Option<Arc<dyn Exit>>>,
@@ -73,6 +76,7 @@ impl House {
         clients.are_of_peer(config.general.peer_id);
         peers.adopt(&config);
         names.remember_for(ttl(&config));
+        let slow_after = slow_after(&config);
         Arc::new(Self {
             config: RwLock::new(Arc::new(config)),
             directory: Directory::new(Arc::clone(&tls), names),
@@ -82,6 +86,7 @@ impl House {
             access,
             verifiers,
             connected: AtomicU32::new(0),
+            slow_after: AtomicU64::new(slow_after),
             console: OnceLock::new(),
             exit: RwLock::new(None),
             before: RwLock::new(None),
@@ -108,6 +113,8 @@ impl House {
         self.access.adopt(lists);
         let config = Arc::new(config);
         *self.config.write() = Arc::clone(&config);
+        self.slow_after
+            .store(slow_after(&config), Ordering::Relaxed);
         // What was asked in between was asked by the settings of before.
         self.access.forget();
         self.directory.names().remember_for(ttl(&config));
@@ -116,6 +123,16 @@ impl House {
         self.clients.are_of_peer(config.general.peer_id);
         self.clients.reloaded();
         Ok(())
+    }
+
+    /// How long a transaction takes that is slow; none: nobody wants to know.
+    #[inline]
+    #[must_use]
+    pub fn slow_after(&self) -> Option<Duration> {
+        match self.slow_after.load(Ordering::Relaxed) {
+            0 => None,
+            after => Some(Duration::from_micros(after)),
+        }
     }
 
     /// Has clients told that they have waited for `query_wait_notify`.
@@ -197,6 +214,12 @@ impl House {
         let before = self.connected.fetch_add(1, Ordering::AcqRel);
         (Connected(Arc::clone(self)), before + 1)
     }
+}
+
+/// What [`House::slow_after`] looks at.
+fn slow_after(config: &Config) -> u64 {
+    let after = config.general.log_min_duration_transaction;
+    u64::try_from(after.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// How long the addresses of names are remembered.

@@ -17,6 +17,7 @@ mod rehearsal;
 mod renewal;
 mod replication;
 mod session_state;
+mod slow;
 mod statements;
 mod unleased;
 mod upstream;

@@ -121,9 +121,13 @@ impl Replication {
     }
 
     /// Joins the two until one of them ends, or the process does.
-    pub async fn serve(mut self, mut stream: Stream, peer: Peer, _connected: Connected) {
+    pub async fn serve(mut self, mut stream: Stream, peer: Peer, connected: Connected) {
         self.handle.served_by(&self.server.identity, Instant::now());
-        tracing::info!(client = %peer, pid = self.server.identity.pid, "replication begins");
+        let config = connected.house().config();
+        let (pool, user) = (Arc::clone(&self.pool), self.handle.user());
+        if config.general.log_connections {
+            tracing::info!(client = %peer, database = pool.database, user, pid = self.server.identity.pid, "replication begins");
+        }
         if stream.send(&self.reply).await.is_ok()
             && self.server.stream.send(&self.ahead).await.is_ok()
         {
@@ -142,7 +146,10 @@ impl Replication {
         self.handle.served_by_nobody();
         // Whatever was under way, nothing must follow it.
         self.server.mid_frame = true;
-        tracing::info!(client = %peer, "closing because: replication ends (age={}s)", self.handle.age_s());
+        if connected.house().config().general.log_disconnections {
+            let user = self.handle.user();
+            tracing::info!(client = %peer, database = pool.database, user, "closing because: replication ends (age={}s)", self.handle.age_s());
+        }
     }
 
     fn count(&self, (received, sent): (u64, u64)) {

@@ -177,6 +177,10 @@ impl Client {
     #[inline]
     fn query(&mut self, lease: &mut Lease, header: Header, frame: &[u8], run: &mut Run<'_>) -> Act {
         let text = frame.get(frame::HEADER..).unwrap_or_default();
+        if let Some(watch) = lease.watch() {
+            let text = text.strip_suffix(b"\0").unwrap_or(text);
+            watch.runs(text, header.total.saturating_sub(frame::HEADER + 1));
+        }
         if frame.len() == header.total {
             return self.whole_query(lease, text, run);
         }

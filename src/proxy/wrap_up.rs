@@ -1,5 +1,6 @@
 //! The end of a lease whose client has left.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::session_state::Left;
@@ -26,7 +27,7 @@ pub(super) async fn wrap_up(
         let _ = tokio::time::timeout(within, lease.cancel_until_quiet(within)).await;
         return;
     }
-    let pid = lease.identity.pid;
+    let (pid, pool) = (lease.identity.pid, Arc::clone(lease.shelf().pool()));
     let settled = match lease.settle(cancel_first, within).await {
         Ok(_) if left == Left::ForGood => Err("its session cannot be cleaned".to_owned()),
         Ok(boundary) if left == Left::Clean && !runs_text => Ok(boundary),
@@ -35,6 +36,9 @@ pub(super) async fn wrap_up(
     };
     match settled {
         Ok(boundary) => lease.give_back(boundary),
-        Err(why) => tracing::info!(pid, "closing because: {why}"),
+        Err(why) => {
+            let (database, user) = (&pool.database, &pool.server_user);
+            tracing::info!(target: "limited", pid, database, user, "closing because: {why}");
+        }
     }
 }

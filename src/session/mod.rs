@@ -6,6 +6,7 @@
 
 pub mod channels;
 mod findings;
+pub mod fingerprint;
 pub mod hidden;
 mod owed;
 pub mod own;

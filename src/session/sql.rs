@@ -103,7 +103,7 @@ fn skip_blank(text: &[u8], mut at: usize) -> Option<usize> {
 }
 
 /// Length of the comment, which may hold others, at the start of `text`.
-fn end_of_comment(text: &[u8]) -> Option<usize> {
+pub(super) fn end_of_comment(text: &[u8]) -> Option<usize> {
     let (mut depth, mut at) = (0_u32, 0);
     loop {
         match text.get(at..at + 2)? {

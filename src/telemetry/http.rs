@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-use super::sight::Sight;
+use super::sight::{LogCounts, Sight};
 use super::{metrics, status};
 use crate::proxy::House;
 
@@ -39,6 +39,7 @@ pub struct Telemetry {
     house: Arc<House>,
     started: Instant,
     is_ending: Box<IsEnding>,
+    log: Box<LogOutcome>,
     /// One at a time looks around: more would only take cores from queries.
     turn: Semaphore,
 }
@@ -46,16 +47,20 @@ pub struct Telemetry {
 /// Is the process about to end?
 type IsEnding = dyn Fn() -> bool + Send + Sync;
 
+/// What has come of lines of the log?
+type LogOutcome = dyn Fn() -> LogCounts + Send + Sync;
+
 type Page = Response<Full<Bytes>>;
 
 impl Telemetry {
     /// Of this house, which begins now.
     #[must_use]
-    pub fn new(house: Arc<House>, is_ending: Box<IsEnding>) -> Arc<Self> {
+    pub fn new(house: Arc<House>, is_ending: Box<IsEnding>, log: Box<LogOutcome>) -> Arc<Self> {
         Arc::new(Self {
             house,
             started: Instant::now(),
             is_ending,
+            log,
             turn: Semaphore::new(1),
         })
     }
@@ -104,7 +109,12 @@ impl Telemetry {
         let this = Arc::clone(self);
         let told = tokio::task::spawn_blocking(move || {
             let is_ending = (this.is_ending)();
-            tell(Sight::of(&this.house, this.started, is_ending))
+            tell(Sight::of(
+                &this.house,
+                this.started,
+                is_ending,
+                (this.log)(),
+            ))
         });
         told.await.unwrap_or_default()
     }

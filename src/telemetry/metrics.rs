@@ -254,7 +254,29 @@ fn process(sight: &Sight, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Err
             .encode_descriptor(name, help, None, MetricType::Gauge)?
             .encode_gauge(&value)?;
     }
-    Ok(())
+    log(sight, encoder)
+}
+
+/// Lines of the log that came to nothing.
+fn log(sight: &Sight, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+    let help = "Lines of the log that found no room or could not be written";
+    let mut family =
+        encoder.encode_descriptor("pgweave_log_lines_dropped", help, None, MetricType::Counter)?;
+    for (output, count) in [
+        ("log", sight.log.dropped),
+        ("syslog", sight.log.syslog_dropped),
+    ] {
+        counter(&mut family, &vec![("output", output)], count)?;
+    }
+    let help = "Lines of the log that were left out since there were too many of their kind";
+    encoder
+        .encode_descriptor(
+            "pgweave_log_lines_suppressed",
+            help,
+            None,
+            MetricType::Counter,
+        )?
+        .encode_counter::<NoLabelSet, u64, u64>(&sight.log.suppressed, None)
 }
 
 /// A gauge for each of several states of a pool.

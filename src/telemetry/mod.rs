@@ -9,3 +9,4 @@ mod sight;
 mod status;
 
 pub use http::{Telemetry, serve};
+pub use sight::LogCounts;

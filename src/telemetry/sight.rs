@@ -11,10 +11,23 @@ use crate::proxy::{House, pin_names};
 /// their number.
 pub(super) const MOST_POOLS: usize = 2_000;
 
+/// Lines of the log that came to nothing, since the process began.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct LogCounts {
+    /// They could not be written to stderr or the log file, or found no room on
+    /// their way there.
+    pub dropped: u64,
+    /// The same of the system's log.
+    pub syslog_dropped: u64,
+    /// There were too many of their kind.
+    pub suppressed: u64,
+}
+
 /// What there is.
 #[derive(Debug)]
 pub(super) struct Sight {
     pub is_ending: bool,
+    pub log: LogCounts,
     pub uptime: Duration,
     /// Client connections, those that log in with them.
     pub connected: u32,
@@ -49,7 +62,7 @@ pub(super) struct Clients {
 impl Sight {
     /// Looks around. It takes as long as there are clients and pools: not for a
     /// thread that serves queries.
-    pub fn of(house: &House, started: Instant, is_ending: bool) -> Self {
+    pub fn of(house: &House, started: Instant, is_ending: bool, log: LogCounts) -> Self {
         let mut of_pool: HashMap<*const ServerPool, (Clients, BTreeMap<&'static str, u64>)> =
             HashMap::new();
         for client in house.clients.all() {
@@ -85,6 +98,7 @@ impl Sight {
         });
         Self {
             is_ending,
+            log,
             uptime: started.elapsed(),
             connected: house.connected(),
             most_connected: house.config().general.max_client_conn,

@@ -12,6 +12,11 @@ pub(super) fn json(sight: &Sight) -> Value {
         "uptime_seconds": sight.uptime.as_secs(),
         "client_connections": sight.connected,
         "max_client_connections": sight.most_connected,
+        "log_lines": {
+            "dropped": sight.log.dropped,
+            "syslog_dropped": sight.log.syslog_dropped,
+            "suppressed": sight.log.suppressed,
+        },
         "pools": sight.pools.iter().map(of_pool).collect::<Vec<_>>(),
         "pools_left_out": sight.left_out,
     })

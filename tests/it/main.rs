@@ -29,6 +29,7 @@ mod idle_pools;
 mod ini;
 mod limits;
 mod listening;
+mod logging;
 mod login;
 mod modes;
 mod no_simple_queries;

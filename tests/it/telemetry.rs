@@ -15,7 +15,7 @@ fn plan(database: &Database) -> Plan {
 }
 
 /// Where its pages are, as the log says.
-fn pages(pooler: &Pooler) -> SocketAddr {
+pub fn pages(pooler: &Pooler) -> SocketAddr {
     let log = pooler.log();
     let said = log
         .split("health on http://")
@@ -50,10 +50,15 @@ fn ask(address: SocketAddr, request: &str, headers: &str) -> Page {
 }
 
 /// The value of one line.
-fn value(metrics: &str, name: &str, with: &[&str]) -> Option<f64> {
+pub fn value(metrics: &str, name: &str, with: &[&str]) -> Option<f64> {
     let mut lines = metrics.lines().filter(|line| line.starts_with(name));
     let line = lines.find(|line| with.iter().all(|label| line.contains(label)))?;
     line.rsplit(' ').next().unwrap().parse().ok()
+}
+
+/// All metrics.
+pub fn metrics(address: SocketAddr) -> String {
+    ask(address, "GET /metrics", "").body
 }
 
 #[test]
@@ -162,6 +167,7 @@ fn a_server_that_is_away_leaves_it_alive_and_ready() {
     assert_eq!(status["pools"][0]["reachable"], false);
     assert_eq!(status["pools"][0]["sqlstate"], "08001");
     assert_eq!(status["ready"], true);
+    assert_eq!(status["log_lines"]["dropped"], 0);
 }
 
 #[test]

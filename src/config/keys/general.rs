@@ -623,13 +623,25 @@ static PROCESS: &[Setting<General>] = &[
         "Whether a line is logged every `stats_period` that tells what all databases together did in \
          it, in PgBouncer's words (`stats: 12 xacts/s, ...`).",
         differs "There the default is true."),
+    setting!(log_min_duration_transaction, OR_ZERO,
+        "A transaction that takes this long, its wait for a server connection included, is logged: with \
+         its times, whose it was, and the statement in it that took longest, without its literals and with a \
+         fingerprint to count by. Zero logs none, and then nothing is noted of any.",
+        differs "It has no such key."),
+    setting!(log_rate_limit, between(0, 1_000_000),
+        "How many lines of one kind are logged in 10 seconds, of those that clients can provoke: \
+         warnings, errors, refused logins, what clients were told when they were closed, slow transactions. A \
+         line tells how many more there were. Lines about logins and ends in good order are not limited. \
+         Zero is no limit.",
+        differs "It has no such key."),
     setting!(log_format, ANY,
         "Log lines for people (`text`) or one JSON object a line (`json`).",
         differs "It has no such key."),
     setting!(
         logfile,
         ANY,
-        "The file to log to, instead of the standard error output."
+        "The file to log to, instead of the standard error output. What cannot be written, to either, keeps \
+         nobody waiting: lines are lost, and it is told how many."
     ),
     setting!(
         syslog,

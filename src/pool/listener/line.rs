@@ -57,7 +57,8 @@ pub(super) async fn run(listener: Arc<Listener>, pool: Arc<ServerPool>) {
             Err(error) => Lost::Broken(error.message),
         };
         if let Lost::Broken(why) = lost {
-            tracing::warn!("the connection that listens is lost: {why}");
+            let (database, user) = (&pool.database, &pool.server_user);
+            tracing::warn!(database, user, "the connection that listens is lost: {why}");
             sleep(pause).await;
             pause = (pause * 2).min(PAUSES.1);
         }

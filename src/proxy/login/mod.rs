@@ -116,7 +116,9 @@ async fn admit(house: Arc<House>, mut stream: Stream, peer: Peer) -> Option<Clie
             None
         }
         Err(_) => {
-            tracing::info!(client = %peer, "closing because: client_login_timeout");
+            if log {
+                tracing::info!(target: "limited", client = %peer, "closing because: client_login_timeout");
+            }
             stream.write_last(
                 &PgError::fatal(sqlstate::PROTOCOL_VIOLATION, "client_login_timeout").to_frame(),
             );
@@ -134,7 +136,7 @@ async fn refuse(
 ) -> Option<Client> {
     if log {
         let message = error.message.escape_debug();
-        tracing::info!(client = %peer, sqlstate = %error.code, "login failed: {message}");
+        tracing::info!(target: "limited", client = %peer, sqlstate = %error.code, "login failed: {message}");
     }
     reply.extend_from_slice(&error.to_frame());
     let _ = stream.send(&reply).await;
@@ -236,7 +238,8 @@ async fn log_in(
     if config.general.log_connections {
         let is_tls = intro.stream.is_tls();
         let (database, user) = (startup.database.escape_debug(), startup.user.escape_debug());
-        tracing::info!(client = %peer, "login: db={database} user={user} tls={is_tls}");
+        // Each is a field of its own; as text the line reads as PgBouncer's.
+        tracing::info!(db = %database, %user, tls = is_tls, client = %peer, "login:");
     }
     logged_in.ahead = intro.read.to_vec();
     Ok(logged_in)

@@ -118,7 +118,7 @@ async fn ask_server(trial: &Trial<'_, '_>, password: &Secret) -> Result<(), PgEr
         return Ok(());
     };
     let message = error.message.escape_debug();
-    tracing::info!(user, server = %spec.hosts, sqlstate = %error.code, "the server does not let the user in: {message}");
+    tracing::info!(target: "limited", user, server = %spec.hosts, sqlstate = %error.code, "the server does not let the user in: {message}");
     Err(for_anybody(error, user))
 }
 

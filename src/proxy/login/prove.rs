@@ -202,6 +202,7 @@ impl Trial<'_, '_> {
             ClientName::Dn => "distinguished name",
         };
         tracing::info!(
+            target: "limited",
             user,
             found = name.as_deref(),
             map = demand.map.as_deref(),

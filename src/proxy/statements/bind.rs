@@ -59,6 +59,7 @@ impl Client {
             }
             bind_values(rest).for_each(|value| self.note_bound(value));
         }
+        self.watch_bind(lease, name);
         let found = match self.find(lease, name, true, run) {
             Find::Found(found) => found,
             Find::Wait => return Ok(Act::Hold),

@@ -18,7 +18,7 @@ use crate::config::PoolMode;
 use crate::pool::Lease;
 use crate::session::statements::{ClientStatements, Named, Op, SIGNIFICANT};
 use crate::session::{Kind, Pay};
-use crate::wire::frame::{HEADER, Header};
+use crate::wire::frame::{HEADER, Header, cstr};
 use crate::wire::frontend::{flush, target};
 use crate::wire::run::Run;
 use crate::wire::{PgError, sqlstate};
@@ -41,7 +41,10 @@ impl Client {
         let untouched = lease.tracker.skipping() || self.mode == PoolMode::Session;
         let whole = frame.len() == header.total;
         match header.tag {
-            b'P' if untouched => lease.tracker.owe(Kind::Parse, Pay::Forward),
+            b'P' if untouched => {
+                watch_parse(lease, header, body);
+                lease.tracker.owe(Kind::Parse, Pay::Forward);
+            }
             b'B' if untouched => lease.tracker.owe(Kind::Bind, Pay::Forward),
             b'P' => return self.parse(lease, header, body, whole, run),
             b'B' => return self.bind(lease, header, body, whole, run),
@@ -151,6 +154,21 @@ impl Client {
 
     fn names_mut(&mut self) -> &mut ClientStatements {
         self.names.get_or_insert_with(Box::default)
+    }
+}
+
+/// What is prepared runs soon, and is not known by its name then.
+fn watch_parse(lease: &mut Lease, header: Header, body: &[u8]) {
+    if let Some(watch) = lease.watch()
+        && let Some((_, text)) = cstr(body)
+    {
+        let end = text.iter().position(|byte| *byte == 0);
+        let more = header.total.saturating_sub(HEADER + body.len());
+        let length = end.unwrap_or(text.len() + more);
+        watch.runs(
+            text.get(..end.unwrap_or(text.len())).unwrap_or_default(),
+            length,
+        );
     }
 }
 

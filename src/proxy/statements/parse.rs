@@ -64,6 +64,10 @@ impl Client {
 
     /// An unnamed statement that is too long to be remembered.
     fn parse_long(&mut self, lease: &mut Lease, body: &[u8], whole: bool) {
+        if let (Some(watch), Some(text)) = (lease.watch(), body.get(1..)) {
+            // Its end is not looked for: it is longer than what is kept of it.
+            watch.runs(text, usize::MAX);
+        }
         let mut scan = Scan::default();
         scan.feed(body);
         let mut can = Findings::NONE;

@@ -66,6 +66,12 @@ impl Statement {
         self.epoch == u64::MAX
     }
 
+    /// Its text.
+    #[must_use]
+    pub fn text(&self) -> &[u8] {
+        text_of(&self.parse)
+    }
+
     /// Its name on every server connection that holds it.
     #[must_use]
     pub fn server_name(&self) -> ServerName {

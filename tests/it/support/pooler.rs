@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -116,7 +117,9 @@ impl Plan {
     }
 }
 
-fn collect_log(child: &mut Child) -> Arc<Mutex<String>> {
+/// Collects what it says, but while it `is_deaf`.
+fn collect_log(child: &mut Child, is_deaf: &Arc<AtomicBool>) -> Arc<Mutex<String>> {
+    let is_deaf = Arc::clone(is_deaf);
     let log = Arc::new(Mutex::new(String::new()));
     let (stderr, sink) = (child.stderr.take().unwrap(), Arc::clone(&log));
     thread::spawn(move || {
@@ -124,6 +127,10 @@ fn collect_log(child: &mut Child) -> Arc<Mutex<String>> {
             let mut log = sink.lock().unwrap();
             log.push_str(&line);
             log.push('\n');
+            drop(log);
+            while is_deaf.load(Ordering::Relaxed) {
+                thread::sleep(Duration::from_millis(5));
+            }
         }
     });
     log
@@ -135,6 +142,7 @@ pub struct Pooler {
     log: Arc<Mutex<String>>,
     /// Its successors have it, too.
     directory: Arc<PathBuf>,
+    is_deaf: Arc<AtomicBool>,
     killed: bool,
     /// Where clients connect.
     pub address: SocketAddr,
@@ -172,12 +180,14 @@ impl Pooler {
             .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         janitor::started(&child, directory);
-        let log = collect_log(&mut child);
+        let is_deaf = Arc::<AtomicBool>::default();
+        let log = collect_log(&mut child, &is_deaf);
         let address = ([127, 0, 0, 1], 0).into();
         Self {
             child,
             log,
             directory: Arc::clone(directory),
+            is_deaf,
             killed: false,
             address,
             database: String::new(),
@@ -222,7 +232,8 @@ impl Pooler {
         let log = self.log();
         let address = log.lines().find_map(|line| {
             let (_, rest) = line.split_once("listening on ")?;
-            rest.split_whitespace().next()?.parse().ok()
+            let ends = |c: char| c.is_whitespace() || c == '"';
+            rest.split(ends).next()?.parse().ok()
         });
         assert!(
             address.is_some() || ended.is_none(),
@@ -244,6 +255,11 @@ impl Pooler {
     /// Everything that pgweave wrote to stderr so far.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
+    }
+
+    /// From now on nobody reads what it writes to stderr, or somebody does again.
+    pub fn is_unheard(&self, is_so: bool) {
+        self.is_deaf.store(is_so, Ordering::Relaxed);
     }
 
     /// Resident memory in KiB, where the system tells it (Linux).
@@ -282,6 +298,7 @@ impl Pooler {
 
 impl Drop for Pooler {
     fn drop(&mut self) {
+        self.is_unheard(false);
         if thread::panicking() {
             let log = self.log();
             let start = log.lines().count().saturating_sub(30);

@@ -99,7 +99,7 @@ async fn find_and_bind(
         code if COULD_NOT_TELL.contains(&code) => Err(told.to_string()),
         // Locked, not allowed, no such name: servers differ in what they say.
         _ => {
-            tracing::info!(user, "LDAP does not let the user in: {told}");
+            tracing::info!(target: "limited", user, "LDAP does not let the user in: {told}");
             Ok(false)
         }
     }

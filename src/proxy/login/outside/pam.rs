@@ -49,7 +49,7 @@ pub(super) async fn accepts(question: Question) -> Option<bool> {
             Err(error) => error,
         };
         let Question { user, service, .. } = question;
-        tracing::info!(user, service, "PAM does not let the user in: {error}");
+        tracing::info!(target: "limited", user, service, "PAM does not let the user in: {error}");
         (!could_not_tell(error)).then_some(false)
     });
     asked.await.ok().flatten()

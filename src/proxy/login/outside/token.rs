@@ -36,7 +36,7 @@ pub(super) async fn by_token(
                 return Ok(accepted());
             }
             Turn::Refused(error, Some(why)) => {
-                tracing::info!(user, "the token is not taken: {why}");
+                tracing::info!(target: "limited", user, "the token is not taken: {why}");
                 return Err(NoSession::Unproven(error));
             }
             // It has only asked where to get one, as every client does that has
