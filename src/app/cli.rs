@@ -73,6 +73,14 @@ pub enum Command {
         /// PgBouncer's configuration file
         file: PathBuf,
     },
+    /// Ask the running process whether it is ready; exit code 0 or 1, within 2 seconds
+    Health {
+        /// The configuration file that it runs with; where it needs none, neither does this
+        config: Option<PathBuf>,
+        /// Ask whether it lives, not whether it wants clients
+        #[arg(long)]
+        live: bool,
+    },
 }
 
 impl Cli {
@@ -330,6 +338,14 @@ mod tests {
             cli.command,
             Some(Command::Check {
                 config: "a.toml".into()
+            })
+        );
+        let cli = parse("pgweave health --live").unwrap();
+        assert_eq!(
+            cli.command,
+            Some(Command::Health {
+                config: None,
+                live: true
             })
         );
         let cli = parse("pgweave").unwrap();

@@ -5,6 +5,7 @@ mod background;
 pub mod cli;
 mod conductor;
 mod ending;
+mod health;
 mod holding;
 mod identity;
 mod logging;

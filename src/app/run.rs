@@ -15,6 +15,7 @@ use super::background;
 use super::cli::{Cli, Command, Origin, convert, load, one_a_line};
 use super::conductor::{Conductor, read_again};
 use super::ending;
+use super::health;
 use super::holding::{self, Holds};
 use super::identity::{PidFile, become_user};
 use super::logging::Logging;
@@ -42,6 +43,7 @@ pub fn main() -> ExitCode {
     let outcome = match &cli.command {
         Some(Command::Check { config }) => check(config),
         Some(Command::Convert { file }) => print_converted(file),
+        Some(Command::Health { config, live }) => health::ask(config.as_deref(), *live),
         None => serve(&cli),
     };
     match outcome {

@@ -21,6 +21,7 @@ mod connect_query;
 mod console;
 mod fast_close;
 mod flow;
+mod health;
 mod host_names;
 mod hostile_server;
 mod idle_pools;
