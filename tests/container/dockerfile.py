@@ -46,7 +46,7 @@ class Instruction:
         return json.loads(self.text)
 
     def __str__(self) -> str:
-        return f"Dockerfile:{self.line}: {self.name} {self.text.splitlines()[0][:90]}"
+        return f"Dockerfile:{self.line}: {self.name} {' '.join(self.text.split())[:90]}"
 
 
 def parse(text: str) -> list:
@@ -57,7 +57,7 @@ def parse(text: str) -> list:
             continue
         at = at if begun else number
         if line.rstrip().endswith("\\"):
-            begun += line.rstrip()[:-1] + "\n"
+            begun += line.rstrip()[:-1]
             continue
         found.append(instruction(at, begun + line))
         begun = ""
@@ -95,7 +95,7 @@ def expand(text: str, variables: dict) -> str:
 def pairs(text: str) -> dict:
     """`KEY=VALUE KEY="VALUE"`, as ENV and LABEL have it."""
     found = {}
-    for word in shlex.split(text.replace("\n", " ")):
+    for word in shlex.split(text):
         key, equals, value = word.partition("=")
         if not equals:
             raise Unknown(f"{word}: is not KEY=VALUE")
