@@ -81,9 +81,13 @@ class OfNamespaces(Container):
 
     def plan(self, argv: list, files: dict) -> Path:
         stage = self.image
-        path = self.scratch / f"plan-{time.monotonic_ns()}.json"
+        own = self.scratch / f"container-{time.monotonic_ns()}"
+        own.mkdir()
+        # Whoever it runs as must come through.
+        own.chmod(0o755)
+        path = own / "plan.json"
         path.write_text(json.dumps({
-            "root": str(stage.root), "argv": argv, "env": {**stage.env, **self.variables}, "user": stage.user,
+            "image": str(stage.root), "scratch": str(own), "argv": argv, "env": {**stage.env, **self.variables}, "user": stage.user,
             "workdir": stage.workdir, "files": {"/dev/null": "/dev/null", **files}}))
         return path
 

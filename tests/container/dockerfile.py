@@ -46,7 +46,8 @@ class Instruction:
         return json.loads(self.text)
 
     def __str__(self) -> str:
-        return f"Dockerfile:{self.line}: {self.name} {' '.join(self.text.split())[:90]}"
+        words = [f"--{key}={value}" for key, value in self.flags] + self.text.split()
+        return f"Dockerfile:{self.line}: {self.name} {' '.join(words)[:90]}"
 
 
 def parse(text: str) -> list:

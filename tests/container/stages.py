@@ -23,6 +23,8 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Handed to every RUN by container engines, too.
 PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
+CARGO_HOME = Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo")
+
 # As long as a Debian is taken for the present one.
 BASE_LASTS = 7 * 24 * 3600
 
@@ -254,7 +256,13 @@ class Builder:
         home = root / "usr" / "local" / "rustup"
         home.mkdir(parents=True)
         call("mount", "--bind", "-o", "ro", sysroot, home)
-        return {"CARGO_HOME": "/usr/local/cargo", "RUSTUP_HOME": "/usr/local/rustup",
+        # By this machine's name for it as well: cargo builds anew what it knows from another place.
+        (root / "usr" / "local" / "cargo").mkdir()
+        name = root / str(CARGO_HOME).lstrip("/")
+        name.parent.mkdir(parents=True, exist_ok=True)
+        if not name.exists():
+            name.symlink_to("/usr/local/cargo")
+        return {"CARGO_HOME": str(CARGO_HOME), "RUSTUP_HOME": "/usr/local/rustup",
                 "PATH": f"/usr/local/cargo/bin:/usr/local/rustup/bin:{PATH}"}
 
 
