@@ -15,12 +15,24 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 
 
-def engine() -> str | None:
-    """An engine that answers, and not only its client."""
+def engine(bases: list) -> str | None:
+    """An engine that answers, and not only its client, and that has these images or gets them."""
     for name in ("docker", "podman"):
-        if shutil.which(name) and subprocess.run([name, "info"], capture_output=True, timeout=60).returncode == 0:
+        if not shutil.which(name) or not works([name, "info"]):
+            continue
+        lacking = [base for base in bases
+                   if not works([name, "image", "inspect", base]) and not works([name, "pull", "-q", base])]
+        if not lacking:
             return name
+        print(f"{name} cannot get {', '.join(lacking)}: without it", flush=True)
     return None
+
+
+def works(argv: list) -> bool:
+    try:
+        return subprocess.run(argv, capture_output=True, timeout=300).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
 
 
 class Container:
@@ -140,7 +152,7 @@ class OfAnEngine(Container):
     def health_command(self) -> list:
         told = subprocess.run([self.tool, "image", "inspect", self.tag], capture_output=True, text=True, check=True)
         image = json.loads(told.stdout)[0]
-        check = (image.get("Config", {}).get("Healthcheck") or image.get("HealthCheck") or {}).get("Test")
+        check = (image.get("Config", {}).get("Healthcheck") or image.get("Healthcheck") or {}).get("Test")
         # An image in OCI's format has none: podman build --format docker keeps it.
         assert check and check[0] == "CMD", f"the image has no health check: {check}"
         return check[1:]

@@ -62,7 +62,11 @@ def call(*argv, timeout: float = 60) -> None:
 
 
 class Builder:
-    """Runs the stages of one Dockerfile. Its process must be alone with its mounts."""
+    """Runs the stages of one Dockerfile in the folder `work`.
+
+    Its process must be alone with its mounts, and must not remove `work`: what is mounted there
+    is other people's. Once the process has ended nothing is mounted any more.
+    """
 
     def __init__(self, top: Path, work: Path, args: dict, seeds: dict, patience: float):
         """`seeds`: what a cache begins with, by where it is mounted. It is not written to."""
@@ -228,10 +232,18 @@ class Builder:
         scratch = self.work / f"{root.name}-layer"
         scratch.mkdir()
         self.mount_over(self.debian(suite, packages), scratch, root)
-        call("mount", "--rbind", "/dev", root / "dev")
+        self.put_devices(root / "dev")
         (root / "etc" / "resolv.conf").touch()
         call("mount", "--bind", "/etc/resolv.conf", root / "etc" / "resolv.conf")
         return self.put_rust(root) if name == "rust" else {}
+
+    @staticmethod
+    def put_devices(path: Path) -> None:
+        """The few that steps need; not this machine's own, which a step could remove."""
+        call("mount", "-t", "tmpfs", "tmpfs", path)
+        for name, minor in (("null", 3), ("zero", 5), ("full", 7), ("random", 8), ("urandom", 9)):
+            call("mknod", "-m", "666", path / name, "c", 1, minor)
+        (path / "fd").symlink_to("/proc/self/fd")
 
     def debian(self, suite: str, packages: list) -> Path:
         base = self.bases / "-".join([suite, *packages])
