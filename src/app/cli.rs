@@ -83,6 +83,14 @@ pub enum Command {
     },
     /// Print the manual page
     Man,
+    /// Ask the running process whether it is ready; exit code 0 or 1, within 2 seconds
+    Health {
+        /// The configuration file that it runs with; where it needs none, neither does this
+        config: Option<PathBuf>,
+        /// Ask whether it lives, not whether it wants clients
+        #[arg(long)]
+        live: bool,
+    },
 }
 
 impl Cli {
@@ -348,6 +356,14 @@ mod tests {
             Some(Command::Check {
                 config: None,
                 connect: true
+            })
+        );
+        let cli = parse("pgweave health --live").unwrap();
+        assert_eq!(
+            cli.command,
+            Some(Command::Health {
+                config: None,
+                live: true
             })
         );
         let cli = parse("pgweave").unwrap();

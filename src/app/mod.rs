@@ -8,6 +8,7 @@ mod conductor;
 mod doors;
 mod ending;
 mod handover;
+mod health;
 mod holding;
 mod identity;
 mod limiter;

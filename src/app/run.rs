@@ -17,6 +17,7 @@ use super::conductor::{Conductor, read_again};
 use super::doors::Doors;
 use super::ending;
 use super::handover::{Door, Offer, Outcome, Successor, Taking, hand_over, take_over};
+use super::health;
 use super::holding::{self, Holds};
 use super::identity::{PidFile, become_user};
 use super::logging::{Logging, complain};
@@ -49,6 +50,7 @@ pub fn main() -> ExitCode {
         Some(Command::Convert { file }) => print_converted(file),
         Some(Command::Completions { shell }) => paper::completions(*shell),
         Some(Command::Man) => paper::manual(),
+        Some(Command::Health { config, live }) => health::ask(config.as_deref(), *live),
         None => serve(&cli),
     };
     match outcome {

@@ -23,6 +23,7 @@ mod console;
 mod fast_close;
 mod flow;
 mod handover;
+mod health;
 mod host_names;
 mod hostile_server;
 mod idle_pools;
