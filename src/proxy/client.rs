@@ -650,7 +650,12 @@ impl Client {
                 Ok(())
             }
             Wish::MoveAway if self.may_move() => Err(End::Moves),
-            Wish::MoveAway => Ok(()),
+            Wish::MoveAway => {
+                if self.could_move() {
+                    self.goes_on_listening_elsewhere();
+                }
+                Ok(())
+            }
             Wish::EndAtBoundary => match self.service {
                 Service::Idle if self.body_left == 0 && self.inbox.is_empty() => {
                     Err(End::Told(PgError::shutting_down()))

@@ -26,6 +26,6 @@ mod wrap_up;
 pub use access::{Access, files_of as login_files, mistakes as login_mistakes};
 pub use house::{Connected, House};
 pub use login::serve;
-pub use moving::{Arrivals, Before, Begins, Exit, Luggage, Taken, dialect};
+pub use moving::{Arrivals, Before, Begins, Exit, Listens, Luggage, Taken, dialect};
 pub use rehearsal::{Attempt, Facts, Fine, Limits, Load, Purpose, Rehearsal, Share, Whose, Wrong};
 pub use session_state::{pin_names, pin_reasons};

@@ -52,7 +52,14 @@ pub fn commands<'a>(command: &str, channels: impl IntoIterator<Item = &'a str>) 
 /// Marks a position, on a connection that listens for it as well.
 #[must_use]
 pub fn mark(position: &str, token: u64) -> String {
-    commands("LISTEN", [position]) + &format!("NOTIFY \"{position}\", '{token}'")
+    commands("LISTEN", [position]) + &notify(position, token)
+}
+
+/// Marks a position for those who listen to them.
+#[must_use]
+pub fn notify(position: &str, token: u64) -> String {
+    let position = position.replace('"', "\"\"");
+    format!("NOTIFY \"{position}\", '{token}';")
 }
 
 /// Which notifications of a server connection are its client's.

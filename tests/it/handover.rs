@@ -153,15 +153,11 @@ fn who_cannot_go_ends_at_a_boundary_and_is_told() {
     let mut old = plan(&database).setting("shutdown_timeout", "2").start();
     let mut pinned = old.client();
     pinned.rows("CREATE TEMPORARY TABLE mine (n int)");
-    let mut listens = old.client();
-    listens.rows("LISTEN news");
     let new = old.successor();
     // While there is time, it is served on where it is.
     pinned.rows("INSERT INTO mine VALUES (1)");
-    for client in [&mut pinned, &mut listens] {
-        let error = first_error(&client.until_end("the end")).unwrap();
-        assert!(error.contains("57P01"), "{error}");
-    }
+    let error = first_error(&pinned.until_end("the end")).unwrap();
+    assert!(error.contains("57P01"), "{error}");
     ends(&mut old);
     assert_eq!(moved(&new, "clients"), 0);
 }
@@ -234,6 +230,66 @@ fn when_the_new_process_dies_at_once_the_old_one_goes_on() {
     ends(&mut old);
     assert_eq!(client.value("SELECT 3"), "3");
     assert_eq!(moved(&new, "clients"), 1);
+}
+
+/// The payload of the next notification.
+fn heard(client: &mut Connection) -> String {
+    let frames = client.until_tag(b'A', "a notification");
+    let body = &frames.last().unwrap().body;
+    let payload = body[4..].split(|byte| *byte == 0).nth(1).unwrap();
+    String::from_utf8(payload.to_vec()).unwrap()
+}
+
+#[test]
+fn who_listens_goes_over_and_hears_everything_once_and_in_order() {
+    let database = Cluster::shared().database();
+    let mut pooler = plan(&database).pool_size(2).start();
+    let mut clients: Vec<_> = (0..5).map(|_| pooler.client()).collect();
+    for (n, client) in clients.iter_mut().enumerate() {
+        client.rows(&format!("LISTEN news; LISTEN \"only {n}\""));
+    }
+    let over = wait::Over::default();
+    let sent = std::thread::scope(|scope| {
+        let sender = scope.spawn(|| {
+            let mut direct = database.direct();
+            let mut sent = 0;
+            while !over.is_set() {
+                sent += 1;
+                direct.rows(&format!("NOTIFY news, '{sent}'"));
+            }
+            direct.rows("NOTIFY news, 'the end'");
+            sent
+        });
+        let at_end = over.at_end();
+        for _ in 0..4 {
+            let next = pooler.successor();
+            ends(&mut pooler);
+            let told = next.log();
+            assert!(told.contains("clients=5"), "{told}");
+            pooler = next;
+        }
+        drop(at_end);
+        sender.join().unwrap()
+    });
+    assert!(sent > 10);
+    for client in &mut clients {
+        for number in 1..=sent {
+            assert_eq!(heard(client), number.to_string());
+        }
+        assert_eq!(heard(client), "the end");
+    }
+    // They listen still, and can take it back.
+    let mut direct = database.direct();
+    direct.rows("NOTIFY \"only 3\", 'x'");
+    assert_eq!(heard(&mut clients[3]), "x");
+    assert_eq!(
+        clients[4].value("SELECT string_agg(c, ',' ORDER BY c) FROM pg_listening_channels() c"),
+        "news,only 4"
+    );
+    clients[4].rows("UNLISTEN *");
+    direct.rows("NOTIFY \"only 4\", 'y'; NOTIFY news, 'z'");
+    assert_eq!(heard(&mut clients[0]), "z");
+    assert_eq!(clients[4].value("SELECT 1"), "1");
 }
 
 #[test]

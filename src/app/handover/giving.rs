@@ -44,14 +44,18 @@ pub(in crate::app) async fn hand_over(
 ) -> Outcome {
     let pid = successor.courier.pid();
     tracing::info!(successor = pid, clients = house.connected(), "handing over");
-    let way = Arc::new(Way::new(Arc::clone(&successor.courier)));
+    let (way, listening) = Way::new(Arc::clone(&successor.courier));
+    let way = Arc::new(way);
     house.open_exit(Some(Arc::clone(&way) as _));
     let outcome = tokio::select! {
         done = all_gone(house, &way) => done,
+        () = way.tell_listening(listening) => Outcome::Alone,
         () = listen_to(house, &successor.courier) => Outcome::Alone,
         stop = wanted(signals, console) => Outcome::Stop(stop),
     };
     house.open_exit(None);
+    // Those who were about to go look about.
+    house.clients.all().iter().for_each(|client| client.wake());
     let (clients, servers) = (&way.clients, &way.servers);
     tracing::info!(
         successor = pid,

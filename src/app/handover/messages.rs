@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use crate::auth::CarriedCredential;
 use crate::net::{Courier, ListenerKind};
 use crate::pool::{HandedServer, Orders, ServerPool};
-use crate::proxy::{Begins, Luggage};
+use crate::proxy::{Begins, Listens, Luggage};
 
 /// Raised when what is said changes so that an older process would go wrong.
 pub(super) const VERSION: u32 = 1;
@@ -94,6 +94,8 @@ pub(super) enum Tell {
     Server(HandedServer, u32),
     /// The server connections of a pool are these by now.
     Open(Open),
+    /// A client that is about to come listens.
+    Listens(Listens),
     /// A client.
     Client(Box<Luggage>),
     /// That was all.

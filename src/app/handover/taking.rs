@@ -200,6 +200,7 @@ async fn take_in(
                 }
                 arrivals.has_there(&database, &user, left);
             }
+            Tell::Listens(listens) => arrivals.listens(listens),
             Tell::Client(luggage) => {
                 arrivals.client(*luggage, socket()?);
                 count.clients += 1;

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 
 use super::messages::{Open, Tell, say};
 use crate::net::Courier;
 use crate::pool::{ServerPool, Shelf};
-use crate::proxy::{Exit, Luggage, Taken};
+use crate::proxy::{Exit, Listens, Luggage, Taken};
 
 /// The other process reads on, or is stuck.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -28,19 +29,34 @@ pub(super) struct Way {
     /// How many server connections the other process knows of, by the pool's address.
     known: AsyncMutex<HashMap<usize, u32>>,
     is_broken: AtomicBool,
+    /// What is to be told of clients that listen.
+    listening: UnboundedSender<Listens>,
     pub clients: AtomicUsize,
     pub servers: AtomicUsize,
 }
 
 impl Way {
-    pub fn new(courier: Arc<Courier>) -> Self {
-        Self {
+    /// The way, and what is to be told on it by [`Way::tell_listening`].
+    pub fn new(courier: Arc<Courier>) -> (Self, UnboundedReceiver<Listens>) {
+        // One for each client at most.
+        let (listening, told) = unbounded_channel();
+        let way = Self {
             courier,
+            listening,
             told: Mutex::default(),
             known: AsyncMutex::default(),
             is_broken: AtomicBool::new(false),
             clients: AtomicUsize::new(0),
             servers: AtomicUsize::new(0),
+        };
+        (way, told)
+    }
+
+    /// Tells of those who listen, for ever.
+    pub async fn tell_listening(&self, mut told: UnboundedReceiver<Listens>) {
+        while let Some(listens) = told.recv().await {
+            let listens = Tell::Listens(listens);
+            self.within(say(&self.courier, &listens, &[])).await;
         }
     }
 
@@ -136,5 +152,9 @@ impl Exit for Way {
         shelf: &'a Arc<Shelf>,
     ) -> Taken<'a> {
         Box::pin(self.pass_client(luggage, socket, shelf))
+    }
+
+    fn listens(&self, listens: Listens) {
+        let _ = self.listening.send(listens);
     }
 }

@@ -111,6 +111,12 @@ impl<'a> Line<'a> {
         if self.asked.is_none() {
             self.ask_for_changes().await?;
         }
+        if self.asked.is_none() {
+            let marks = self.listener.marks();
+            if !marks.is_empty() {
+                self.ask(&marks, Vec::new()).await?;
+            }
+        }
         let is_unused = self.asked.is_none() && self.listener.is_unused();
         let wait = if is_unused { LINGER } else { SILENCE };
         tokio::select! {

@@ -2,7 +2,7 @@
 //! connection served it.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
@@ -16,7 +16,8 @@ const LONGEST: usize = 16 << 20;
 /// notifications to another ([`crate::session::channels`]).
 #[derive(Debug)]
 pub struct Mailbox {
-    client: Arc<ClientHandle>,
+    /// None: it is on its way here.
+    client: OnceLock<Arc<ClientHandle>>,
     state: Mutex<State>,
 }
 
@@ -51,9 +52,42 @@ impl Mailbox {
     #[must_use]
     pub fn new(client: &Arc<ClientHandle>) -> Self {
         Self {
-            client: Arc::clone(client),
+            client: Arc::clone(client).into(),
             state: Mutex::default(),
         }
+    }
+
+    /// A closed one of a client that is on its way here.
+    #[must_use]
+    pub(super) fn unclaimed() -> Self {
+        Self {
+            client: OnceLock::new(),
+            state: Mutex::default(),
+        }
+    }
+
+    /// The client is here.
+    pub(super) fn is_claimed_by(&self, client: &Arc<ClientHandle>) {
+        let _ = self.client.set(Arc::clone(client));
+    }
+
+    fn wake(&self) {
+        if let Some(client) = self.client.get() {
+            client.wake();
+        }
+    }
+
+    /// Is it open, and stays so?
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        let state = self.state.lock();
+        state.is_open && state.turns.is_empty() && !state.is_cut_off
+    }
+
+    /// Is it closed?
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        !self.state.lock().is_open
     }
 
     /// From the position `token` on it is open, or closed.
@@ -103,7 +137,7 @@ impl Mailbox {
             state.is_open = true;
             state.missed |= missed;
         }
-        self.client.wake();
+        self.wake();
     }
 
     /// A notification, as a whole frame.
@@ -118,7 +152,7 @@ impl Mailbox {
                 false => state.is_full = true,
             }
         }
-        self.client.wake();
+        self.wake();
     }
 
     /// A position has come.
@@ -131,7 +165,7 @@ impl Mailbox {
             let past = state.turns.drain(..=at).next_back();
             state.turn(past.is_some_and(|(_, open)| open));
         }
-        self.client.wake();
+        self.wake();
     }
 
     /// Notifications are being lost, and with them positions.
@@ -146,13 +180,13 @@ impl Mailbox {
                 state.turn(*open);
             }
         }
-        self.client.wake();
+        self.wake();
     }
 
     /// A channel is listened to, from now on or again.
     pub(super) fn hears(&self) {
         self.state.lock().is_cut_off = false;
-        self.client.wake();
+        self.wake();
     }
 }
 

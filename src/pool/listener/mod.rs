@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use super::clients::ClientHandle;
 use super::server_pool::ServerPool;
 use crate::server::{Identity, Server};
-use crate::session::channels::{Channels, position_of};
+use crate::session::channels::{Channels, notify, position_of};
 use crate::wire::{backend, frame};
 
 pub use mailbox::{Mail, Mailbox};
@@ -50,6 +50,18 @@ struct State {
     /// Its `client_encoding`.
     encoding: Option<Box<str>>,
     is_running: bool,
+    /// Positions to be marked.
+    marks: Vec<Mark>,
+}
+
+/// A position that is to be marked here and for another process as soon as all of these
+/// channels are heard: there is the end of what is told there, and the beginning here.
+#[derive(Debug)]
+struct Mark {
+    channels: Channels,
+    /// The channel of positions there, and the position.
+    there: (Box<str>, u64),
+    here: u64,
 }
 
 #[derive(Debug, Default)]
@@ -104,6 +116,32 @@ impl Subscription {
             mailbox: Arc::new(Mailbox::new(client)),
             channels: Channels::new(),
         }
+    }
+
+    /// Of a client that comes over from another process and listens to these channels.
+    /// `there` is where it ends there: the channel of positions, and a position that
+    /// is marked when this process hears all that follows.
+    #[must_use]
+    pub fn coming(pool: &Arc<ServerPool>, channels: Channels, there: (Box<str>, u64)) -> Self {
+        let mut subscription = Self {
+            listener: Arc::clone(&pool.listener),
+            mailbox: Arc::new(Mailbox::unclaimed()),
+            channels: Channels::new(),
+        };
+        let here = subscription.turn(true);
+        let mark = Mark {
+            channels: channels.clone(),
+            there,
+            here,
+        };
+        pool.listener.state.lock().marks.push(mark);
+        subscription.set(pool, channels);
+        subscription
+    }
+
+    /// The client is here.
+    pub fn is_claimed_by(&self, client: &Arc<ClientHandle>) {
+        self.mailbox.is_claimed_by(client);
     }
 
     /// What it listens to.
@@ -211,6 +249,23 @@ impl Listener {
             }
         }
         (new, gone)
+    }
+
+    /// Commands that mark the positions that can be marked now.
+    fn marks(&self) -> String {
+        let mut state = self.state.lock();
+        let State {
+            channels, marks, ..
+        } = &mut *state;
+        let is_heard = |name: &Box<str>| channels.get(name).is_some_and(|there| there.is_heard);
+        let is_ready = |mark: &mut Mark| mark.channels.iter().all(&is_heard);
+        let ready = marks.extract_if(.., is_ready).take(BATCH);
+        ready
+            .map(|Mark { there, here, .. }| {
+                let (channel, there) = there;
+                notify(&channel, there) + &notify(&self.position, here)
+            })
+            .collect()
     }
 
     fn hears(&self, names: &[Box<str>]) {

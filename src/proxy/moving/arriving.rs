@@ -8,13 +8,16 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::dialect;
-use super::luggage::{Luggage, Packed, Settings};
+use super::luggage::{Listens, Luggage, Packed, Settings};
 use crate::auth::Credential;
 use crate::net::{Peer, Stream};
-use crate::pool::{Alias, Beginning, Elsewhere, HandedServer, Registered, ServerPool, Shelf, Who};
+use crate::pool::{
+    Alias, Beginning, Elsewhere, HandedServer, Registered, ServerPool, Shelf, Subscription, Who,
+};
 use crate::proxy::client::Client;
 use crate::proxy::house::House;
 use crate::proxy::login::{LoggedIn, live};
+use crate::proxy::session_state::Listening;
 use crate::proxy::statements::next;
 use crate::session::settings::Greeting;
 use crate::session::statements::{ClientStatements, Named, Statement, Unnamed, private};
@@ -30,6 +33,8 @@ pub struct Arrivals {
     greetings: Mutex<HashSet<Greeting>>,
     /// Server connections that are there yet, by database and role.
     elsewhere: HashMap<(String, String), Elsewhere>,
+    /// What clients listen to that are about to come, by their number there.
+    listening: Mutex<HashMap<u64, Subscription>>,
 }
 
 impl Arrivals {
@@ -41,6 +46,7 @@ impl Arrivals {
             are_told: their_dialect == dialect(),
             greetings: Mutex::default(),
             elsewhere: HashMap::new(),
+            listening: Mutex::default(),
         }
     }
 
@@ -53,6 +59,18 @@ impl Arrivals {
                 self.elsewhere.entry(key).or_default().are(count, &pool);
             }
             _ => drop(self.elsewhere.remove(&key)),
+        }
+    }
+
+    /// Listens for a client that is about to come.
+    pub fn listens(&self, listens: Listens) {
+        let config = self.house.config();
+        let directory = &self.house.directory;
+        let found = directory.pool(&config, &listens.database, &listens.user);
+        if let Some((pool, _)) = found {
+            let there = (listens.position, listens.token);
+            let coming = Subscription::coming(&pool, listens.channels, there);
+            self.listening.lock().insert(listens.client, coming);
         }
     }
 
@@ -169,6 +187,12 @@ impl Arrivals {
     fn put_back(&self, client: &mut Client, luggage: Luggage) {
         for (name, value) in &luggage.reported {
             client.reported.is_news(&name.0, &value.0);
+        }
+        let coming = luggage.listens;
+        if let Some(subscription) = coming.and_then(|coming| self.listening.lock().remove(&coming))
+        {
+            subscription.is_claimed_by(&client.handle);
+            client.listening = Some(Box::new(Listening::by(subscription)));
         }
         let shelf = Arc::clone(&client.shelf);
         if let Some(unnamed) = &luggage.unnamed {

@@ -3,6 +3,7 @@
 use super::luggage::{Luggage, Packed, Settings};
 use crate::net::Peer;
 use crate::proxy::client::{Aligning, Client, Refusal, Service};
+use crate::proxy::session_state::Listening;
 use crate::session::settings::Env;
 use crate::session::statements::{Named, Statement, Unnamed};
 
@@ -10,13 +11,17 @@ impl Client {
     /// Could another process go on with it now? In between two messages, with nothing
     /// that is owed to it, and nothing that only a server connection has.
     pub(in crate::proxy) fn may_move(&self) -> bool {
+        self.could_move() && self.listening.as_deref().is_none_or(Listening::has_gone)
+    }
+
+    /// The same, but that it may listen here yet.
+    pub(in crate::proxy) fn could_move(&self) -> bool {
         !matches!(self.service, Service::Leased(_))
             && self.stream().descriptor().is_some()
             && self.outbox.is_empty()
             && self.body_left == 0
             && self.refusal == Refusal::None
             && self.aligning == Aligning::No
-            && self.listening.is_none()
             && self.scan.is_none()
             && !self.is_pinned()
             && !self.unnamed.is_on_server()
@@ -56,6 +61,7 @@ impl Client {
             startup: self.shelf.class().clone(),
             pid: handle.pid,
             secret: handle.secret().into(),
+            listens: self.listening.is_some().then_some(handle.id),
             age: handle.age(),
             peer: match handle.who.peer {
                 Peer::Tcp(address) => Some(address),

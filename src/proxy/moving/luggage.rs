@@ -14,6 +14,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::pool::StartupClass;
+use crate::session::channels::Channels;
 
 /// See the module.
 #[derive(Clone, Default, Serialize, Deserialize)]
@@ -31,6 +32,8 @@ pub struct Luggage {
     pub pid: i32,
     /// See there.
     pub secret: Bytes,
+    /// It listens: by what was said of the client of this number ([`Listens`]).
+    pub listens: Option<u64>,
     /// How long ago it logged in.
     pub age: Duration,
     /// Where it is; none: it is on this machine.
@@ -51,6 +54,24 @@ pub struct Luggage {
     pub statements: Vec<(Bytes, Packed)>,
     /// The unnamed one.
     pub unnamed: Option<Packed>,
+}
+
+/// A client that is about to come listens to channels.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Listens {
+    /// Its number in the process that it comes from.
+    pub client: u64,
+    /// The database that it asked for.
+    pub database: String,
+    /// The role by which it is served.
+    pub user: String,
+    /// What it listens to.
+    pub channels: Channels,
+    /// Where it ends there: the channel of positions.
+    pub position: Box<str>,
+    /// And the position, which the process that it comes to marks as soon as it hears
+    /// all that follows.
+    pub token: u64,
 }
 
 /// Names, and what they are set to.

@@ -7,9 +7,10 @@
 //!                                      socket  (SCM_RIGHTS)
 //! ```
 //!
-//! Who is tied to a server connection stays until it no longer is; who is in TLS, or
-//! listens, stays for good: inside of TLS there is more to a connection than its socket,
-//! and between two connections that listen a notification could be lost.
+//! Who is tied to a server connection stays until it no longer is; who is in TLS stays
+//! for good: there is more to such a connection than its socket. For one that listens the
+//! other process begins to listen first, and marks a position in the order of
+//! notifications ([`crate::session::channels`]): what stands before it is told here.
 
 mod arriving;
 mod beginnings;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 
 pub use arriving::Arrivals;
 pub use beginnings::Begins;
-pub use luggage::Luggage;
+pub use luggage::{Listens, Luggage};
 
 use crate::pool::Shelf;
 use crate::wire::CancelKey;
@@ -40,6 +41,9 @@ pub trait Exit: std::fmt::Debug + Send + Sync {
         socket: BorrowedFd<'a>,
         shelf: &'a Arc<Shelf>,
     ) -> Taken<'a>;
+
+    /// A client that listens is about to go.
+    fn listens(&self, listens: Listens);
 }
 
 /// The process of before, which may still have clients.

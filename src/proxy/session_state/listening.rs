@@ -22,6 +22,7 @@ use super::pins::Pins;
 use crate::config::Listen;
 use crate::pool::{Lease, Mail, Subscription};
 use crate::proxy::client::{Client, End, Service};
+use crate::proxy::moving::Listens;
 use crate::server::{Answers, Digest};
 use crate::session::channels::{self, Ear, Stretch};
 use crate::session::statements::ClientStatements;
@@ -42,6 +43,28 @@ pub(in crate::proxy) struct Listening {
     stays: bool,
     /// The reply that waits.
     held: Option<Held>,
+    /// It goes over to another process: at a position that is being marked, it ends here.
+    is_going: bool,
+}
+
+impl Listening {
+    /// By this subscription, and not on a server connection.
+    pub(in crate::proxy) fn by(subscription: Subscription) -> Self {
+        Self {
+            subscription,
+            is_leaving: false,
+            unheard: false,
+            stays: false,
+            held: None,
+            is_going: false,
+        }
+    }
+
+    /// Has it ended here, with all told that was to be told?
+    pub(in crate::proxy) fn has_gone(&self) -> bool {
+        let mailbox = &self.subscription.mailbox;
+        self.is_going && mailbox.is_closed() && !mailbox.is_to_close() && mailbox.is_empty()
+    }
 }
 
 struct Held {
@@ -83,15 +106,9 @@ impl Client {
             return;
         }
         let pool = self.shelf.pool();
-        let listening = self.listening.get_or_insert_with(|| {
-            Box::new(Listening {
-                subscription: Subscription::new(pool, &self.handle),
-                is_leaving: false,
-                unheard: false,
-                stays: false,
-                held: None,
-            })
-        });
+        let listening = self
+            .listening
+            .get_or_insert_with(|| Box::new(Listening::by(Subscription::new(pool, &self.handle))));
         let subscription = &mut listening.subscription;
         let (list, count) = &answers.channels;
         let found = channels::channels(list, count, subscription.position());
@@ -183,7 +200,9 @@ impl Client {
     /// Must what the client sends wait?
     #[inline]
     pub(in crate::proxy) fn is_between_connections(&self) -> bool {
-        let is_busy = |listening: &Listening| listening.is_leaving || listening.held.is_some();
+        let is_busy = |listening: &Listening| {
+            listening.is_leaving || listening.held.is_some() || listening.is_going
+        };
         self.listening.as_deref().is_some_and(is_busy)
     }
 
@@ -229,6 +248,13 @@ impl Client {
         let Some(listening) = self.listening.as_deref_mut() else {
             return Ok(false);
         };
+        if listening.is_going && self.connected.house().exit().is_none() {
+            // Nobody takes it. What came since it was closed is lost.
+            let mailbox = &listening.subscription.mailbox;
+            mailbox.stays_open(mailbox.is_closed());
+            listening.is_going = false;
+            return Ok(true);
+        }
         let mailbox = &listening.subscription.mailbox;
         if let Some(held) = &mut listening.held {
             let waits = mailbox.is_to_close() && held.no_longer_than.as_mut().poll(cx).is_pending();
@@ -255,6 +281,39 @@ impl Client {
             Service::Leased(_) if listening.is_leaving => Ok(false),
             Service::Leased(_) => Ok(self.pins == Pins::LISTEN && self.stops_listening_here()),
         }
+    }
+
+    /// Begins to go over to another process, if nothing but that it listens is in the way:
+    /// there it is to hear what follows a position in the order of notifications,
+    /// and here what stands before.
+    pub(in crate::proxy) fn goes_on_listening_elsewhere(&mut self) {
+        let Some(exit) = self.connected.house().exit() else {
+            return;
+        };
+        let (pool, client) = (self.shelf.pool(), self.handle.id);
+        let Some(listening) = self.listening.as_deref_mut() else {
+            return;
+        };
+        let subscription = &listening.subscription;
+        let is_ready = !listening.is_going
+            && !listening.is_leaving
+            && !listening.unheard
+            && !listening.stays
+            && listening.held.is_none()
+            && !subscription.channels().is_empty()
+            && subscription.mailbox.is_settled();
+        if !is_ready {
+            return;
+        }
+        listening.is_going = true;
+        exit.listens(Listens {
+            client,
+            database: pool.database.clone(),
+            user: pool.server_user.clone(),
+            channels: subscription.channels().clone(),
+            position: (&**subscription.position()).into(),
+            token: subscription.turn(false),
+        });
     }
 
     /// Writes what has come by the shared connection.
