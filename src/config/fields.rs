@@ -8,8 +8,8 @@ use super::given::{Bounds, Field, Given, Refusal};
 use super::suggest::did_you_mean;
 use super::words::Word;
 use super::{
-    AssignPolicy, AuthType, Listen, LoadBalance, LogFormat, LogLevel, PoolMode, Secret,
-    SessionState, SslMode, SyslogFacility, TlsNegotiation, Verify,
+    AssignPolicy, AuthType, Listen, LoadBalance, LogFormat, LogLevel, PoolMode, ProxyProtocol,
+    Secret, SessionState, SslMode, SyslogFacility, TlsNegotiation, Verify,
 };
 
 impl Field for u32 {
@@ -260,6 +260,7 @@ macro_rules! word_field {
 }
 word_field!(
     PoolMode,
+    ProxyProtocol,
     AuthType,
     LogLevel,
     LogFormat,

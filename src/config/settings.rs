@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::{
     AssignPolicy, AuthType, Command, FileMode, Listen, LoadBalance, LogFormat, LogLevel,
-    Milliseconds, PoolMode, Secret, SessionState, Sql, SslMode, SyslogFacility, TlsNegotiation,
-    TlsProtocols, Verify,
+    Milliseconds, Networks, PoolMode, ProxyProtocol, Secret, SessionState, Sql, SslMode,
+    SyslogFacility, TlsNegotiation, TlsProtocols, Verify,
 };
 
 /// Names a user and its secret; who is not to log in any more has none.
@@ -55,6 +55,8 @@ pub struct General {
     /// Bytes.
     pub tcp_socket_buffer: u32,
     pub so_reuseport: bool,
+    pub proxy_protocol: ProxyProtocol,
+    pub proxy_protocol_from: Option<Networks>,
     /// 0: there are no peers.
     pub peer_id: u16,
     pub max_packet_size: u32,
@@ -188,6 +190,8 @@ impl Default for General {
             tcp_user_timeout: Milliseconds::default(),
             tcp_socket_buffer: 0,
             so_reuseport: false,
+            proxy_protocol: ProxyProtocol::Off,
+            proxy_protocol_from: None,
             peer_id: 0,
             max_packet_size: i32::MAX.unsigned_abs(),
             disable_pqexec: false,

@@ -119,6 +119,18 @@ words! {
 }
 
 words! {
+    /// Whether those who may send a header of the PROXY protocol do.
+    ProxyProtocol {
+        /// It is not looked for.
+        Off = "off",
+        /// They may.
+        Optional = "optional",
+        /// They must.
+        Require = "require",
+    }
+}
+
+words! {
     /// How a client proves who it is.
     AuthType {
         /// It need not: the name it gives is believed.

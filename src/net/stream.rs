@@ -171,6 +171,12 @@ impl Stream {
         }
     }
 
+    /// Is it a Unix socket, on which there is no TLS?
+    #[must_use]
+    pub fn is_unix(&self) -> bool {
+        matches!(self, Stream::Unix(_))
+    }
+
     /// Is it encrypted?
     #[must_use]
     pub fn is_tls(&self) -> bool {

@@ -12,6 +12,7 @@ mod downstream;
 mod house;
 mod intro;
 mod login;
+mod proxy_protocol;
 mod renewal;
 mod replication;
 mod session_state;

@@ -33,6 +33,7 @@ mod no_simple_queries;
 mod notices;
 mod peers;
 mod process;
+mod proxy_protocol;
 mod reload;
 mod replication;
 mod reset_query;

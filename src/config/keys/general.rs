@@ -130,6 +130,17 @@ static LISTENING: &[Setting<General>] = &[
         "Whether other processes may listen on the same port, among which the system divides the \
          clients. One process uses all cores without that. Cancel requests then need `peer_id`."
     ),
+    setting!(proxy_protocol, ANY,
+        "Whether load balancers tell where clients are, by a header of the PROXY protocol (version 1 \
+         or 2) ahead of all else that a connection says. Only those in `proxy_protocol_from` are \
+         believed. `require` refuses a connection of theirs that begins without a header, `optional` \
+         takes its own address then. What the header tells is the client's address from there on: for \
+         rules, failed logins, logs and the console.",
+        differs "It has no such key."),
+    setting!(proxy_protocol_from, ANY,
+        "Who may send that header: the addresses of load balancers, or networks that hold nobody else. \
+         From anybody else it is no header but a mistake. `unix` stands for Unix sockets.",
+        differs "It has no such key."),
     setting!(
         peer_id,
         between(0, MAX_PEER_ID as u32),
