@@ -9,7 +9,7 @@ use super::suggest::did_you_mean;
 use super::words::Word;
 use super::{
     AssignPolicy, AuthType, Listen, LoadBalance, LogFormat, LogLevel, PoolMode, ProxyProtocol,
-    Secret, SessionState, SslMode, SyslogFacility, TlsNegotiation, Verify,
+    Secret, ServerProxyProtocol, SessionState, SslMode, SyslogFacility, TlsNegotiation, Verify,
 };
 
 impl Field for u32 {
@@ -261,6 +261,7 @@ macro_rules! word_field {
 word_field!(
     PoolMode,
     ProxyProtocol,
+    ServerProxyProtocol,
     AuthType,
     LogLevel,
     LogFormat,

@@ -64,5 +64,5 @@ pub use tls::{ClientTls, ServerTls, Tls, TlsFile, TlsFiles, TlsMistake};
 pub use tls_protocols::TlsProtocols;
 pub use words::{
     AssignPolicy, AuthType, Listen, LoadBalance, LogFormat, LogLevel, PoolMode, ProxyProtocol,
-    SessionState, SslMode, SyslogFacility, TlsNegotiation, Verify, Word,
+    ServerProxyProtocol, SessionState, SslMode, SyslogFacility, TlsNegotiation, Verify, Word,
 };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::settings::NO_COMMAND;
 use super::{
     AssignPolicy, Command, Config, Database, General, Listen, LoadBalance, PoolMode, Secret,
-    ServerTls, SessionState, User, Verify,
+    ServerProxyProtocol, ServerTls, SessionState, User, Verify,
 };
 
 /// The settings of one (database, user) pool. See `keys` for the meanings.
@@ -29,6 +29,7 @@ pub struct PoolSettings {
     pub password_command_ttl: Duration,
     pub password_command_timeout: Duration,
     pub server_tls: ServerTls,
+    pub server_proxy_protocol: ServerProxyProtocol,
     pub pool_mode: PoolMode,
     pub session_state: SessionState,
     pub listen: Listen,
@@ -91,6 +92,7 @@ impl PoolSettings {
                 *port,
                 dbname.clone(),
                 settings.server_tls.clone(),
+                settings.server_proxy_protocol,
             )
         };
         place(self) != place(other)
@@ -195,6 +197,9 @@ impl Config {
             password_command_ttl: general.password_command_ttl,
             password_command_timeout: general.password_command_timeout,
             server_tls: general.server_tls(db),
+            server_proxy_protocol: db
+                .server_proxy_protocol
+                .unwrap_or(general.server_proxy_protocol),
             pool_mode: client
                 .and_then(|u| u.pool_mode)
                 .or(db.pool_mode)

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::{
     AssignPolicy, AuthType, Command, FileMode, Listen, LoadBalance, LogFormat, LogLevel,
-    Milliseconds, Networks, PoolMode, ProxyProtocol, Secret, SessionState, Sql, SslMode,
-    SyslogFacility, TlsNegotiation, TlsProtocols, Verify,
+    Milliseconds, Networks, PoolMode, ProxyProtocol, Secret, ServerProxyProtocol, SessionState,
+    Sql, SslMode, SyslogFacility, TlsNegotiation, TlsProtocols, Verify,
 };
 
 /// Names a user and its secret; who is not to log in any more has none.
@@ -131,6 +131,7 @@ pub struct General {
     pub server_check_query: Sql,
     pub server_reset_query: Sql,
     pub server_reset_query_always: bool,
+    pub server_proxy_protocol: ServerProxyProtocol,
     pub server_tls_sslmode: SslMode,
     pub server_tls_negotiation: TlsNegotiation,
     pub server_tls_ca_file: Option<PathBuf>,
@@ -259,6 +260,7 @@ impl Default for General {
             server_check_query: Sql::new(NO_COMMAND),
             server_reset_query: Sql::new("DISCARD ALL"),
             server_reset_query_always: false,
+            server_proxy_protocol: ServerProxyProtocol::Off,
             server_tls_sslmode: SslMode::Prefer,
             server_tls_negotiation: TlsNegotiation::Postgres,
             server_tls_ca_file: None,
@@ -330,6 +332,7 @@ pub struct Database {
     pub auth_user: Option<String>,
     pub auth_query: Option<String>,
     pub auth_dbname: Option<String>,
+    pub server_proxy_protocol: Option<ServerProxyProtocol>,
     pub server_tls_sslmode: Option<SslMode>,
     pub server_tls_negotiation: Option<TlsNegotiation>,
     pub server_tls_ca_file: Option<PathBuf>,
@@ -367,6 +370,7 @@ impl Database {
             auth_user: None,
             auth_query: None,
             auth_dbname: None,
+            server_proxy_protocol: None,
             server_tls_sslmode: None,
             server_tls_negotiation: None,
             server_tls_ca_file: None,

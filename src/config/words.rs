@@ -131,6 +131,18 @@ words! {
 }
 
 words! {
+    /// Which header of the PROXY protocol servers are sent.
+    ServerProxyProtocol {
+        /// None.
+        Off = "off",
+        /// A line.
+        V1 = "v1",
+        /// The binary one.
+        V2 = "v2",
+    }
+}
+
+words! {
     /// How a client proves who it is.
     AuthType {
         /// It need not: the name it gives is believed.

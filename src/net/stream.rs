@@ -153,6 +153,17 @@ impl Stream {
         Ok(())
     }
 
+    /// The addresses of this end and the other; none but for a plain TCP socket.
+    ///
+    /// # Errors
+    /// When it is not connected any more.
+    pub fn ends(&self) -> io::Result<Option<(SocketAddr, SocketAddr)>> {
+        match self {
+            Stream::Tcp(stream) => Ok(Some((stream.local_addr()?, stream.peer_addr()?))),
+            Stream::Unix(_) | Stream::Tls(_) | Stream::Closed => Ok(None),
+        }
+    }
+
     /// The certificate that the other end has shown, in DER.
     #[must_use]
     pub fn peer_certificate(&self) -> Option<&[u8]> {

@@ -10,6 +10,7 @@ mod digest;
 mod encrypt;
 mod hosts;
 mod identity;
+mod introduce;
 mod inventory;
 mod login;
 mod lookup;

@@ -193,6 +193,41 @@ fn client_in(addresses: &[u8], family: u8) -> Option<SocketAddr> {
     }
 }
 
+/// A header of version 1 for a connection from the first address to the second;
+/// without addresses it says that nothing is known.
+#[must_use]
+pub fn line_of(ends: Option<(SocketAddr, SocketAddr)>) -> Vec<u8> {
+    let Some((source, target)) = ends else {
+        return b"PROXY UNKNOWN\r\n".to_vec();
+    };
+    let (from, to) = (source.ip().to_canonical(), target.ip().to_canonical());
+    let family = if from.is_ipv4() { 4 } else { 6 };
+    let (source, target) = (source.port(), target.port());
+    format!("PROXY TCP{family} {from} {to} {source} {target}\r\n").into_bytes()
+}
+
+/// The same of version 2; without addresses it says that the connection is the
+/// sender's own.
+#[must_use]
+pub fn binary_of(ends: Option<(SocketAddr, SocketAddr)>) -> Vec<u8> {
+    let canonical = ends.map(|(source, target)| {
+        let ips = (source.ip().to_canonical(), target.ip().to_canonical());
+        (ips, [source.port(), target.port()].map(u16::to_be_bytes))
+    });
+    let (fixed, addresses, ports) = match canonical {
+        Some(((IpAddr::V4(from), IpAddr::V4(to)), ports)) => {
+            let addresses = [from.octets(), to.octets()].concat();
+            ([0x21, 0x11, 0, 12], addresses, ports.concat())
+        }
+        Some(((IpAddr::V6(from), IpAddr::V6(to)), ports)) => {
+            let addresses = [from.octets(), to.octets()].concat();
+            ([0x21, 0x21, 0, 36], addresses, ports.concat())
+        }
+        Some(_) | None => ([0x20, 0, 0, 0], Vec::new(), Vec::new()),
+    };
+    [&SIGNATURE[..], &fixed, &addresses, &ports].concat()
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
@@ -322,6 +357,30 @@ mod tests {
         }
         assert_eq!(taken, line.len());
         assert!(reads <= 16, "{reads}");
+    }
+
+    #[test]
+    fn what_is_written_is_read_as_that() {
+        let ends = [
+            Some(("192.0.2.7:4711", "10.0.0.1:6432")),
+            Some(("[2001:db8::7]:65535", "[::1]:1")),
+            Some(("[::ffff:192.0.2.7]:4711", "[::ffff:10.0.0.1]:1")),
+            None,
+        ];
+        for ends in ends {
+            let ends = ends.map(|(from, to)| (from.parse().unwrap(), to.parse().unwrap()));
+            let told = ends.map(|(from, _): (SocketAddr, _)| client(from.ip(), from.port()));
+            for header in [line_of(ends), binary_of(ends)] {
+                let (client, length) = (told, header.len());
+                assert_eq!(read(&header), Ok(Step::Says(Told { client, length })));
+            }
+        }
+        let ends = ["192.0.2.7:1", "10.0.0.1:2"].map(|end| end.parse().unwrap());
+        let ends = Some((ends[0], ends[1]));
+        assert_eq!(line_of(ends), b"PROXY TCP4 192.0.2.7 10.0.0.1 1 2\r\n");
+        let addresses = [192, 0, 2, 7, 10, 0, 0, 1, 0, 1, 0, 2];
+        assert_eq!(binary_of(ends), binary_header(0x21, 0x11, &addresses));
+        assert_eq!(binary_of(None), binary_header(0x20, 0, &[]));
     }
 
     #[test]

@@ -272,11 +272,11 @@ struct Secure {
     _folder: Folder,
 }
 
-fn with_tls(database: &Database, mode: &str) -> Secure {
+fn with_tls(database: &Database, mode: &str, sslmode: &str) -> Secure {
     let (folder, authority) = (Folder::new(), Authority::new());
     let issued = authority.issue(&["localhost"]);
     let pooler = behind(plan(database), mode)
-        .setting("client_tls_sslmode", "\"require\"")
+        .setting("client_tls_sslmode", &format!("{sslmode:?}"))
         .setting(
             "client_tls_cert_file",
             &format!("{:?}", folder.put("server.crt", &issued.cert)),
@@ -296,7 +296,7 @@ fn with_tls(database: &Database, mode: &str) -> Secure {
 #[test]
 fn tls_begins_behind_the_header_by_either_way() {
     let database = Cluster::shared().database();
-    let secure = with_tls(&database, "optional");
+    let secure = with_tls(&database, "optional", "require");
     let pooler = &secure.pooler;
     let headers = [line("203.0.113.7:4711"), with_tlvs(300), Vec::new()];
     for header in headers {
@@ -373,5 +373,77 @@ fn behind_a_unix_socket_nobody_is_taken_for_the_one_at_its_other_end() {
         pooler.log().contains("client=203.0.113.7:4711")
     });
     drop(pooler);
+    let _ = fs::remove_dir_all(&directory);
+}
+
+/// Two poolers: one that sends headers to one that asks for them.
+#[test]
+fn a_server_that_asks_for_a_header_is_sent_one() {
+    let database = Cluster::shared().database();
+    for (how, mode) in [("v1", "disable"), ("v2", "disable"), ("v2", "require")] {
+        let secure = with_tls(&database, "require", mode);
+        let asking = &secure.pooler;
+        let pooler = Plan::before_address(asking.address, &database.name)
+            .setting("server_proxy_protocol", &format!("{how:?}"))
+            .setting("server_tls_sslmode", &format!("{mode:?}"))
+            .start();
+        let mut client = pooler.client();
+        assert_eq!(client.value("SELECT 6 * 7"), "42", "{how} {mode}");
+        client.send(&query("SELECT pg_sleep(60)"));
+        let sleeping = "query LIKE '%pg_sleep(60)%' AND state = 'active'";
+        wait::until(wait::SOON, "the query to run", || {
+            database.backends(sleeping) > 0
+        });
+        crate::support::raw::cancel(pooler.address, &client.key);
+        let answer = client.until_ready(1, "the cancelled query");
+        assert_eq!(
+            first_error(&answer).as_deref(),
+            Some("57014"),
+            "{how} {mode}"
+        );
+        // It tells of the very connection that it comes by.
+        let log = asking.log();
+        let login = log.lines().find(|line| line.contains("login: db="));
+        let told = |field: &str| {
+            let rest = login.unwrap().split_once(field).unwrap().1;
+            rest.split(' ').next().unwrap().to_owned()
+        };
+        assert_eq!(told("client="), told("via="), "{log}");
+    }
+}
+
+#[test]
+fn a_server_that_asks_for_a_header_and_gets_none_refuses() {
+    let database = Cluster::shared().database();
+    let asking = behind(Plan::before(&database), "require").start();
+    let pooler = Plan::before_address(asking.address, &database.name)
+        .without_fallback()
+        .database_lines("server_proxy_protocol = \"off\"")
+        .setting("server_proxy_protocol", "\"v2\"")
+        .setting("server_tls_sslmode", "\"disable\"")
+        .start();
+    let refused = Connection::try_login(pooler.address, &pooler.startup());
+    let refused = refused.map_err(|frames| first_error(&frames)).err();
+    assert_eq!(refused, Some(Some("08P01".to_owned())));
+}
+
+#[test]
+fn over_a_unix_socket_a_header_tells_of_no_address() {
+    let database = Cluster::shared().database();
+    let directory = scratch_directory("proxied-servers");
+    let text = directory.display().to_string();
+    let asking = Plan::before(&database)
+        .setting("proxy_protocol", "\"require\"")
+        .setting("proxy_protocol_from", "\"unix\"")
+        .setting("unix_socket_dir", &format!("{text:?}"))
+        .start();
+    for how in ["v1", "v2"] {
+        let pooler = Plan::before_address(asking.address, &database.name)
+            .host(&text)
+            .setting("server_proxy_protocol", &format!("{how:?}"))
+            .start();
+        assert_eq!(pooler.client().value("SELECT 6 * 7"), "42");
+    }
+    drop(asking);
     let _ = fs::remove_dir_all(&directory);
 }

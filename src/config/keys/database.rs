@@ -60,6 +60,11 @@ static WHERE: &[Setting<Database>] = &[
          goes before `password`.",
         differs "It has no such key."),
     setting!(
+        server_proxy_protocol,
+        ANY,
+        "Instead of `server_proxy_protocol` of `[pgweave]`."
+    ),
+    setting!(
         client_encoding,
         ANY,
         "What server connections are opened with, for clients that do not say it themselves."

@@ -489,6 +489,12 @@ static SERVERS: &[Setting<General>] = &[
          their settings all the same, and keep their server connection where they would otherwise, \
          unless `session_state` says otherwise."
     ),
+    setting!(server_proxy_protocol, ANY,
+        "A header of the PROXY protocol that each server connection begins with, for what stands \
+         between pgweave and PostgreSQL and asks for one: of version 1 (`v1`) or 2 (`v2`). It tells \
+         pgweave's own address, not a client's: clients share server connections. Cancel requests \
+         begin with it, too. PostgreSQL itself takes none.",
+        differs "It has no such key."),
     setting!(drain_timeout, OR_ZERO,
         "How long it may take to cancel and roll back what a client that vanished has left on \
          its server connection. What takes longer is closed. 0 means that it is closed at once.",
