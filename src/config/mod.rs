@@ -63,6 +63,7 @@ pub use sql::Sql;
 pub use tls::{ClientTls, ServerTls, Tls, TlsFile, TlsFiles, TlsMistake};
 pub use tls_protocols::TlsProtocols;
 pub use words::{
-    AssignPolicy, AuthType, Listen, LoadBalance, LogFormat, LogLevel, PoolMode, ProxyProtocol,
-    ServerProxyProtocol, SessionState, SslMode, SyslogFacility, TlsNegotiation, Verify, Word,
+    ApplicationNamePolicy, AssignPolicy, AuthType, Listen, LoadBalance, LogFormat, LogLevel,
+    PoolMode, ProxyProtocol, ServerProxyProtocol, SessionState, SslMode, SyslogFacility,
+    TlsNegotiation, Verify, Word,
 };

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::settings::NO_COMMAND;
 use super::{
-    AssignPolicy, Command, Config, Database, General, Listen, LoadBalance, PoolMode, Secret,
-    ServerProxyProtocol, ServerTls, SessionState, User, Verify,
+    ApplicationNamePolicy, AssignPolicy, Command, Config, Database, General, Listen, LoadBalance,
+    PoolMode, Secret, ServerProxyProtocol, ServerTls, SessionState, User, Verify,
 };
 
 /// The settings of one (database, user) pool. See `keys` for the meanings.
@@ -32,6 +32,7 @@ pub struct PoolSettings {
     pub server_proxy_protocol: ServerProxyProtocol,
     pub pool_mode: PoolMode,
     pub session_state: SessionState,
+    pub application_name_policy: ApplicationNamePolicy,
     pub listen: Listen,
     pub verify: Verify,
     pub pin_functions: Vec<String>,
@@ -208,6 +209,9 @@ impl Config {
                 .and_then(|u| u.session_state)
                 .or(db.session_state)
                 .unwrap_or(general.session_state),
+            application_name_policy: db
+                .application_name_policy
+                .unwrap_or(general.application_name_policy),
             listen: db.listen.unwrap_or(general.listen),
             verify: general.verify,
             pin_functions: general.pin_functions.clone().unwrap_or_default(),

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    AssignPolicy, AuthType, Command, FileMode, Listen, LoadBalance, LogFormat, LogLevel,
-    Milliseconds, Networks, PoolMode, ProxyProtocol, Secret, ServerProxyProtocol, SessionState,
-    Sql, SslMode, SyslogFacility, TlsNegotiation, TlsProtocols, Verify,
+    ApplicationNamePolicy, AssignPolicy, AuthType, Command, FileMode, Listen, LoadBalance,
+    LogFormat, LogLevel, Milliseconds, Networks, PoolMode, ProxyProtocol, Secret,
+    ServerProxyProtocol, SessionState, Sql, SslMode, SyslogFacility, TlsNegotiation, TlsProtocols,
+    Verify,
 };
 
 /// Names a user and its secret; who is not to log in any more has none.
@@ -150,6 +151,7 @@ pub struct General {
     /// Zero: never.
     pub pool_idle_timeout: Duration,
     pub application_name_add_host: bool,
+    pub application_name_policy: ApplicationNamePolicy,
     pub login_notify_message: Option<String>,
     /// Zero: nobody is let in any more.
     pub shutdown_delay: Duration,
@@ -276,6 +278,7 @@ impl Default for General {
             autodb_idle_timeout: Duration::from_secs(3600),
             pool_idle_timeout: Duration::ZERO,
             application_name_add_host: false,
+            application_name_policy: ApplicationNamePolicy::Exact,
             login_notify_message: None,
             shutdown_delay: Duration::ZERO,
             shutdown_timeout: Duration::from_secs(30),
@@ -350,6 +353,7 @@ pub struct Database {
     pub datestyle: Option<String>,
     pub timezone: Option<String>,
     pub application_name: Option<String>,
+    pub application_name_policy: Option<ApplicationNamePolicy>,
     pub connect_query: Option<String>,
     pub query_wait_timeout: Option<Duration>,
     pub server_lifetime: Option<Duration>,
@@ -388,6 +392,7 @@ impl Database {
             datestyle: None,
             timezone: None,
             application_name: None,
+            application_name_policy: None,
             connect_query: None,
             query_wait_timeout: None,
             server_lifetime: None,

@@ -119,6 +119,19 @@ words! {
 }
 
 words! {
+    /// When a server connection gets the `application_name` of the client that it
+    /// serves.
+    ApplicationNamePolicy {
+        /// Whenever it has another.
+        Exact = "exact",
+        /// Together with other settings.
+        Lazy = "lazy",
+        /// When the client speaks of it.
+        Off = "off",
+    }
+}
+
+words! {
     /// Whether those who may send a header of the PROXY protocol do.
     ProxyProtocol {
         /// It is not looked for.

@@ -20,7 +20,7 @@ use super::deadlines::Deadlines;
 use super::house::{Connected, House};
 use super::login::LoggedIn;
 use super::session_state::Listening;
-use super::session_state::Pins;
+use super::session_state::{Names, Pins};
 use super::upstream::MAX_FRAME;
 use super::wrap_up::wrap_up;
 use crate::config::{PoolMode, SessionState};
@@ -428,7 +428,7 @@ impl Client {
     ) -> Result<(), End> {
         let mut rest = bytes;
         if let Some(lease) = lease {
-            self.begin(lease, out);
+            self.begin(lease, rest, out);
         }
         if !matches!(self.service, Service::Leased(_)) {
             let (taken, needs_server) = self.unleased(rest)?;
@@ -449,7 +449,7 @@ impl Client {
                 profile: self.profile.as_ref(),
             };
             match self.shelf.try_lease(who) {
-                Some(lease) => self.begin(lease, out),
+                Some(lease) => self.begin(lease, rest, out),
                 None => return self.wait(rest),
             }
         }
@@ -474,19 +474,29 @@ impl Client {
         Ok(())
     }
 
-    /// A turn begins: the server connection takes on what is this client's.
-    fn begin(&mut self, mut lease: Lease, out: &mut Vec<u8>) {
+    /// A turn begins with these bytes of the client: the server connection takes on
+    /// what is this client's.
+    fn begin(&mut self, mut lease: Lease, first: &[u8], out: &mut Vec<u8>) {
         let since = lease.turn_since().unwrap_or_else(Instant::now);
         self.handle.served_by(&lease.identity, since);
         self.shelf.pool().stats.assigned();
         self.listen_here(&mut lease, out);
+        let is_named = lease.application_name == self.application_name;
+        let names = match is_named {
+            true => Names::NeedNot,
+            false => self.names_session(first),
+        };
         if !self.has_profile_of(&lease) {
-            lease.align(self.profile.as_ref(), &self.application_name, out);
+            let (profile, name) = (self.profile.as_ref(), &self.application_name);
+            lease.align(profile, name, names != Names::Leave, out);
             self.aligning = Aligning::Begun;
-        } else if lease.application_name != self.application_name {
+        } else if names == Names::Alone {
             lease.application_name = Arc::clone(&self.application_name);
             let text = set_application_name(&self.application_name);
             lease.say(&text, About::default(), out);
+        }
+        if lease.application_name != self.application_name {
+            lease.stands_in_for(&self.application_name);
         }
         self.service = Service::Leased(lease);
     }
@@ -563,6 +573,7 @@ impl Client {
         let Service::Leased(mut lease) = std::mem::replace(&mut self.service, Service::Idle) else {
             return;
         };
+        lease.stand_in = None;
         self.handle.served_by_nobody();
         let now = Instant::now();
         lease.turn_ends(now, self.changing.is_some());

@@ -195,6 +195,7 @@ impl Client {
             self.loses_unnamed(lease, About::default());
             return Act::Pass;
         }
+        self.name_if_spoken_of(lease, text, run);
         let found = self.what_matters(Scan::of(text));
         let hidden = &self.shelf.pool().catalog.hidden;
         let is_plain = (found.is_empty() && !hidden.is_loud())

@@ -221,6 +221,7 @@ fn logged_in(
         ear: None,
         described_parameters: Default::default(),
         application_name,
+        stand_in: None,
         identity: Arc::new(identity),
         parameters: login.parameters,
         must_report: false,

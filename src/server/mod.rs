@@ -16,6 +16,7 @@ mod login;
 mod lookup;
 mod session_state;
 mod settle;
+mod stand_in;
 mod wording;
 
 use std::collections::VecDeque;
@@ -30,6 +31,7 @@ pub use inventory::Inventory;
 pub use lookup::Row;
 pub use session_state::{Answers, EnvQuestion, Questions};
 pub use settle::Unsettled;
+pub use stand_in::StandIn;
 
 use crate::net::{Outbox, Stream};
 use crate::session::Tracker;
@@ -72,6 +74,8 @@ pub struct Server {
     pub env_questions: VecDeque<EnvQuestion>,
     /// `application_name` as last set here.
     pub application_name: Arc<str>,
+    /// It has another's name, and whom it serves does not know.
+    pub stand_in: Option<StandIn>,
     /// What cancels it, and who it is.
     pub identity: Arc<Identity>,
     /// ParameterStatus as reported last, in the order of the login.

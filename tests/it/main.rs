@@ -12,6 +12,7 @@
     clippy::print_stderr
 )]
 
+mod application_names;
 mod auth;
 mod cancel;
 mod check_query;

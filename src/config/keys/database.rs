@@ -92,6 +92,11 @@ static POOLS: &[Setting<Database>] = &[
         ANY,
         "Instead of `session_state` of `[pgweave]`."
     ),
+    setting!(
+        application_name_policy,
+        ANY,
+        "Instead of `application_name_policy` of `[pgweave]`."
+    ),
     setting!(listen, ANY, "Instead of `listen` of `[pgweave]`."),
     setting!(
         pool_size,

@@ -349,6 +349,14 @@ static SESSIONS: &[Setting<General>] = &[
          pool on one server connection, which is opened beside the `pool_size`. `pin`: each on its \
          own server connection, which it keeps until it no longer listens.",
         differs "It has no such key: `LISTEN` does not work in its transaction mode."),
+    setting!(application_name_policy, ANY,
+        "When a server connection gets the `application_name` of the client that it serves, outside of \
+         session mode. `exact`: whenever it has another, so that `pg_stat_activity` is always right; that \
+         costs PostgreSQL a `SET` for each transaction of a client that is not called as the one \
+         before. `lazy`: only where other settings of the client must be set as well. `off`: not even \
+         then, unless all of them are reset. A client that speaks of `application_name` itself gets its own with either; \
+         `pg_stat_activity` may show another client's.",
+        differs "It has no such key, and does as `exact` does."),
     setting!(pin_functions, ANY,
         "Functions that leave something behind in the session that nobody can see, for instance in \
          variables of PL/Perl: names without a schema. A client that calls one, itself or within \
