@@ -28,7 +28,7 @@ use crate::net::{Outbox, Stream, scratch};
 use crate::pool::{Counts, Lease, Registered, Seeker, Shelf, Wish};
 use crate::session::settings::{Profile, Reported, Touched};
 use crate::session::statements::{Changing, ClientStatements, Unnamed};
-use crate::session::{About, Findings, Rest, Scan, TxStatus};
+use crate::session::{About, Findings, Rest, Scan, TraceParent, TxStatus};
 use crate::wire::{PgError, sqlstate};
 
 /// While a client waits for a server connection, this much more of what it
@@ -234,7 +234,7 @@ impl Client {
     /// The end of a session: the server connection is brought to a boundary,
     /// the client hears why.
     pub async fn end(mut self, end: End) {
-        let client = self.handle.who.peer;
+        let (client, trace) = (self.handle.who.peer, self.trace());
         self.handle.served_by_nobody();
         self.flush_counts();
         let mid_frame = self.body_left > 0 && self.body_fate == Fate::Pass;
@@ -258,22 +258,24 @@ impl Client {
                 });
             }
         }
+        let trace_id = trace.as_ref().map(TraceParent::trace_id);
+        let span_id = trace.as_ref().map(TraceParent::span_id);
         let log_end = self.connected.house().config().general.log_disconnections;
         match end {
             End::Terminated | End::Gone => {
                 if log_end {
-                    tracing::info!(%client, "closing because: client close request (age={}s)", self.handle.age_s());
+                    tracing::info!(%client, trace_id, span_id, "closing because: client close request (age={}s)", self.handle.age_s());
                 }
             }
             End::ServerEnded => {
                 if log_end {
-                    tracing::info!(%client, "closing because: the server ended the connection (age={}s)", self.handle.age_s());
+                    tracing::info!(%client, trace_id, span_id, "closing because: the server ended the connection (age={}s)", self.handle.age_s());
                 }
                 self.last_words(&[]).await;
             }
             End::Told(error) => {
                 self.shelf.pool().stats.errors.count(error.code.as_bytes());
-                tracing::info!(%client, sqlstate = %error.code, "closing because: {} (age={}s)", error.message, self.handle.age_s());
+                tracing::info!(%client, sqlstate = %error.code, trace_id, span_id, "closing because: {} (age={}s)", error.message, self.handle.age_s());
                 // In the middle of a row it would be taken for a part of that.
                 if !mid_reply {
                     self.last_words(&error.to_frame()).await;
@@ -478,6 +480,7 @@ impl Client {
     /// what is this client's.
     fn begin(&mut self, mut lease: Lease, first: &[u8], out: &mut Vec<u8>) {
         let since = lease.turn_since().unwrap_or_else(Instant::now);
+        self.trace_begins(&mut lease);
         self.handle.served_by(&lease.identity, since);
         self.shelf.pool().stats.assigned();
         self.listen_here(&mut lease, out);
@@ -624,6 +627,7 @@ impl Client {
     pub(super) fn keeps_its_server(&mut self) {
         if let Service::Leased(lease) = &mut self.service {
             lease.turn_ends(Instant::now(), self.changing.is_some());
+            lease.trace = None;
         }
         self.flush_counts();
         self.handle.pinned_by(self.pins_shown());
@@ -659,6 +663,7 @@ impl Client {
 
     /// What the client asked for is not run: it is told why. FATAL ends it.
     fn refuse(&mut self, error: PgError) -> Result<(), End> {
+        self.trace_error(error.code.as_bytes(), None);
         self.service = Service::Idle;
         self.handle.served_by_nobody();
         self.mark_idle();

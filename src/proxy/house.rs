@@ -1,6 +1,6 @@
 //! What all clients share.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
@@ -31,6 +31,8 @@ pub struct House {
     /// What judges the clients' secrets.
     pub verifiers: Verifiers,
     connected: AtomicU32,
+    /// `log_traceparent`, which is looked at for each query.
+    traces: AtomicBool,
     console: OnceLock<Arc<dyn Console>>,
 }
 
@@ -68,6 +70,7 @@ impl House {
         clients.are_of_peer(config.general.peer_id);
         peers.adopt(&config);
         names.remember_for(ttl(&config));
+        let traces = AtomicBool::new(config.general.log_traceparent);
         Arc::new(Self {
             config: RwLock::new(Arc::new(config)),
             directory: Directory::new(Arc::clone(&tls), names),
@@ -77,6 +80,7 @@ impl House {
             access,
             verifiers,
             connected: AtomicU32::new(0),
+            traces,
             console: OnceLock::new(),
         })
     }
@@ -101,6 +105,8 @@ impl House {
         self.access.adopt(lists);
         let config = Arc::new(config);
         *self.config.write() = Arc::clone(&config);
+        let traces = config.general.log_traceparent;
+        self.traces.store(traces, Ordering::Relaxed);
         // What was asked in between was asked by the settings of before.
         self.access.forget();
         self.directory.names().remember_for(ttl(&config));
@@ -157,6 +163,13 @@ impl House {
     #[must_use]
     pub fn console(&self) -> Option<&Arc<dyn Console>> {
         self.console.get()
+    }
+
+    /// Are the traces that queries belong to logged?
+    #[inline]
+    #[must_use]
+    pub fn traces(&self) -> bool {
+        self.traces.load(Ordering::Relaxed)
     }
 
     /// Client connections now.

@@ -17,6 +17,7 @@ mod renewal;
 mod replication;
 mod session_state;
 mod statements;
+mod traced;
 mod unleased;
 mod upstream;
 mod wrap_up;

@@ -116,6 +116,9 @@ impl Client {
                     break;
                 }
             };
+            if matches!(header.tag, b'Q' | b'P') && self.traces() {
+                self.trace_text(lease, frame);
+            }
             if self.aligning == Aligning::Begun && matches!(header.tag, b'Q' | b'F' | b'S') {
                 self.aligning = Aligning::Held;
             }

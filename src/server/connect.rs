@@ -222,6 +222,8 @@ fn logged_in(
         described_parameters: Default::default(),
         application_name,
         stand_in: None,
+        trace: None,
+        waited: Duration::ZERO,
         identity: Arc::new(identity),
         parameters: login.parameters,
         must_report: false,

@@ -21,6 +21,7 @@ mod wording;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use cancel::cancel;
 pub use connect::{LoginSpec, connect};
@@ -34,11 +35,11 @@ pub use settle::Unsettled;
 pub use stand_in::StandIn;
 
 use crate::net::{Outbox, Stream};
-use crate::session::Tracker;
 use crate::session::channels::Ear;
 use crate::session::own::OwnHeld;
 use crate::session::settings::Profile;
 use crate::session::statements::{Op, ServerStatements, UNNAMED_UNKNOWN};
+use crate::session::{TraceParent, Tracker};
 
 /// A logged-in server connection.
 ///
@@ -76,6 +77,11 @@ pub struct Server {
     pub application_name: Arc<str>,
     /// It has another's name, and whom it serves does not know.
     pub stand_in: Option<StandIn>,
+    /// The span of the text that it was sent last in the transaction, if anybody
+    /// wants to know.
+    pub trace: Option<TraceParent>,
+    /// For how long that has waited for it.
+    pub waited: Duration,
     /// What cancels it, and who it is.
     pub identity: Arc<Identity>,
     /// ParameterStatus as reported last, in the order of the login.

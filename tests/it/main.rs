@@ -46,4 +46,6 @@ mod support;
 mod syslog;
 mod telemetry;
 mod timeouts;
+
 mod tls;
+mod traceparent;

@@ -635,6 +635,13 @@ static PROCESS: &[Setting<General>] = &[
         ANY,
         "Whether errors that clients were told are logged."
     ),
+    setting!(log_traceparent, ANY,
+        "Whether queries are looked at for the comment `traceparent='...'` of sqlcommenter. The trace and \
+         the span that it names then stand as `trace_id` and `span_id` in lines about that transaction: \
+         why its client was closed, and, with `log_level` `debug`, which server process runs the query, \
+         how long it has waited for that, and that it has failed. Only the first and the last \
+         1,024 bytes of a text are looked at.",
+        differs "It has no such key."),
     setting!(log_stats, ANY,
         "Whether a line is logged every `stats_period` that tells what all databases together did in \
          it, in PgBouncer's words (`stats: 12 xacts/s, ...`).",
