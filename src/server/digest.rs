@@ -1,6 +1,5 @@
 //! Judging what a server said: which bytes are the client's, what they change.
 
-use std::borrow::Cow;
 use std::num::NonZeroU32;
 
 use super::Server;
@@ -346,11 +345,13 @@ impl Server {
                 // Not reported where it is as it was at the last report.
                 self.application_name = value.as_str().into();
             }
-            // Server connections are opened without the client's own name.
-            let value = match (name.as_str(), reader.reset_name) {
-                ("application_name", Some(startup)) if value.is_empty() => startup.into(),
-                ("application_name", _) => Cow::from(self.name_of_client(value.clone())),
-                _ => Cow::from(value),
+            let is_name = name == "application_name";
+            let own = is_name.then(|| self.name_of_client(value)).flatten();
+            let value = match (&own, reader.reset_name) {
+                (Some(own), _) => own,
+                // Server connections are opened without the client's own name.
+                (None, Some(startup)) if is_name && value.is_empty() => startup,
+                (None, _) => value,
             };
             if reader.is_news(name.as_bytes(), value.as_bytes()) {
                 let parts = [name.as_bytes(), b"\0", value.as_bytes(), b"\0"];

@@ -101,18 +101,16 @@ impl Server {
         }
     }
 
-    /// The name as the client is to know it, now that the session has this one; before
-    /// a ReadyForQuery.
-    pub(super) fn name_of_client(&mut self, name: String) -> String {
-        let Some(stand_in) = &mut self.stand_in else {
-            return name;
-        };
-        match stand_in.is_told(&name) {
-            Meaning::AsBefore => stand_in.client.as_ref().into(),
-            Meaning::Set => name,
+    /// The session has this name, before a ReadyForQuery: the one that it stands in
+    /// for, if the client does not know it.
+    pub(super) fn name_of_client(&mut self, name: &str) -> Option<Arc<str>> {
+        let stand_in = self.stand_in.as_mut()?;
+        match stand_in.is_told(name) {
+            Meaning::AsBefore => Some(Arc::clone(&stand_in.client)),
+            Meaning::Set => None,
             Meaning::SetAlike => {
                 self.stand_in = None;
-                name
+                None
             }
         }
     }

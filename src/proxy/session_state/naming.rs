@@ -5,7 +5,7 @@ use crate::config::{ApplicationNamePolicy, PoolMode};
 use crate::pool::Lease;
 use crate::proxy::client::Client;
 use crate::session::TxStatus;
-use crate::session::settings::speaks_of_name;
+use crate::session::settings::{may_reset_name, speaks_of_name};
 use crate::wire::run::Run;
 
 /// Does the session take on the client's name as a turn begins?
@@ -22,8 +22,8 @@ pub(in crate::proxy) enum Names {
 }
 
 impl Client {
-    /// The session has another name. Who begins with these bytes, and speaks of its
-    /// name in them, has its own.
+    /// The session has another name. Who begins with these bytes, and in them speaks of
+    /// its name or resets it, has its own.
     #[cold]
     pub(in crate::proxy) fn names_session(&self, first: &[u8]) -> Names {
         if self.mode == PoolMode::Session {
@@ -31,7 +31,7 @@ impl Client {
         }
         match self.shelf.pool().settings().application_name_policy {
             ApplicationNamePolicy::Exact => Names::Alone,
-            _ if speaks_of_name(first) => Names::Alone,
+            _ if may_reset_name(first) => Names::Alone,
             ApplicationNamePolicy::Lazy => Names::Along,
             ApplicationNamePolicy::Off => Names::Leave,
         }

@@ -21,7 +21,7 @@ pub use env::is_parse_relevant;
 pub use idle::IDLE_SESSION_TIMEOUT;
 pub use profile::{Env, Profile, Profiles, value_of};
 pub use reported::Reported;
-pub use spoken_of::speaks_of_name;
+pub use spoken_of::{may_reset_name, speaks_of_name};
 pub use touched::Touched;
 
 /// Names that PostgreSQL does not list among the settings, set last and in

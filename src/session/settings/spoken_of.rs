@@ -17,6 +17,22 @@ pub fn speaks_of_name(bytes: &[u8]) -> bool {
     bytes.any(|(at, byte)| *byte == b'_' && is_name(at))
 }
 
+/// May the setting be changed by what these bytes say: by its name, or with others?
+#[must_use]
+pub fn may_reset_name(bytes: &[u8]) -> bool {
+    let rest = |at: usize| bytes.get(at..).unwrap_or_default();
+    let begins = |at: usize, word: &[u8]| {
+        let here = rest(at).get(..word.len());
+        here.is_some_and(|here| here.eq_ignore_ascii_case(word))
+    };
+    let is_word = |(at, byte): (usize, &u8)| match byte {
+        b'r' | b'R' => begins(at, b"reset"),
+        b'd' | b'D' => begins(at, b"discard"),
+        _ => false,
+    };
+    speaks_of_name(bytes) || bytes.iter().enumerate().any(is_word)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -30,6 +46,12 @@ mod tests {
             "__application_name_",
         ] {
             assert!(speaks_of_name(text.as_bytes()), "{text}");
+        }
+        for text in ["Reset all", "x;DISCARD ALL", "application_name"] {
+            assert!(may_reset_name(text.as_bytes()), "{text}");
+        }
+        for text in ["", "SELECT 1 FROM red", "RESE", "DISCAR"] {
+            assert!(!may_reset_name(text.as_bytes()), "{text}");
         }
         for text in [
             "",

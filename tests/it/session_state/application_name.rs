@@ -123,6 +123,34 @@ fn a_prepared_statement_tells_and_sets_the_clients_own_name() {
 }
 
 #[test]
+fn what_resets_something_else_leaves_the_name_as_it_is() {
+    for forget in ["DISCARD PLANS", "RESET work_mem", "RESET ALL"] {
+        with(&["off"], |script| {
+            script
+                .query(C, "SET application_name = ''")
+                .query(A, "SET application_name = 'new'")
+                .query(C, "SELECT current_setting('application_name')")
+                .ask(A, extended(forget), 1)
+                .query(C, "SELECT current_setting('application_name')")
+                .query(A, "SHOW application_name")
+                .query(A, "SET application_name = 'new'")
+                .query(C, "SELECT current_setting('application_name')")
+                .query(A, "BEGIN")
+                .query(
+                    A,
+                    if forget == "RESET ALL" {
+                        "SELECT 1"
+                    } else {
+                        "RESET work_mem"
+                    },
+                )
+                .query(A, "COMMIT")
+                .query(A, "SHOW application_name")
+        });
+    }
+}
+
+#[test]
 fn other_settings_change_beside_the_name() {
     with(&["lazy", "off"], |script| {
         script
