@@ -484,6 +484,8 @@ impl Client {
         self.handle.served_by(&lease.identity, since);
         self.shelf.pool().stats.assigned();
         self.listen_here(&mut lease, out);
+        // Left by one who has vanished, perhaps.
+        lease.stand_in = None;
         let is_named = lease.application_name == self.application_name;
         let names = match is_named {
             true => Names::NeedNot,
