@@ -304,6 +304,25 @@ fn a_way_to_log_in_that_lacks_something_says_what() {
 }
 
 #[test]
+fn a_header_of_the_proxy_protocol_is_taken_from_those_who_are_named() {
+    let missing = "a.toml:1: pgweave.proxy_protocol_from: proxy_protocol is on, but nobody may send a \
+                   header (name the addresses of your load balancers, as 10.0.0.0/24)";
+    assert_eq!(told(&general("proxy_protocol = 'require'")), [missing]);
+    let empty = "proxy_protocol = 'optional'\nproxy_protocol_from = ''";
+    assert_eq!(told(&general(empty)).len(), 1);
+    let wrong = "proxy_protocol = 'off'\nproxy_protocol_from = ['10.0.0.0/8', 'localhost']";
+    assert_eq!(
+        told(&general(wrong)),
+        [
+            "a.toml:3: pgweave.proxy_protocol_from: \"localhost\" is neither an IP address nor a \
+             network (write 10.0.0.5, 10.0.0.0/8, fd00::/8 or unix)"
+        ]
+    );
+    let right = "proxy_protocol = 'require'\nproxy_protocol_from = '10.0.0.0/8,unix'";
+    assert!(read(&general(right)).is_ok());
+}
+
+#[test]
 fn users_may_stand_elsewhere() {
     for elsewhere in [
         "auth_file = '/u'",

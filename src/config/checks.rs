@@ -4,8 +4,8 @@ use super::given::Refusal;
 use super::hosts::{not_a_host, not_an_address, not_hosts};
 use super::places::{Places, section_path};
 use super::{
-    AuthType, Config, Database, General, Mistake, Peer, SecretForm, Sources, User, checks_logins,
-    checks_tls,
+    AuthType, Config, Database, General, Mistake, Networks, Peer, ProxyProtocol, SecretForm,
+    Sources, User, checks_logins, checks_tls,
 };
 
 /// Names that the console answers to.
@@ -94,6 +94,19 @@ fn general(general: &General, found: &mut Vec<Finding>) {
             &["pgweave.reserve_pool_size"],
             Refusal::new("0 switches the reserve off, but reserve_pool_size asks for one")
                 .suggesting("leave it out, or set reserve_pool_size to 0"),
+        ));
+    }
+    if general.proxy_protocol != ProxyProtocol::Off
+        && general
+            .proxy_protocol_from
+            .as_ref()
+            .is_none_or(Networks::is_empty)
+    {
+        found.push(Finding::new(
+            "pgweave.proxy_protocol_from",
+            &["pgweave.proxy_protocol"],
+            Refusal::new("proxy_protocol is on, but nobody may send a header")
+                .suggesting("name the addresses of your load balancers, as 10.0.0.0/24"),
         ));
     }
     if general.listen_addr.is_empty() && general.unix_socket_dir.is_none() {

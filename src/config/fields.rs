@@ -8,8 +8,9 @@ use super::given::{Bounds, Field, Given, Refusal};
 use super::suggest::did_you_mean;
 use super::words::Word;
 use super::{
-    AssignPolicy, AuthType, Listen, LoadBalance, LogFormat, LogLevel, PoolMode, Secret,
-    SessionState, SslMode, SyslogFacility, TlsNegotiation, Verify,
+    ApplicationNamePolicy, AssignPolicy, AuthType, Listen, LoadBalance, LogFormat, LogLevel,
+    PoolMode, ProxyProtocol, Secret, ServerProxyProtocol, SessionState, SslMode, SyslogFacility,
+    TlsNegotiation, Verify,
 };
 
 impl Field for u32 {
@@ -259,7 +260,10 @@ macro_rules! word_field {
     )+ };
 }
 word_field!(
+    ApplicationNamePolicy,
     PoolMode,
+    ProxyProtocol,
+    ServerProxyProtocol,
     AuthType,
     LogLevel,
     LogFormat,

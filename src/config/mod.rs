@@ -26,6 +26,7 @@ mod ini;
 mod keys;
 mod milliseconds;
 mod mistake;
+mod networks;
 mod places;
 mod quotes;
 pub mod reference;
@@ -51,6 +52,7 @@ pub use file_mode::FileMode;
 pub use ini::{FromIni, from_ini, to_toml};
 pub use milliseconds::Milliseconds;
 pub use mistake::Mistake;
+pub use networks::Networks;
 pub(crate) use quotes::unquoted;
 pub use resolve::{PoolSettings, Tcp};
 pub use running::{Changed, Shown, changed, is_secret, shown, waits_for_a_start};
@@ -61,6 +63,7 @@ pub use sql::Sql;
 pub use tls::{ClientTls, ServerTls, Tls, TlsFile, TlsFiles, TlsMistake};
 pub use tls_protocols::TlsProtocols;
 pub use words::{
-    AssignPolicy, AuthType, Listen, LoadBalance, LogFormat, LogLevel, PoolMode, SessionState,
-    SslMode, SyslogFacility, TlsNegotiation, Verify, Word,
+    ApplicationNamePolicy, AssignPolicy, AuthType, Listen, LoadBalance, LogFormat, LogLevel,
+    PoolMode, ProxyProtocol, ServerProxyProtocol, SessionState, SslMode, SyslogFacility,
+    TlsNegotiation, Verify, Word,
 };

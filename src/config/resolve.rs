@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::settings::NO_COMMAND;
 use super::{
-    AssignPolicy, Command, Config, Database, General, Listen, LoadBalance, PoolMode, Secret,
-    ServerTls, SessionState, User, Verify,
+    ApplicationNamePolicy, AssignPolicy, Command, Config, Database, General, Listen, LoadBalance,
+    PoolMode, Secret, ServerProxyProtocol, ServerTls, SessionState, User, Verify,
 };
 
 /// The settings of one (database, user) pool. See `keys` for the meanings.
@@ -29,8 +29,10 @@ pub struct PoolSettings {
     pub password_command_ttl: Duration,
     pub password_command_timeout: Duration,
     pub server_tls: ServerTls,
+    pub server_proxy_protocol: ServerProxyProtocol,
     pub pool_mode: PoolMode,
     pub session_state: SessionState,
+    pub application_name_policy: ApplicationNamePolicy,
     pub listen: Listen,
     pub verify: Verify,
     pub pin_functions: Vec<String>,
@@ -91,6 +93,7 @@ impl PoolSettings {
                 *port,
                 dbname.clone(),
                 settings.server_tls.clone(),
+                settings.server_proxy_protocol,
             )
         };
         place(self) != place(other)
@@ -205,6 +208,9 @@ impl Config {
             password_command_ttl: general.password_command_ttl,
             password_command_timeout: general.password_command_timeout,
             server_tls: general.server_tls(db),
+            server_proxy_protocol: db
+                .server_proxy_protocol
+                .unwrap_or(general.server_proxy_protocol),
             pool_mode: client
                 .and_then(|u| u.pool_mode)
                 .or(db.pool_mode)
@@ -213,6 +219,9 @@ impl Config {
                 .and_then(|u| u.session_state)
                 .or(db.session_state)
                 .unwrap_or(general.session_state),
+            application_name_policy: db
+                .application_name_policy
+                .unwrap_or(general.application_name_policy),
             listen: db.listen.unwrap_or(general.listen),
             verify: general.verify,
             pin_functions: general.pin_functions.clone().unwrap_or_default(),

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    AssignPolicy, AuthType, Command, FileMode, Listen, LoadBalance, LogFormat, LogLevel,
-    Milliseconds, PoolMode, Secret, SessionState, Sql, SslMode, SyslogFacility, TlsNegotiation,
-    TlsProtocols, Verify,
+    ApplicationNamePolicy, AssignPolicy, AuthType, Command, FileMode, Listen, LoadBalance,
+    LogFormat, LogLevel, Milliseconds, Networks, PoolMode, ProxyProtocol, Secret,
+    ServerProxyProtocol, SessionState, Sql, SslMode, SyslogFacility, TlsNegotiation, TlsProtocols,
+    Verify,
 };
 
 /// Names a user and its secret; who is not to log in any more has none.
@@ -55,6 +56,8 @@ pub struct General {
     /// Bytes.
     pub tcp_socket_buffer: u32,
     pub so_reuseport: bool,
+    pub proxy_protocol: ProxyProtocol,
+    pub proxy_protocol_from: Option<Networks>,
     /// 0: there are no peers.
     pub peer_id: u16,
     pub max_packet_size: u32,
@@ -131,6 +134,7 @@ pub struct General {
     pub server_check_query: Sql,
     pub server_reset_query: Sql,
     pub server_reset_query_always: bool,
+    pub server_proxy_protocol: ServerProxyProtocol,
     pub server_tls_sslmode: SslMode,
     pub server_tls_negotiation: TlsNegotiation,
     pub server_tls_ca_file: Option<PathBuf>,
@@ -149,6 +153,7 @@ pub struct General {
     /// Zero: never.
     pub pool_idle_timeout: Duration,
     pub application_name_add_host: bool,
+    pub application_name_policy: ApplicationNamePolicy,
     pub login_notify_message: Option<String>,
     /// Zero: nobody is let in any more.
     pub shutdown_delay: Duration,
@@ -162,6 +167,7 @@ pub struct General {
     pub log_connections: bool,
     pub log_disconnections: bool,
     pub log_pooler_errors: bool,
+    pub log_traceparent: bool,
     pub log_stats: bool,
     /// Zero: none is slow.
     pub log_min_duration_transaction: Duration,
@@ -194,6 +200,8 @@ impl Default for General {
             tcp_user_timeout: Milliseconds::default(),
             tcp_socket_buffer: 0,
             so_reuseport: false,
+            proxy_protocol: ProxyProtocol::Off,
+            proxy_protocol_from: None,
             peer_id: 0,
             max_packet_size: i32::MAX.unsigned_abs(),
             disable_pqexec: false,
@@ -263,6 +271,7 @@ impl Default for General {
             server_check_query: Sql::new(NO_COMMAND),
             server_reset_query: Sql::new("DISCARD ALL"),
             server_reset_query_always: false,
+            server_proxy_protocol: ServerProxyProtocol::Off,
             server_tls_sslmode: SslMode::Prefer,
             server_tls_negotiation: TlsNegotiation::Postgres,
             server_tls_ca_file: None,
@@ -278,6 +287,7 @@ impl Default for General {
             autodb_idle_timeout: Duration::from_secs(3600),
             pool_idle_timeout: Duration::ZERO,
             application_name_add_host: false,
+            application_name_policy: ApplicationNamePolicy::Exact,
             login_notify_message: None,
             shutdown_delay: Duration::ZERO,
             shutdown_timeout: Duration::from_secs(30),
@@ -289,6 +299,7 @@ impl Default for General {
             log_connections: true,
             log_disconnections: true,
             log_pooler_errors: true,
+            log_traceparent: false,
             log_stats: false,
             log_min_duration_transaction: Duration::ZERO,
             log_rate_limit: 100,
@@ -346,6 +357,7 @@ pub struct Database {
     pub auth_user: Option<String>,
     pub auth_query: Option<String>,
     pub auth_dbname: Option<String>,
+    pub server_proxy_protocol: Option<ServerProxyProtocol>,
     pub server_tls_sslmode: Option<SslMode>,
     pub server_tls_negotiation: Option<TlsNegotiation>,
     pub server_tls_ca_file: Option<PathBuf>,
@@ -363,6 +375,7 @@ pub struct Database {
     pub datestyle: Option<String>,
     pub timezone: Option<String>,
     pub application_name: Option<String>,
+    pub application_name_policy: Option<ApplicationNamePolicy>,
     pub connect_query: Option<String>,
     pub query_wait_timeout: Option<Duration>,
     pub server_lifetime: Option<Duration>,
@@ -383,6 +396,7 @@ impl Database {
             auth_user: None,
             auth_query: None,
             auth_dbname: None,
+            server_proxy_protocol: None,
             server_tls_sslmode: None,
             server_tls_negotiation: None,
             server_tls_ca_file: None,
@@ -400,6 +414,7 @@ impl Database {
             datestyle: None,
             timezone: None,
             application_name: None,
+            application_name_policy: None,
             connect_query: None,
             query_wait_timeout: None,
             server_lifetime: None,

@@ -119,6 +119,43 @@ words! {
 }
 
 words! {
+    /// When a server connection gets the `application_name` of the client that it
+    /// serves.
+    ApplicationNamePolicy {
+        /// Whenever it has another.
+        Exact = "exact",
+        /// Together with other settings.
+        Lazy = "lazy",
+        /// When the client speaks of it.
+        Off = "off",
+    }
+}
+
+words! {
+    /// Whether those who may send a header of the PROXY protocol do.
+    ProxyProtocol {
+        /// It is not looked for.
+        Off = "off",
+        /// They may.
+        Optional = "optional",
+        /// They must.
+        Require = "require",
+    }
+}
+
+words! {
+    /// Which header of the PROXY protocol servers are sent.
+    ServerProxyProtocol {
+        /// None.
+        Off = "off",
+        /// A line.
+        V1 = "v1",
+        /// The binary one.
+        V2 = "v2",
+    }
+}
+
+words! {
     /// How a client proves who it is.
     AuthType {
         /// It need not: the name it gives is believed.

@@ -155,6 +155,17 @@ impl Stream {
         Ok(())
     }
 
+    /// The addresses of this end and the other; none but for a plain TCP socket.
+    ///
+    /// # Errors
+    /// When it is not connected any more.
+    pub fn ends(&self) -> io::Result<Option<(SocketAddr, SocketAddr)>> {
+        match self {
+            Stream::Tcp(stream) => Ok(Some((stream.local_addr()?, stream.peer_addr()?))),
+            Stream::Unix(_) | Stream::Tls(_) | Stream::Closed => Ok(None),
+        }
+    }
+
     /// The certificate that the other end has shown, in DER.
     #[must_use]
     pub fn peer_certificate(&self) -> Option<&[u8]> {
@@ -196,6 +207,12 @@ impl Stream {
             Stream::Unix(stream) => Some(stream.as_fd()),
             Stream::Tls(_) | Stream::Closed => None,
         }
+    }
+
+    /// Is it a Unix socket, on which there is no TLS?
+    #[must_use]
+    pub fn is_unix(&self) -> bool {
+        matches!(self, Stream::Unix(_))
     }
 
     /// Is it encrypted?

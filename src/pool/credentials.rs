@@ -73,6 +73,7 @@ impl Ways {
             hosts: Arc::clone(hosts),
             names: self.names.clone(),
             tls: tls.map_err(|mistakes| unusable(&mistakes))?,
+            header: settings.server_proxy_protocol,
             user: settings.server_user.clone(),
             database: settings.dbname.clone(),
             credential,

@@ -168,7 +168,7 @@ impl ServerPool {
         let leads_elsewhere = self.server_user != about.user
             || self.settings().dbname != about.dbname
             || !self.hosts().has(&identity.target);
-        identity.tls = None;
+        identity.header = self.settings().server_proxy_protocol;
         let server = Server::at_rest(stream, identity, about.parameters);
         if leads_elsewhere {
             return Err("it leads elsewhere".to_owned());

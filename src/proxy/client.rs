@@ -20,7 +20,7 @@ use super::deadlines::Deadlines;
 use super::house::{Connected, House};
 use super::login::LoggedIn;
 use super::session_state::Listening;
-use super::session_state::Pins;
+use super::session_state::{Names, Pins};
 use super::upstream::MAX_FRAME;
 use super::wrap_up::wrap_up;
 use crate::config::{PoolMode, SessionState};
@@ -28,7 +28,7 @@ use crate::net::{Outbox, Stream, scratch};
 use crate::pool::{Counts, Lease, Registered, Seeker, Shelf, Wish};
 use crate::session::settings::{Profile, Reported, Touched};
 use crate::session::statements::{Changing, ClientStatements, Unnamed};
-use crate::session::{About, Findings, Rest, Scan, TxStatus};
+use crate::session::{About, Findings, Rest, Scan, TraceParent, TxStatus};
 use crate::wire::{PgError, sqlstate};
 
 /// While a client waits for a server connection, this much more of what it
@@ -241,6 +241,7 @@ impl Client {
     /// The end of a session: the server connection is brought to a boundary,
     /// the client hears why.
     pub async fn end(mut self, end: End) {
+        let trace = self.trace();
         self.handle.served_by_nobody();
         self.cut_turn_off();
         self.flush_counts();
@@ -265,7 +266,7 @@ impl Client {
                 });
             }
         }
-        self.log_end(&end);
+        self.log_end(&end, trace.as_ref());
         match end {
             End::Terminated | End::Gone => {}
             End::ServerEnded => self.last_words(&[]).await,
@@ -280,23 +281,25 @@ impl Client {
         }
     }
 
-    fn log_end(&self, end: &End) {
+    fn log_end(&self, end: &End, trace: Option<&TraceParent>) {
         let config = self.connected.house().config();
         let (ends, errors) = (
             config.general.log_disconnections,
             config.general.log_pooler_errors,
         );
         let (client, age) = (self.handle.who.peer, self.handle.age_s());
+        let trace_id = trace.map(TraceParent::trace_id);
+        let span_id = trace.map(TraceParent::span_id);
         let (database, user) = (&self.shelf.pool().database, self.handle.user());
         match end {
             End::Terminated | End::Gone if ends => {
-                tracing::info!(%client, database, user, "closing because: client close request (age={age}s)");
+                tracing::info!(%client, database, user, trace_id, span_id, "closing because: client close request (age={age}s)");
             }
             End::ServerEnded if ends => {
-                tracing::info!(%client, database, user, "closing because: the server ended the connection (age={age}s)");
+                tracing::info!(%client, database, user, trace_id, span_id, "closing because: the server ended the connection (age={age}s)");
             }
             End::Told(error) if ends || errors => {
-                tracing::info!(target: "limited", %client, database, user, sqlstate = %error.code, "closing because: {} (age={age}s)", error.message);
+                tracing::info!(target: "limited", %client, database, user, sqlstate = %error.code, trace_id, span_id, "closing because: {} (age={age}s)", error.message);
             }
             End::Terminated | End::Gone | End::ServerEnded | End::Told(_) | End::Moves => {}
         }
@@ -448,7 +451,7 @@ impl Client {
     ) -> Result<(), End> {
         let mut rest = bytes;
         if let Some(lease) = lease {
-            self.begin(lease, out);
+            self.begin(lease, rest, out);
         }
         if !matches!(self.service, Service::Leased(_)) {
             let (taken, needs_server) = self.unleased(rest)?;
@@ -469,7 +472,7 @@ impl Client {
                 profile: self.profile.as_ref(),
             };
             match self.shelf.try_lease(who) {
-                Some(lease) => self.begin(lease, out),
+                Some(lease) => self.begin(lease, rest, out),
                 None => return self.wait(rest),
             }
         }
@@ -495,20 +498,33 @@ impl Client {
         Ok(())
     }
 
-    /// A turn begins: the server connection takes on what is this client's.
-    fn begin(&mut self, mut lease: Lease, out: &mut Vec<u8>) {
+    /// A turn begins with these bytes of the client: the server connection takes on
+    /// what is this client's.
+    fn begin(&mut self, mut lease: Lease, first: &[u8], out: &mut Vec<u8>) {
         self.watch(&mut lease);
         let since = lease.turn_since().unwrap_or_else(Instant::now);
+        self.trace_begins(&mut lease);
         self.handle.served_by(&lease.identity, since);
         self.shelf.pool().stats.assigned();
         self.listen_here(&mut lease, out);
+        // Left by one who has vanished, perhaps.
+        lease.stand_in = None;
+        let is_named = lease.application_name == self.application_name;
+        let names = match is_named {
+            true => Names::NeedNot,
+            false => self.names_session(first),
+        };
         if !self.has_profile_of(&lease) {
-            lease.align(self.profile.as_ref(), &self.application_name, out);
+            let (profile, name) = (self.profile.as_ref(), &self.application_name);
+            lease.align(profile, name, names != Names::Leave, out);
             self.aligning = Aligning::Begun;
-        } else if lease.application_name != self.application_name {
+        } else if names == Names::Alone {
             lease.application_name = Arc::clone(&self.application_name);
             let text = set_application_name(&self.application_name);
             lease.say(&text, About::default(), out);
+        }
+        if lease.application_name != self.application_name {
+            lease.stands_in_for(&self.application_name);
         }
         self.service = Service::Leased(lease);
     }
@@ -587,6 +603,7 @@ impl Client {
         let Service::Leased(mut lease) = std::mem::replace(&mut self.service, Service::Idle) else {
             return;
         };
+        lease.stand_in = None;
         self.handle.served_by_nobody();
         self.flush_counts();
         self.handle.pinned_by(0);
@@ -634,6 +651,9 @@ impl Client {
     /// called before [`Client::transaction_ended`].
     pub(super) fn keeps_its_server(&mut self) {
         self.end_turn(Instant::now());
+        if let Service::Leased(lease) = &mut self.service {
+            lease.trace = None;
+        }
         self.flush_counts();
         self.handle.pinned_by(self.pins_shown());
     }
@@ -675,6 +695,7 @@ impl Client {
 
     /// What the client asked for is not run: it is told why. FATAL ends it.
     fn refuse(&mut self, error: PgError) -> Result<(), End> {
+        self.trace_error(error.code.as_bytes(), None);
         self.service = Service::Idle;
         self.handle.served_by_nobody();
         self.mark_idle();

@@ -73,6 +73,7 @@ impl Client {
         self.count(&digest);
         for code in &digest.errors {
             self.shelf.pool().stats.errors.count(code);
+            self.trace_error(code, Some(pid));
         }
         self.unverified |= digest.transactions > 0;
         if digest.fatal {

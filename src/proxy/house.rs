@@ -1,6 +1,6 @@
 //! What all clients share.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -35,6 +35,8 @@ pub struct House {
     connected: AtomicU32,
     /// `log_min_duration_transaction`, for each turn to look at: microseconds.
     slow_after: AtomicU64,
+    /// `log_traceparent`, which is looked at for each query.
+    traces: AtomicBool,
     console: OnceLock<Arc<dyn Console>>,
     /// The way to another process, while it takes clients.
     exit: RwLock<Option<Arc<dyn Exit>>>,
@@ -77,6 +79,7 @@ impl House {
         peers.adopt(&config);
         names.remember_for(ttl(&config));
         let slow_after = slow_after(&config);
+        let traces = AtomicBool::new(config.general.log_traceparent);
         Arc::new(Self {
             config: RwLock::new(Arc::new(config)),
             directory: Directory::new(Arc::clone(&tls), names),
@@ -87,6 +90,7 @@ impl House {
             verifiers,
             connected: AtomicU32::new(0),
             slow_after: AtomicU64::new(slow_after),
+            traces,
             console: OnceLock::new(),
             exit: RwLock::new(None),
             before: RwLock::new(None),
@@ -115,6 +119,8 @@ impl House {
         *self.config.write() = Arc::clone(&config);
         self.slow_after
             .store(slow_after(&config), Ordering::Relaxed);
+        let traces = config.general.log_traceparent;
+        self.traces.store(traces, Ordering::Relaxed);
         // What was asked in between was asked by the settings of before.
         self.access.forget();
         self.directory.names().remember_for(ttl(&config));
@@ -200,6 +206,14 @@ impl House {
     #[must_use]
     pub fn exit(&self) -> Option<Arc<dyn Exit>> {
         self.exit.read().clone()
+    }
+
+    /// Are the traces that queries belong to logged?
+    /// Are the traces that queries belong to logged?
+    #[inline]
+    #[must_use]
+    pub fn traces(&self) -> bool {
+        self.traces.load(Ordering::Relaxed)
     }
 
     /// Client connections now.

@@ -22,7 +22,10 @@ const TLS_HANDSHAKE: u8 = 0x16;
 /// Reads what comes before a session: few system calls, bounded memory.
 pub(super) struct Intro<'a> {
     pub stream: &'a mut Stream,
+    /// Where the client is.
     pub peer: Peer,
+    /// The load balancer that has said so.
+    pub via: Option<Peer>,
     /// What has been read and not been taken yet.
     pub read: Zeroizing<Vec<u8>>,
     /// What SCRAM can be bound to, inside of TLS.
@@ -30,6 +33,15 @@ pub(super) struct Intro<'a> {
 }
 
 impl Intro<'_> {
+    /// The number of the system's user that the client is, which the system knows
+    /// of a Unix socket. One that is behind somebody else is not that user.
+    pub fn uid(&self) -> Option<u32> {
+        match self.via {
+            Some(_) => None,
+            None => self.stream.peer_uid(),
+        }
+    }
+
     /// The next `count` bytes.
     pub async fn take(&mut self, count: usize) -> io::Result<Vec<u8>> {
         self.make_room(count.max(512));
@@ -88,7 +100,7 @@ pub(super) async fn first_words(
             FirstPacket::Ssl if !asked_tls => {
                 asked_tls = true;
                 if let Some(acceptor) = &acceptor
-                    && intro.peer != Peer::Unix
+                    && !intro.stream.is_unix()
                 {
                     encrypt(intro, acceptor, Begun::AfterSslRequest).await?;
                     asked_gss = true;

@@ -116,6 +116,9 @@ impl Client {
                     break;
                 }
             };
+            if matches!(header.tag, b'Q' | b'P') && self.traces() {
+                self.trace_text(lease, frame);
+            }
             if self.aligning == Aligning::Begun && matches!(header.tag, b'Q' | b'F' | b'S') {
                 self.aligning = Aligning::Held;
             }
@@ -199,6 +202,7 @@ impl Client {
             self.loses_unnamed(lease, About::default());
             return Act::Pass;
         }
+        self.name_if_spoken_of(lease, text, run);
         let found = self.what_matters(Scan::of(text));
         let hidden = &self.shelf.pool().catalog.hidden;
         let is_plain = (found.is_empty() && !hidden.is_loud())

@@ -7,6 +7,7 @@ use tokio::time::timeout;
 
 use super::encrypt::encrypt;
 use super::identity::CancelUnderWay;
+use super::introduce::introduce;
 use crate::config::Tcp;
 use crate::net::dial;
 use crate::wire::frontend::cancel_request;
@@ -22,6 +23,7 @@ pub async fn cancel(under_way: &CancelUnderWay, within: Duration) -> bool {
     let identity = under_way.identity();
     let sent = async {
         let (mut stream, _) = dial(&identity.place, Tcp::default(), within).await.ok()?;
+        introduce(&mut stream, identity.header).await.ok()?;
         if let Some(connector) = &identity.tls {
             encrypt(&mut stream, &identity.target, connector)
                 .await

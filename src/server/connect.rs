@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 use super::encrypt::{NotEncrypted, encrypt};
+use super::introduce::introduce;
 use super::login::{Failed, Login};
 use super::{Hosts, Identity, Server};
 use crate::auth::{Credential, KeyCache};
-use crate::config::{SslMode, Tcp};
+use crate::config::{ServerProxyProtocol, SslMode, Tcp};
 use crate::net::tls::Connector;
 use crate::net::{DialError, Names, Outbox, Place, Stream, Target, dial};
 use crate::session::Tracker;
@@ -26,6 +27,8 @@ pub struct LoginSpec {
     pub names: Names,
     /// What takes the connection into TLS; none leaves it in clear text.
     pub tls: Option<Connector>,
+    /// The header that it begins with, ahead of TLS.
+    pub header: ServerProxyProtocol,
     /// The role.
     pub user: String,
     /// The database.
@@ -172,6 +175,9 @@ async fn attempt(
         .await
         .map_err(|error| Failure::Other(not_dialled(target, place, &error)))?;
     answered.store(true, Ordering::Relaxed);
+    introduce(&mut stream, spec.header)
+        .await
+        .map_err(|error| Failure::Other(unreachable(target, &error.to_string())))?;
     if let Some(connector) = tls {
         match encrypt(&mut stream, target, connector).await {
             Ok(()) => {}
@@ -184,7 +190,7 @@ async fn attempt(
     }
     let as_asked = stream.is_tls() == tls.is_some();
     match Login::run(stream, spec).await {
-        Ok(login) => Ok(logged_in(login, (target, place), tls)),
+        Ok(login) => Ok(logged_in(login, spec.header, (target, place), tls)),
         // PostgreSQL says so where pg_hba.conf lets nobody in by this way.
         Err(Failed::Refused(error))
             if as_asked && error.code == sqlstate::INVALID_AUTHORIZATION =>
@@ -195,9 +201,15 @@ async fn attempt(
     }
 }
 
-fn logged_in(login: Login, (target, place): (&Target, &Place), tls: Option<&Connector>) -> Server {
+fn logged_in(
+    login: Login,
+    header: ServerProxyProtocol,
+    (target, place): (&Target, &Place),
+    tls: Option<&Connector>,
+) -> Server {
     let stream: Stream = login.stream;
     let mut identity = Identity::new(login.pid, login.secret, target.clone(), place.clone());
+    identity.header = header;
     identity.tls = tls.filter(|_| stream.is_tls()).cloned();
     Server::at_rest(stream, identity, login.parameters)
 }
@@ -227,6 +239,9 @@ impl Server {
             ear: None,
             described_parameters: Default::default(),
             application_name,
+            stand_in: None,
+            trace: None,
+            waited: Duration::ZERO,
             identity: Arc::new(identity),
             parameters,
             must_report: false,

@@ -219,6 +219,9 @@ impl Server {
             if forwarded && header.tag == b'Z' && self.must_report {
                 self.report(reader, run);
             }
+            if forwarded && header.tag == b'Z' {
+                self.name_has_settled();
+            }
             if forwarded && matches!(header.tag, b'A' | b'Z') {
                 self.note_interlude(header.tag, run, digest);
             }
@@ -276,6 +279,7 @@ impl Server {
                     self.drop_skipped_questions();
                 }
                 digest.undone = true;
+                self.name_may_revert();
                 if forwarded {
                     let code = backend::sqlstate_of(body).unwrap_or_default();
                     digest.errors.push(code.try_into().unwrap_or(*b"XX000"));
@@ -289,7 +293,11 @@ impl Server {
                     digest.defaults_changed |= changes_defaults(tag);
                     digest.functions_changed |= changes_functions(tag);
                 }
-                b"ROLLBACK\0" => digest.undone = true,
+                b"ROLLBACK\0" => {
+                    digest.undone = true;
+                    self.name_may_revert();
+                }
+                b"COMMIT\0" | b"PREPARE TRANSACTION\0" => self.name_may_revert(),
                 b"DEALLOCATE ALL\0" => digest.deallocated_all = true,
                 b"DISCARD ALL\0" => {
                     digest.deallocated_all = true;
@@ -315,6 +323,8 @@ impl Server {
         let text = String::from_utf8_lossy(value);
         if name == b"application_name" {
             self.application_name = text.as_ref().into();
+            // What that is to the client is known at ReadyForQuery.
+            self.must_report |= self.stand_in.is_some();
         }
         let known = self.parameters.iter_mut();
         if let Some((_, known)) = known
@@ -329,21 +339,26 @@ impl Server {
     /// Before a ReadyForQuery: tells the client what it does not know yet.
     fn report(&mut self, reader: &mut Reader<'_>, run: &mut Run<'_>) {
         self.must_report = false;
-        for (name, value) in &self.parameters {
+        let parameters = std::mem::take(&mut self.parameters);
+        for (name, value) in &parameters {
             if name == "application_name" && *value != *self.application_name {
                 // Not reported where it is as it was at the last report.
                 self.application_name = value.as_str().into();
             }
-            // Server connections are opened without the client's own name.
-            let value = match (name.as_str(), reader.reset_name) {
-                ("application_name", Some(startup)) if value.is_empty() => startup,
-                _ => value,
+            let is_name = name == "application_name";
+            let own = is_name.then(|| self.name_of_client(value)).flatten();
+            let value = match (&own, reader.reset_name) {
+                (Some(own), _) => own,
+                // Server connections are opened without the client's own name.
+                (None, Some(startup)) if is_name && value.is_empty() => startup,
+                (None, _) => value,
             };
             if reader.is_news(name.as_bytes(), value.as_bytes()) {
                 let parts = [name.as_bytes(), b"\0", value.as_bytes(), b"\0"];
                 frame_into(run.insert(), b'S', &parts);
             }
         }
+        self.parameters = parameters;
     }
 
     /// What a message says that answers one of the pooler's own about the

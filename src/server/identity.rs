@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use tokio::sync::Notify;
 
+use crate::config::ServerProxyProtocol;
 use crate::net::tls::Connector;
 use crate::net::{Names, Place, Target};
 
@@ -21,6 +22,8 @@ pub struct Identity {
     pub place: Place,
     /// What took it into TLS; a cancel is no less private than the connection.
     pub tls: Option<Connector>,
+    /// What it was begun with; a cancel is begun alike.
+    pub header: ServerProxyProtocol,
     cancels: AtomicU32,
     doomed: AtomicBool,
     finished: Notify,
@@ -44,6 +47,7 @@ impl Identity {
             target,
             place,
             tls: None,
+            header: ServerProxyProtocol::Off,
             cancels: AtomicU32::new(0),
             doomed: AtomicBool::new(false),
             finished: Notify::new(),

@@ -11,15 +11,18 @@ mod digest;
 mod encrypt;
 mod hosts;
 mod identity;
+mod introduce;
 mod inventory;
 mod login;
 mod lookup;
 mod session_state;
 mod settle;
+mod stand_in;
 mod wording;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use advice::{advice, advice_on_auth_query};
 pub use cancel::cancel;
@@ -31,13 +34,14 @@ pub use inventory::Inventory;
 pub use lookup::Row;
 pub use session_state::{Answers, EnvQuestion, Questions};
 pub use settle::Unsettled;
+pub use stand_in::StandIn;
 
 use crate::net::{Outbox, Stream};
-use crate::session::Tracker;
 use crate::session::channels::Ear;
 use crate::session::own::OwnHeld;
 use crate::session::settings::Profile;
 use crate::session::statements::{Op, ServerStatements, UNNAMED_UNKNOWN};
+use crate::session::{TraceParent, Tracker};
 
 /// A logged-in server connection.
 ///
@@ -73,6 +77,13 @@ pub struct Server {
     pub env_questions: VecDeque<EnvQuestion>,
     /// `application_name` as last set here.
     pub application_name: Arc<str>,
+    /// It has another's name, and whom it serves does not know.
+    pub stand_in: Option<StandIn>,
+    /// The span of the text that it was sent last in the transaction, if anybody
+    /// wants to know.
+    pub trace: Option<TraceParent>,
+    /// For how long that has waited for it.
+    pub waited: Duration,
     /// What cancels it, and who it is.
     pub identity: Arc<Identity>,
     /// ParameterStatus as reported last, in the order of the login.

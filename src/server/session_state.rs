@@ -114,20 +114,22 @@ impl Answers {
 }
 
 impl Server {
-    /// Gives the session this profile and `application_name`, ahead of what the
-    /// client sends, in a transaction of its own: if something cannot be set,
+    /// Gives the session this profile and, if it `names_it` or resets all,
+    /// `application_name`, ahead of what the client sends, in a transaction of its own: if something cannot be set,
     /// the server skips what follows up to the next Sync, so that nothing runs
     /// under another client's settings.
     pub fn align(
         &mut self,
         profile: Option<&Arc<Profile>>,
         application_name: &Arc<str>,
+        names_it: bool,
         out: &mut Vec<u8>,
     ) {
         self.must_report = true;
         let before = std::mem::replace(&mut self.profile, profile.cloned());
         let mut change = Change::between(before.as_deref(), profile.map(Arc::as_ref));
-        if change.resets_all || self.application_name != *application_name {
+        let names_it = names_it && self.application_name != *application_name;
+        if change.resets_all || names_it {
             change
                 .sets
                 .insert(0, (APPLICATION_NAME, application_name.as_bytes()));
@@ -186,6 +188,19 @@ impl Server {
         if is_apart {
             self.run_own_amid(Own::Commit, &[], About::default(), out);
         }
+    }
+
+    /// Sets the name of the session, in a transaction of its own.
+    pub(super) fn set_name_apart(&mut self, name: &str, out: &mut Vec<u8>) {
+        let [names, values] = arrays(&[(APPLICATION_NAME, name.as_bytes())]);
+        self.run_own_amid(Own::Begin, &[], About::default(), out);
+        self.run_own_amid(Own::Set, &[&names, &values], About::default(), out);
+        self.run_own_amid(Own::Commit, &[], About::default(), out);
+    }
+
+    /// The same for the transaction.
+    pub(super) fn set_local_name(&mut self, name: &str, out: &mut Vec<u8>) {
+        self.set_local(&[(APPLICATION_NAME, name.as_bytes())], out);
     }
 
     fn set(&mut self, settings: &[(&str, &[u8])], out: &mut Vec<u8>) {

@@ -15,9 +15,11 @@ pub mod sequences;
 pub mod settings;
 pub mod sql;
 pub mod statements;
+mod traceparent;
 mod tracker;
 
 pub use findings::Findings;
 pub use owed::{About, Kind, Pay, Refused};
 pub use scan::Scan;
+pub use traceparent::TraceParent;
 pub use tracker::{Boundary, Rest, SyncFate, Tracker, TxStatus, Violation};

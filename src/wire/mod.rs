@@ -9,6 +9,7 @@ mod cancel_key;
 mod error;
 pub mod frame;
 pub mod frontend;
+pub mod proxy_header;
 pub mod run;
 pub mod startup;
 

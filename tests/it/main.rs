@@ -12,6 +12,7 @@
     clippy::print_stderr
 )]
 
+mod application_names;
 mod auth;
 mod cancel;
 mod check_connect;
@@ -37,6 +38,7 @@ mod no_simple_queries;
 mod notices;
 mod peers;
 mod process;
+mod proxy_protocol;
 mod reload;
 mod replication;
 mod reset_query;
@@ -49,4 +51,6 @@ mod syslog;
 mod systemd;
 mod telemetry;
 mod timeouts;
+
 mod tls;
+mod traceparent;

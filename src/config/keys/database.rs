@@ -60,6 +60,11 @@ static WHERE: &[Setting<Database>] = &[
          goes before `password`.",
         differs "It has no such key."),
     setting!(
+        server_proxy_protocol,
+        ANY,
+        "Instead of `server_proxy_protocol` of `[pgweave]`."
+    ),
+    setting!(
         client_encoding,
         ANY,
         "What server connections are opened with, for clients that do not say it themselves."
@@ -86,6 +91,11 @@ static POOLS: &[Setting<Database>] = &[
         session_state,
         ANY,
         "Instead of `session_state` of `[pgweave]`."
+    ),
+    setting!(
+        application_name_policy,
+        ANY,
+        "Instead of `application_name_policy` of `[pgweave]`."
     ),
     setting!(listen, ANY, "Instead of `listen` of `[pgweave]`."),
     setting!(

@@ -130,6 +130,17 @@ static LISTENING: &[Setting<General>] = &[
         "Whether other processes may listen on the same port, among which the system divides the \
          clients. One process uses all cores without that. Cancel requests then need `peer_id`."
     ),
+    setting!(proxy_protocol, ANY,
+        "Whether load balancers tell where clients are, by a header of the PROXY protocol (version 1 \
+         or 2) ahead of all else that a connection says. Only those in `proxy_protocol_from` are \
+         believed. `require` refuses a connection of theirs that begins without a header, `optional` \
+         takes its own address then. What the header tells is the client's address from there on: for \
+         rules, failed logins, logs and the console.",
+        differs "It has no such key."),
+    setting!(proxy_protocol_from, ANY,
+        "Who may send that header: the addresses of load balancers, or networks that hold nobody else. \
+         From anybody else it is no header but a mistake. `unix` stands for Unix sockets.",
+        differs "It has no such key."),
     setting!(
         peer_id,
         between(0, MAX_PEER_ID as u32),
@@ -342,6 +353,14 @@ static SESSIONS: &[Setting<General>] = &[
          pool on one server connection, which is opened beside the `pool_size`. `pin`: each on its \
          own server connection, which it keeps until it no longer listens.",
         differs "It has no such key: `LISTEN` does not work in its transaction mode."),
+    setting!(application_name_policy, ANY,
+        "When a server connection gets the `application_name` of the client that it serves, outside of \
+         session mode. `exact`: whenever it has another, so that `pg_stat_activity` is always right; that \
+         costs PostgreSQL a `SET` for each transaction of a client that is not called as the one \
+         before. `lazy`: only where other settings of the client must be set as well. `off`: not even \
+         then, unless all of them are reset. A client that speaks of `application_name` itself gets its own with either; \
+         `pg_stat_activity` may show another client's.",
+        differs "It has no such key, and does as `exact` does."),
     setting!(pin_functions, ANY,
         "Functions that leave something behind in the session that nobody can see, for instance in \
          variables of PL/Perl: names without a schema. A client that calls one, itself or within \
@@ -482,6 +501,12 @@ static SERVERS: &[Setting<General>] = &[
          their settings all the same, and keep their server connection where they would otherwise, \
          unless `session_state` says otherwise."
     ),
+    setting!(server_proxy_protocol, ANY,
+        "A header of the PROXY protocol that each server connection begins with, for what stands \
+         between pgweave and PostgreSQL and asks for one: of version 1 (`v1`) or 2 (`v2`). It tells \
+         pgweave's own address, not a client's: clients share server connections. Cancel requests \
+         begin with it, too. PostgreSQL itself takes none.",
+        differs "It has no such key."),
     setting!(drain_timeout, OR_ZERO,
         "How long it may take to cancel and roll back what a client that vanished has left on \
          its server connection. What takes longer is closed. 0 means that it is closed at once.",
@@ -619,6 +644,13 @@ static PROCESS: &[Setting<General>] = &[
         ANY,
         "Whether errors that clients were told are logged."
     ),
+    setting!(log_traceparent, ANY,
+        "Whether queries are looked at for the comment `traceparent='...'` of sqlcommenter. The trace and \
+         the span that it names then stand as `trace_id` and `span_id` in lines about that transaction: \
+         why its client was closed, and, with `log_level` `debug`, which server process runs the query, \
+         how long it has waited for that, and that it has failed. Only the first and the last \
+         1,024 bytes of a text are looked at.",
+        differs "It has no such key."),
     setting!(log_stats, ANY,
         "Whether a line is logged every `stats_period` that tells what all databases together did in \
          it, in PgBouncer's words (`stats: 12 xacts/s, ...`).",

@@ -257,8 +257,8 @@ impl Listener {
         let State {
             channels, marks, ..
         } = &mut *state;
-        let is_heard = |name: &Box<str>| channels.get(name).is_some_and(|there| there.is_heard);
-        let is_ready = |mark: &mut Mark| mark.channels.iter().all(&is_heard);
+        let is_heard = |name: &str| channels.get(name).is_some_and(|there| there.is_heard);
+        let is_ready = |mark: &mut Mark| mark.channels.iter().all(|name| is_heard(name));
         let ready = marks.extract_if(.., is_ready).take(BATCH);
         ready
             .map(|Mark { there, here, .. }| {

@@ -20,6 +20,7 @@ use super::client::{Client, End};
 use super::console::{self, Visit};
 use super::house::House;
 use super::intro::{Intro, first_words};
+use super::proxy_protocol::read_header;
 use super::replication::{self, Kind, Replication};
 use crate::auth::{Credential, StoredSecret};
 use crate::config::{Config, PoolSettings};
@@ -93,12 +94,12 @@ pub(super) async fn live(mut client: Client) {
 }
 
 /// Logs a client in; `None` when that came to nothing, and it has been told.
-async fn admit(house: Arc<House>, mut stream: Stream, peer: Peer) -> Option<Client> {
+async fn admit(house: Arc<House>, mut stream: Stream, mut peer: Peer) -> Option<Client> {
     let (connected, number) = house.connect();
     let config = house.config();
     let within = config.general.client_login_timeout;
     let log = config.general.log_pooler_errors;
-    match timeout(within, log_in(&house, &mut stream, peer, number)).await {
+    match timeout(within, log_in(&house, &mut stream, &mut peer, number)).await {
         Ok(Ok(logged_in)) => Some(Client::new(stream, connected, &house, logged_in)),
         Ok(Err(NoSession::Silence)) => None,
         Ok(Err(NoSession::Refused(error) | NoSession::Unproven(error))) => {
@@ -158,15 +159,20 @@ pub(super) struct LoggedIn {
 async fn log_in(
     house: &Arc<House>,
     stream: &mut Stream,
-    peer: Peer,
+    peer: &mut Peer,
     number: u32,
 ) -> Result<LoggedIn, NoSession> {
     let mut intro = Intro {
         stream,
-        peer,
+        peer: *peer,
+        via: None,
         read: Default::default(),
         binding: None,
     };
+    let told = read_header(&mut intro, &house.config().general).await;
+    *peer = intro.peer;
+    let peer = *peer;
+    told?;
     let startup = first_words(house, &mut intro).await?;
     let max_client_conn = house.config().general.max_client_conn;
     if number > console::most_connections(&startup, max_client_conn) {
@@ -187,7 +193,8 @@ async fn log_in(
             .await?;
     }
     let asked = Kind::of(&startup)?;
-    let vouched = console::vouched_for(&startup, console::is_same_uid(intro.stream));
+    let is_same_uid = intro.via.is_none() && console::is_same_uid(intro.stream);
+    let vouched = console::vouched_for(&startup, is_same_uid);
     let is_owner = vouched.is_some();
     let config = house.config();
     let proven = match vouched {
@@ -238,8 +245,9 @@ async fn log_in(
     if config.general.log_connections {
         let is_tls = intro.stream.is_tls();
         let (database, user) = (startup.database.escape_debug(), startup.user.escape_debug());
+        let via = intro.via.map(tracing::field::display);
         // Each is a field of its own; as text the line reads as PgBouncer's.
-        tracing::info!(db = %database, %user, tls = is_tls, client = %peer, "login:");
+        tracing::info!(db = %database, %user, tls = is_tls, client = %peer, via, "login:");
     }
     logged_in.ahead = intro.read.to_vec();
     Ok(logged_in)

@@ -163,7 +163,7 @@ impl Trial<'_, '_> {
     }
 
     async fn by_peer(&mut self, demand: &Demand) -> Result<Proven, NoSession> {
-        let name = match self.intro.stream.peer_uid() {
+        let name = match self.intro.uid() {
             Some(uid) => tokio::task::spawn_blocking(move || names::of_system_user(uid))
                 .await
                 .unwrap_or_default(),

@@ -72,7 +72,8 @@ impl Client {
                     functions,
                     ..Questions::default()
                 };
-                lease.ask(questions, &self.application_name);
+                let name = lease.name_for(&self.application_name);
+                lease.ask(questions, &name);
             }
             return true;
         }
@@ -113,7 +114,8 @@ impl Client {
         if let Service::Leased(lease) = &mut self.service
             && asks
         {
-            lease.ask(questions, &self.application_name);
+            let name = lease.name_for(&self.application_name);
+            lease.ask(questions, &name);
         }
         asks
     }

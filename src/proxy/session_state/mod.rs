@@ -11,10 +11,12 @@
 mod asking;
 mod listening;
 mod moment;
+mod naming;
 mod noting;
 mod pins;
 
 pub(super) use listening::Listening;
+pub(super) use naming::Names;
 pub(super) use pins::{Left, Pins, findings_of_function};
 pub use pins::{pin_names, pin_reasons};
 

@@ -75,6 +75,7 @@ impl Client {
         run: &mut Run<'_>,
     ) {
         let touches = statement.touches.as_deref();
+        self.name_if_spoken_of(lease, &statement.parse, run);
         self.note(lease, statement.can, touches, &statement.parse, run);
     }
 
@@ -170,7 +171,10 @@ impl Client {
         }
         self.dirty |= can.without(AT_ONCE);
         // `application_name` goes back to what only the client's own startup says.
-        lease.must_report |= can.has(Findings::RESETS);
+        if can.has(Findings::RESETS) {
+            lease.must_report = true;
+            self.name_now(lease, run);
+        }
         let Some(touches) = touches else {
             return;
         };

@@ -12,6 +12,7 @@ mod env;
 mod idle;
 mod profile;
 mod reported;
+mod spoken_of;
 mod touched;
 
 pub use change::Change;
@@ -20,6 +21,7 @@ pub use env::is_parse_relevant;
 pub use idle::IDLE_SESSION_TIMEOUT;
 pub use profile::{Env, Profile, Profiles, Settings, value_of};
 pub use reported::{Greeting, Reported};
+pub use spoken_of::{may_reset_name, speaks_of_name};
 pub use touched::Touched;
 
 /// Names that PostgreSQL does not list among the settings, set last and in

@@ -38,10 +38,15 @@ fn number_from(variable: &str, otherwise: u64) -> u64 {
 }
 
 fn look_the_same(menu: Menu) {
+    look_the_same_with(menu, "exact");
+}
+
+/// With this `application_name_policy`.
+fn look_the_same_with(menu: Menu, names: &str) {
     let turns = number_from("PGWEAVE_TEST_TURNS", 1000);
     let mut seed = number_from("PGWEAVE_TEST_SEED", 1);
     let (direct, pooled) = (Cluster::shared().database(), Cluster::shared().database());
-    let stage = Stage::new(&direct, &pooled);
+    let stage = Stage::new(&direct, &pooled, names);
     let mut played = 0;
     while played < turns {
         let script = generate(&mut Random::new(seed), menu, TURNS);

@@ -34,6 +34,7 @@ FROM pg_locks l JOIN pg_database d ON d.oid = l.database WHERE locktype = 'advis
 
 /// Where scripts are played.
 pub struct Stage<'a> {
+    names: String,
     direct: &'a Database<'a>,
     pooled: &'a Database<'a>,
     servers: usize,
@@ -42,12 +43,13 @@ pub struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
-    pub fn new(direct: &'a Database<'a>, pooled: &'a Database<'a>) -> Self {
+    pub fn new(direct: &'a Database<'a>, pooled: &'a Database<'a>, names: &str) -> Self {
         for database in [direct, pooled] {
             let mut admin = database.direct();
             SETUP.iter().for_each(|sql| drop(admin.rows(sql)));
         }
         Self {
+            names: names.to_owned(),
             direct,
             pooled,
             servers: env::var("PGWEAVE_TEST_POOL_SIZE")
@@ -63,6 +65,7 @@ impl<'a> Stage<'a> {
         let pooler = Plan::before(self.pooled)
             .pool_size(self.servers)
             .setting("server_round_robin", "true")
+            .setting("application_name_policy", &format!("{:?}", self.names))
             .start();
         let mut clients: Vec<Pair> = (0..CLIENTS).map(|who| self.pair(&pooler, who)).collect();
         let mut played = 0;
