@@ -12,9 +12,10 @@ use std::num::NonZeroU64;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use tokio::time::Sleep;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Sleep, timeout};
 
 use super::deadlines::Deadlines;
 use super::house::{Connected, House};
@@ -34,6 +35,9 @@ use crate::wire::{PgError, sqlstate};
 /// While a client waits for a server connection, this much more of what it
 /// sends is read, so that its leaving is noticed.
 const READ_AHEAD: usize = 64 * 1024;
+
+/// Who is told to leave has this long to close; what it still sends is lost.
+const SEE_OFF: Duration = Duration::from_millis(200);
 
 type Waiting = std::pin::Pin<Box<dyn Future<Output = Result<Lease, PgError>> + Send>>;
 
@@ -277,6 +281,7 @@ impl Client {
                 // In the middle of a row it would be taken for a part of that.
                 if !mid_reply {
                     self.last_words(&error.to_frame()).await;
+                    self.see_off().await;
                 }
             }
         }
@@ -286,7 +291,22 @@ impl Client {
     async fn last_words(&mut self, frame: &[u8]) {
         self.outbox.push(frame);
         let flushed = poll_fn(|cx| self.outbox.poll_flush(&mut self.stream, cx));
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(5), flushed).await;
+        let _ = timeout(Duration::from_secs(5), flushed).await;
+    }
+
+    /// Reads what the client still sends, if it is to leave between two transactions: to
+    /// close now would reset its connection, and what it was told be lost with that.
+    async fn see_off(&mut self) {
+        if self.handle.wish() != Wish::EndAtBoundary {
+            return;
+        }
+        let to_the_end = async {
+            let mut lost = [0; 1024];
+            self.stream.shutdown().await?;
+            while self.stream.read(&mut lost).await? > 0 {}
+            std::io::Result::Ok(())
+        };
+        let _ = timeout(SEE_OFF, to_the_end).await;
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
@@ -429,6 +449,8 @@ impl Client {
         let mut rest = bytes;
         if let Some(lease) = lease {
             self.begin(lease, out);
+        } else if self.handle.is_wanted() {
+            self.turn_away(bytes)?;
         }
         if !matches!(self.service, Service::Leased(_)) {
             let (taken, needs_server) = self.unleased(rest)?;
@@ -443,6 +465,9 @@ impl Client {
             if !needs_server {
                 self.inbox = rest.to_vec();
                 return Ok(());
+            }
+            if self.handle.wish() == Wish::EndAtBoundary {
+                return Err(End::Told(PgError::shutting_down()));
             }
             let who = Seeker {
                 client: self.handle.id,
@@ -629,21 +654,39 @@ impl Client {
                 }
                 Ok(())
             }
-            Wish::EndAtBoundary => match self.service {
-                Service::Idle if self.body_left == 0 && self.inbox.is_empty() => {
-                    Err(End::Told(PgError::shutting_down()))
-                }
-                Service::Leased(ref lease) if !matches!(lease.tracker.rest(), Rest::Busy) => {
-                    Err(End::Told(PgError::shutting_down()))
-                }
-                Service::Idle | Service::Waiting(_) | Service::Leased(_) => Ok(()),
-            },
+            Wish::EndAtBoundary if self.is_at_rest() && self.handle.has_rested() => {
+                Err(End::Told(PgError::shutting_down()))
+            }
+            // What it asks for next is not begun; if that is nothing it is looked at again.
+            Wish::EndAtBoundary => Ok(()),
             Wish::Deadline => {
                 self.handle.granted(Wish::Deadline);
                 self.deadline_passed()
             }
             Wish::EndNow => Err(End::Told(PgError::shutting_down())),
         }
+    }
+
+    /// Between two transactions, and nothing has come of the next.
+    fn is_at_rest(&self) -> bool {
+        match &self.service {
+            Service::Idle => self.body_left == 0 && self.inbox.is_empty(),
+            Service::Leased(lease) => !matches!(lease.tracker.rest(), Rest::Busy),
+            Service::Waiting(_) => false,
+        }
+    }
+
+    /// Who is to leave and has kept its server connection hears it when it asks for something.
+    fn turn_away(&self, bytes: &[u8]) -> Result<(), End> {
+        let is_kept = matches!(self.service, Service::Leased(_)) && self.is_at_rest();
+        if is_kept
+            && self.body_left == 0
+            && self.handle.wish() == Wish::EndAtBoundary
+            && bytes.first() != Some(&b'X')
+        {
+            return Err(End::Told(PgError::shutting_down()));
+        }
+        Ok(())
     }
 
     /// What the client asked for is not run: it is told why. FATAL ends it.
