@@ -20,6 +20,9 @@ use crate::wire::{PgError, backend, frame, sqlstate};
 /// Longest message of a client, in bytes.
 const LONGEST: usize = 64 * 1024;
 
+/// So many rows are written down at once; for more another thread is asked.
+const FEW_ROWS: usize = 100;
+
 /// Whoever does not take an answer for so long is left.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -179,7 +182,7 @@ impl Session {
                 Err(error) => Err(error.clone()),
             };
             match (&command, done) {
-                (Ok(command), Ok(answer)) => self.talk.answer(command, answer, out),
+                (Ok(command), Ok(answer)) => out.extend(written(command, answer).await),
                 (_, Err(error)) => {
                     self.talk.failed(&error, out);
                     break;
@@ -295,6 +298,25 @@ impl Session {
                 }
             }
         }
+    }
+}
+
+/// As it is sent: many rows are put down where no queries are served.
+async fn written(command: &Command, answer: Answer) -> Vec<u8> {
+    let command = command.clone();
+    let is_long = answer.rows.len() > FEW_ROWS;
+    let write = move || {
+        let mut out = Vec::new();
+        Conversation::answer(&command, answer, &mut out);
+        out
+    };
+    match is_long {
+        true => tokio::task::spawn_blocking(write)
+            .await
+            .unwrap_or_else(|_| {
+                PgError::error(sqlstate::INTERNAL_ERROR, "it could not be written").to_frame()
+            }),
+        false => write(),
     }
 }
 
