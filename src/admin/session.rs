@@ -26,6 +26,9 @@ const FEW_ROWS: usize = 100;
 /// Whoever does not take an answer for so long is left.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What is written at once, in bytes.
+const PIECE: usize = 64 * 1024;
+
 /// Why a session ends.
 enum End {
     /// The client has left, or does not listen.
@@ -228,10 +231,17 @@ impl Session {
         if bytes.is_empty() {
             return Ok(());
         }
-        match timeout(PATIENCE, self.stream.send(bytes)).await {
-            Ok(sent) => Ok(sent?),
-            Err(_) => Err(End::Gone),
+        // Long ones in pieces, between which others have their turn.
+        for piece in bytes.chunks(PIECE) {
+            match timeout(PATIENCE, self.stream.send(piece)).await {
+                Ok(sent) => sent?,
+                Err(_) => return Err(End::Gone),
+            }
+            if bytes.len() > PIECE {
+                tokio::task::yield_now().await;
+            }
         }
+        Ok(())
     }
 
     /// Carries out a command, if its role allows; meanwhile the client may leave
