@@ -159,6 +159,8 @@ async fn run(config: Config, reloader: Arc<Reloader>, cli: &Cli) -> Result<(), S
         let pages = Telemetry::new(Arc::clone(&house), Box::new(move || process.is_ending()));
         keepers.spawn(telemetry::serve(pages, listener));
     }
+    #[cfg(feature = "otel")]
+    let exporter = export(&house, &conductor, &mut keepers)?;
     for listener in listeners {
         tracing::info!("listening on {listener}");
         accepting.spawn(accept(Arc::clone(&house), Arc::new(listener)));
@@ -173,9 +175,32 @@ async fn run(config: Config, reloader: Arc<Reloader>, cli: &Cli) -> Result<(), S
     let stop = ending::delay(&house, stop, &mut signals, &mut console).await;
     accepting.shutdown().await;
     ending::wait(&house, stop, &mut signals, &mut console).await;
+    #[cfg(feature = "otel")]
+    if let Some(exporter) = exporter {
+        exporter.finish().await;
+    }
     keepers.shutdown().await;
     tracing::info!("pgweave ends");
     Ok(())
+}
+
+/// Has traces and metrics exported, if the environment says to where.
+#[cfg(feature = "otel")]
+fn export(
+    house: &Arc<House>,
+    conductor: &Arc<Conductor>,
+    keepers: &mut JoinSet<()>,
+) -> Result<Option<Arc<telemetry::otel::Exporter>>, String> {
+    let plan = telemetry::otel::Plan::read(&|name| std::env::var(name).ok());
+    let Some(plan) = plan.map_err(|wrong| format!("pgweave: {wrong}"))? else {
+        return Ok(None);
+    };
+    let process = Arc::clone(conductor);
+    let is_ending = Box::new(move || process.is_ending());
+    let (exporter, spans) = telemetry::otel::Exporter::new(plan, Arc::clone(house), is_ending);
+    keepers.spawn(Arc::clone(&exporter).run(spans));
+    tracing::info!("traces and metrics go to an OTLP collector");
+    Ok(Some(exporter))
 }
 
 /// Listens for those who ask for metrics and health.

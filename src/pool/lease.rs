@@ -112,8 +112,22 @@ impl Lease {
             return;
         };
         if let Some(since) = taken.query_since.take() {
-            self.shelf.pool.stats.query.add(since.elapsed());
+            let took = since.elapsed();
+            self.shelf.pool.stats.query.add(took);
+            #[cfg(feature = "otel")]
+            {
+                taken.busy += took;
+            }
         }
+    }
+
+    /// How long the server connection has been busy with the turn that is over.
+    #[cfg(feature = "otel")]
+    pub fn take_busy(&mut self) -> std::time::Duration {
+        let taken = self.taken.as_mut();
+        taken
+            .map(|taken| std::mem::take(&mut taken.busy))
+            .unwrap_or_default()
     }
 
     /// A transaction is over, now; in it its client has changed the catalog, or not
@@ -126,6 +140,10 @@ impl Lease {
         };
         let pool = &self.shelf.pool;
         let stats = &pool.stats;
+        #[cfg(feature = "otel")]
+        if let Some(since) = taken.query_since {
+            taken.busy += now.saturating_duration_since(since);
+        }
         for (since, histogram) in [
             (taken.turn_since.take(), &stats.transaction),
             (taken.query_since.take(), &stats.query),

@@ -433,6 +433,8 @@ impl ServerPool {
         let enrolled = self.servers.enrol(&server, [born.clone(), renewed]);
         shelf.put_new(Connection {
             turn_since: None,
+            #[cfg(feature = "otel")]
+            busy: std::time::Duration::ZERO,
             query_since: None,
             enrolled,
             server,

@@ -170,6 +170,9 @@ pub(super) struct Client {
     pub(super) application_name: Arc<str>,
     pub(super) counts: Counts,
     pub(super) deadlines: Option<Box<Deadlines>>,
+    /// What is to be told of the transaction under way.
+    #[cfg(feature = "otel")]
+    pub(super) note: Option<Box<super::spans::Note>>,
 }
 
 impl Client {
@@ -216,6 +219,8 @@ impl Client {
             application_name: with.application_name,
             counts: Counts::default(),
             deadlines: Deadlines::new(&house.clients, &with.settings),
+            #[cfg(feature = "otel")]
+            note: None,
         }
     }
 
@@ -240,6 +245,8 @@ impl Client {
     pub async fn end(mut self, end: End) {
         let client = self.handle.who.peer;
         self.handle.served_by_nobody();
+        #[cfg(feature = "otel")]
+        self.span_is_cut_off(&end);
         self.flush_counts();
         let mid_frame = self.body_left > 0 && self.body_fate == Fate::Pass;
         let mid_reply = matches!(&self.service, Service::Leased(lease) if lease.mid_reply());
@@ -449,6 +456,8 @@ impl Client {
         let mut rest = bytes;
         if let Some(lease) = lease {
             self.begin(lease, out);
+            #[cfg(feature = "otel")]
+            self.span_is_served();
         } else if self.handle.is_wanted() {
             self.turn_away(bytes)?;
         }
@@ -473,19 +482,30 @@ impl Client {
                 client: self.handle.id,
                 profile: self.profile.as_ref(),
             };
-            match self.shelf.try_lease(who) {
+            let lease = self.shelf.try_lease(who);
+            #[cfg(feature = "otel")]
+            self.span_begins(None);
+            match lease {
                 Some(lease) => self.begin(lease, out),
                 None => return self.wait(rest),
             }
+            #[cfg(feature = "otel")]
+            self.span_is_served();
         }
         let Service::Leased(mut lease) = std::mem::replace(&mut self.service, Service::Idle) else {
             return Ok(());
         };
-        if let Some(now) = lease.turn_goes_on() {
+        let begins = lease.turn_goes_on();
+        if let Some(now) = begins {
             self.handle.asks(now);
         }
         let result = self.upstream(cx, &mut lease, rest, out);
         self.service = Service::Leased(lease);
+        #[cfg(feature = "otel")]
+        if begins.is_some() {
+            self.span_begins(None);
+            self.span_is_served();
+        }
         self.mark_busy();
         result
     }
@@ -591,6 +611,8 @@ impl Client {
         self.handle.served_by_nobody();
         let now = Instant::now();
         lease.turn_ends(now, self.changing.is_some());
+        #[cfg(feature = "otel")]
+        self.span_ends(Some(&mut lease));
         self.flush_counts();
         self.handle.pinned_by(0);
         self.mark_idle();
@@ -639,6 +661,8 @@ impl Client {
         if let Service::Leased(lease) = &mut self.service {
             lease.turn_ends(Instant::now(), self.changing.is_some());
         }
+        #[cfg(feature = "otel")]
+        self.span_ends_here();
         self.flush_counts();
         self.handle.pinned_by(self.pins_shown());
     }
@@ -696,6 +720,11 @@ impl Client {
         self.mark_idle();
         if error.severity == crate::wire::Severity::Fatal {
             return Err(End::Told(error));
+        }
+        #[cfg(feature = "otel")]
+        {
+            self.span_fails(error.code.as_bytes());
+            self.span_ends(None);
         }
         self.shelf.pool().stats.errors.count(error.code.as_bytes());
         self.outbox.push(&error.to_frame());

@@ -72,6 +72,8 @@ impl Client {
         self.count(&digest);
         for code in &digest.errors {
             self.shelf.pool().stats.errors.count(code);
+            #[cfg(feature = "otel")]
+            self.span_fails(code);
         }
         self.unverified |= digest.transactions > 0;
         if digest.fatal {

@@ -32,6 +32,9 @@ pub struct House {
     pub verifiers: Verifiers,
     connected: AtomicU32,
     console: OnceLock<Arc<dyn Console>>,
+    /// Takes what is told of transactions, if somebody does.
+    #[cfg(feature = "otel")]
+    pub spans: OnceLock<super::spans::Spans>,
 }
 
 /// A client connection counts against `max_client_conn` as long as this lives.
@@ -78,6 +81,8 @@ impl House {
             verifiers,
             connected: AtomicU32::new(0),
             console: OnceLock::new(),
+            #[cfg(feature = "otel")]
+            spans: OnceLock::new(),
         })
     }
 

@@ -15,6 +15,8 @@ mod login;
 mod renewal;
 mod replication;
 mod session_state;
+#[cfg(feature = "otel")]
+pub mod spans;
 mod statements;
 mod unleased;
 mod upstream;

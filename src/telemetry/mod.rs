@@ -6,6 +6,8 @@
 mod aside;
 mod http;
 mod metrics;
+#[cfg(feature = "otel")]
+pub mod otel;
 mod sight;
 mod status;
 
