@@ -484,7 +484,7 @@ impl Client {
             };
             let lease = self.shelf.try_lease(who);
             #[cfg(feature = "otel")]
-            self.span_begins(None);
+            self.span_begins();
             match lease {
                 Some(lease) => self.begin(lease, out),
                 None => return self.wait(rest),
@@ -503,7 +503,7 @@ impl Client {
         self.service = Service::Leased(lease);
         #[cfg(feature = "otel")]
         if begins.is_some() {
-            self.span_begins(None);
+            self.span_begins();
             self.span_is_served();
         }
         self.mark_busy();

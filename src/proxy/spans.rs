@@ -116,33 +116,43 @@ impl Spans {
         self.dropped.fetch_add(count, Ordering::Relaxed);
     }
 
-    fn begin(&self, parent: Option<Parent>, asked: Instant) -> Option<Box<Note>> {
-        let fresh = || {
-            let [a, b] = [random().to_be_bytes(), random().to_be_bytes()];
-            let mut trace = [0; 16];
-            trace
-                .iter_mut()
-                .zip(a.into_iter().chain(b))
-                .for_each(|(to, from)| *to = from);
-            trace
-        };
-        let trace = parent.map_or_else(fresh, |parent| parent.trace);
-        self.sampler.takes(trace, parent).then(|| {
-            Box::new(Note {
-                trace,
-                parent,
-                asked,
-                served: None,
-                pid: 0,
-                error: None,
-            })
-        })
+    fn begin(&self, asked: Instant) -> Option<Box<Note>> {
+        let [a, b] = [random().to_be_bytes(), random().to_be_bytes()];
+        let mut trace = [0; 16];
+        let bytes = a.into_iter().chain(b);
+        trace
+            .iter_mut()
+            .zip(bytes)
+            .for_each(|(to, from)| *to = from);
+        let note = || Box::new(Note::new(trace, asked));
+        self.sampler.takes(trace, None).then(note)
+    }
+
+    /// What is noted of a transaction once it is known what it is a part of; the first that
+    /// is known counts. `asked`: when its client asked for it, where nothing is noted yet.
+    #[must_use]
+    pub fn part_of(
+        &self,
+        note: Option<Box<Note>>,
+        parent: Parent,
+        asked: Instant,
+    ) -> Option<Box<Note>> {
+        if note.as_ref().is_some_and(|note| note.parent.is_some()) {
+            return note;
+        }
+        if !self.sampler.takes(parent.trace, Some(parent)) {
+            return None;
+        }
+        let mut note = note.unwrap_or_else(|| Box::new(Note::new(parent.trace, asked)));
+        note.trace = parent.trace;
+        note.parent = Some(parent);
+        Some(note)
     }
 }
 
 /// About the transaction under way.
 #[derive(Debug)]
-pub(super) struct Note {
+pub struct Note {
     trace: [u8; 16],
     parent: Option<Parent>,
     asked: Instant,
@@ -151,19 +161,35 @@ pub(super) struct Note {
     error: Option<[u8; 5]>,
 }
 
+impl Note {
+    fn new(trace: [u8; 16], asked: Instant) -> Self {
+        Self {
+            trace,
+            parent: None,
+            asked,
+            served: None,
+            pid: 0,
+            error: None,
+        }
+    }
+}
+
 impl Client {
-    /// A transaction is asked for now. `parent`: what the client says that it is a part of.
-    pub(super) fn span_begins(&mut self, parent: Option<Parent>) {
+    /// A transaction is asked for now.
+    pub(super) fn span_begins(&mut self) {
         if let Some(spans) = self.connected.house().spans.get() {
-            self.note = spans.begin(parent, Instant::now());
+            self.note = spans.begin(Instant::now());
         }
     }
 
     /// It has got this server connection.
     pub(super) fn span_is_served(&mut self) {
         if let (Some(note), Service::Leased(lease)) = (&mut self.note, &self.service) {
-            // The lease has looked at the clock a moment before.
-            note.served = lease.turn_since().map(|since| since.max(note.asked));
+            // Where it was there at once, its clock was looked at first.
+            note.served = lease.turn_since();
+            note.asked = note
+                .served
+                .map_or(note.asked, |served| served.min(note.asked));
             note.pid = lease.identity.pid;
         }
     }
@@ -287,21 +313,30 @@ mod tests {
             1,
         );
         let now = Instant::now();
-        let taken = (0..10_000).filter(|_| spans.begin(None, now).is_some());
+        let taken = (0..10_000).filter(|_| spans.begin(now).is_some());
         let taken = taken.count();
         assert!((2_000..3_000).contains(&taken), "{taken}");
     }
 
     #[test]
-    fn a_part_has_its_parents_trace() {
-        let (spans, _from) = Spans::new(
-            Sampler {
-                ratio: 0.0,
-                follows_parent: true,
-            },
-            1,
-        );
-        let note = spans.begin(Some(parent(true)), Instant::now());
+    fn a_part_has_its_parents_trace_and_the_first_parent_counts() {
+        let sampler = |ratio| Sampler {
+            ratio,
+            follows_parent: true,
+        };
+        let now = Instant::now();
+        let (spans, _from) = Spans::new(sampler(0.0), 1);
+        assert!(spans.begin(now).is_none());
+        let note = spans.part_of(None, parent(true), now);
+        let other = Parent {
+            trace: [3; 16],
+            ..parent(false)
+        };
+        let note = spans.part_of(note, other, now);
         assert_eq!(note.map(|note| note.trace), Some([1; 16]));
+        let (spans, _from) = Spans::new(sampler(1.0), 1);
+        let note = spans.begin(now);
+        assert!(note.is_some());
+        assert!(spans.part_of(note, parent(false), now).is_none());
     }
 }
