@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable
 
+import scrape
 from lab import pgbench
 from lab.procfs import CpuClock, anonymous_bytes
 from lab.poolers import ROOT
@@ -269,6 +270,13 @@ def storm_binary() -> Path | None:
     return path if path.exists() else None
 
 
+def scrape_turn(rig: Rig, variant: str, chosen) -> Turn | None:
+    """The tail of a steady load: alone, and while metrics of many pools and clients are read."""
+    if variant != "pgweave-1":
+        return None
+    return Turn(*scrape.turn(rig, chosen))
+
+
 QUERY = ("tps", "p50", "p99", "tail", "cpu")
 
 CASES = {
@@ -296,9 +304,13 @@ CASES = {
     "idle": Case("idle clients after one query each", idle_turn, ("idle",), "<= 1,400 bytes a client", once=True),
     "storm": Case(f"4,000 queries a second while {STORM} clients a second log in by SCRAM", storm_turn,
                   ("logins", "p99", "p99_storm", "storm", "storm_beside", "login_cpu"), "p99 with the storm <= 2 times that without"),
+    "scrape": Case(f"4,000 queries a second beside {scrape.POOLS} pools and {scrape.POOLS * scrape.CLIENTS_EACH} idle"
+                   " clients, while metrics are read each second", scrape_turn,
+                   ("scrape_ms", "scrape_most_ms", "scrape_mb", "p99", "scraped", "scraped_beside", "look_ms", "looked"),
+                   "a scrape in less than 100 ms, p99 with it no more than without, as far as the one beside tells"),
     "syscalls": Case("system calls for each transaction, pgbench -S, 20 clients over 20", syscalls_turn,
                      ("syscalls",), "<= 4.3", once=True),
 }
 
-USUAL = [name for name in CASES if name not in ("simple5000", "storm")]
+USUAL = [name for name in CASES if name not in ("simple5000", "storm", "scrape")]
 QUICK = ["simple", "extended", "prepared", "simple500", "rows", "connect", "idle"]

@@ -9,6 +9,8 @@ from lab.postgres import Postgres
 USER, POOL, SCALE = "bench", 20, 10
 # Somebody whom the server asks for a password, by SCRAM.
 PROVING, PASSWORD = "bench_scram", "correct horse"
+# Whose clients are many and idle.
+CROWD = "bench_crowd"
 
 # What a variant's name stands for: how its pooler is made, None for no pooler.
 VARIANTS = {
@@ -32,7 +34,7 @@ class Rig:
         self.lab, self.user = lab, USER
         self.tls = certificate(lab) if tls else None
         self.env = {"PGSSLMODE": "require"} if tls else {}
-        self.pg = Postgres(lab, "bench", [USER], {"max_connections": 700})
+        self.pg = Postgres(lab, "bench", [USER, CROWD], {"max_connections": 700})
         self.pg.pgbench_init(USER, SCALE)
         with self.pg.connect() as control:
             control.query("create unlogged table wide as select g as id, repeat(md5(g::text), 32) as payload"

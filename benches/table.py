@@ -24,6 +24,13 @@ FIGURES = {
     "storm": ("in it / without", "{:.2f}", False),
     "storm_beside": ("in one beside / without", "{:.2f}", False),
     "login_cpu": ("CPU us/login, queries too", "{:.0f}", True),
+    "scrape_ms": ("ms/scrape", "{:.0f}", False),
+    "scrape_most_ms": ("at most", "{:.0f}", False),
+    "scrape_mb": ("MB", "{:.1f}", False),
+    "scraped": ("p99 scraped / alone", "{:.2f}", False),
+    "scraped_beside": ("one beside scraped / alone", "{:.2f}", False),
+    "look_ms": ("ms for SHOW CLIENTS, POOLS", "{:.0f}", False),
+    "looked": ("p99 with these / alone", "{:.2f}", False),
     "syscalls": ("syscalls/tx", "{:.2f}", True),
 }
 

@@ -126,8 +126,8 @@ impl Conversation {
         Ok(None)
     }
 
-    /// One command of a simple query has been carried out.
-    pub fn answer(&mut self, command: &Command, answer: Answer, out: &mut Vec<u8>) {
+    /// One command of a simple query has been carried out. With many rows it takes a while.
+    pub fn answer(command: &Command, answer: Answer, out: &mut Vec<u8>) {
         let columns = columns_of(command);
         tell_notice(&answer, out);
         if !columns.is_empty() {

@@ -20,8 +20,14 @@ use crate::wire::{PgError, backend, frame, sqlstate};
 /// Longest message of a client, in bytes.
 const LONGEST: usize = 64 * 1024;
 
+/// So many rows are written down at once; for more another thread is asked.
+const FEW_ROWS: usize = 100;
+
 /// Whoever does not take an answer for so long is left.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What is written at once, in bytes.
+const PIECE: usize = 64 * 1024;
 
 /// Why a session ends.
 enum End {
@@ -179,7 +185,7 @@ impl Session {
                 Err(error) => Err(error.clone()),
             };
             match (&command, done) {
-                (Ok(command), Ok(answer)) => self.talk.answer(command, answer, out),
+                (Ok(command), Ok(answer)) => out.extend(written(command, answer).await),
                 (_, Err(error)) => {
                     self.talk.failed(&error, out);
                     break;
@@ -225,10 +231,17 @@ impl Session {
         if bytes.is_empty() {
             return Ok(());
         }
-        match timeout(PATIENCE, self.stream.send(bytes)).await {
-            Ok(sent) => Ok(sent?),
-            Err(_) => Err(End::Gone),
+        // Long ones in pieces, between which others have their turn.
+        for piece in bytes.chunks(PIECE) {
+            match timeout(PATIENCE, self.stream.send(piece)).await {
+                Ok(sent) => sent?,
+                Err(_) => return Err(End::Gone),
+            }
+            if bytes.len() > PIECE {
+                tokio::task::yield_now().await;
+            }
         }
+        Ok(())
     }
 
     /// Carries out a command, if its role allows; meanwhile the client may leave
@@ -295,6 +308,25 @@ impl Session {
                 }
             }
         }
+    }
+}
+
+/// As it is sent: many rows are put down where no queries are served.
+async fn written(command: &Command, answer: Answer) -> Vec<u8> {
+    let command = command.clone();
+    let is_long = answer.rows.len() > FEW_ROWS;
+    let write = move || {
+        let mut out = Vec::new();
+        Conversation::answer(&command, answer, &mut out);
+        out
+    };
+    match is_long {
+        true => tokio::task::spawn_blocking(write)
+            .await
+            .unwrap_or_else(|_| {
+                PgError::error(sqlstate::INTERNAL_ERROR, "it could not be written").to_frame()
+            }),
+        false => write(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Rows, and how they are sent (`protocol-message-formats.html`).
 
+use std::io::Write;
+
 use crate::wire::frontend::frame_into;
 
 /// The types of columns.
@@ -122,36 +124,37 @@ pub(super) fn describe(out: &mut Vec<u8>, columns: &[Column], formats: &[Format]
 
 /// DataRow.
 pub(super) fn data_row(out: &mut Vec<u8>, columns: &[Column], formats: &[Format], row: &Row) {
-    let mut body = u16::try_from(row.len()).unwrap_or(0).to_be_bytes().to_vec();
+    let mut body = Vec::with_capacity(16 * row.len());
+    body.extend_from_slice(&u16::try_from(row.len()).unwrap_or(0).to_be_bytes());
     for (at, (cell, (_, kind))) in row.iter().zip(columns).enumerate() {
-        let Some(value) = encoded(cell, *kind, format_of(formats, at)) else {
+        if *cell == Cell::Null {
             body.extend_from_slice(&(-1_i32).to_be_bytes());
             continue;
-        };
-        let length = u32::try_from(value.len()).unwrap_or(0);
-        body.extend_from_slice(&length.to_be_bytes());
-        body.extend_from_slice(&value);
+        }
+        let place = body.len();
+        body.extend_from_slice(&[0; 4]);
+        encode(&mut body, cell, *kind, format_of(formats, at));
+        let length = u32::try_from(body.len() - place - 4).unwrap_or(0);
+        if let Some(told) = body.get_mut(place..place + 4) {
+            told.copy_from_slice(&length.to_be_bytes());
+        }
     }
     frame_into(out, b'D', &[&body]);
 }
 
-fn encoded(cell: &Cell, kind: Kind, format: Format) -> Option<Vec<u8>> {
+fn encode(to: &mut Vec<u8>, cell: &Cell, kind: Kind, format: Format) {
     match (cell, format) {
-        (Cell::Null, _) => None,
-        (Cell::Text(text), _) => Some(text.replace('\0', "").into_bytes()),
-        (Cell::Number(number), Format::Text) => Some(number.to_string().into_bytes()),
-        (Cell::Number(number), Format::Binary) => Some(match kind {
-            Kind::Int4 => i32::try_from(*number)
-                .unwrap_or(i32::MAX)
-                .to_be_bytes()
-                .to_vec(),
-            Kind::Int8 => i64::try_from(*number)
-                .unwrap_or(i64::MAX)
-                .to_be_bytes()
-                .to_vec(),
-            Kind::Numeric => numeric(*number),
-            Kind::Text => number.to_string().into_bytes(),
-        }),
+        (Cell::Null, _) => {}
+        (Cell::Text(text), _) => to.extend(text.bytes().filter(|byte| *byte != 0)),
+        (Cell::Number(number), Format::Text) => {
+            let _ = write!(to, "{number}");
+        }
+        (Cell::Number(number), Format::Binary) => match kind {
+            Kind::Int4 => to.extend(i32::try_from(*number).unwrap_or(i32::MAX).to_be_bytes()),
+            Kind::Int8 => to.extend(i64::try_from(*number).unwrap_or(i64::MAX).to_be_bytes()),
+            Kind::Numeric => to.extend(numeric(*number)),
+            Kind::Text => to.extend_from_slice(number.to_string().as_bytes()),
+        },
     }
 }
 

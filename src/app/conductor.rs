@@ -90,12 +90,12 @@ impl Process for Conductor {
         if self.is_ending() {
             return Err("the process ends".to_owned());
         }
-        if self.house()?.config().general.takeover_socket().is_none() {
+        let Some(place) = self.house()?.config().general.takeover_socket() else {
             return Err("there is neither takeover_socket nor unix_socket_dir: \
                         a new process could not reach this one"
                 .to_owned());
-        }
-        self.program.start()
+        };
+        self.program.start(&place)
     }
 
     fn is_ending(&self) -> bool {

@@ -60,7 +60,6 @@ impl Doors {
     /// Lets people in.
     pub fn open(&mut self, house: &Arc<House>, pages: &Arc<Telemetry>) -> std::io::Result<()> {
         for listener in &self.listeners {
-            listener.is_passed_on(false);
             tracing::info!("listening on {listener}");
             self.accepting
                 .spawn(accept(Arc::clone(house), Arc::clone(listener)));
@@ -71,6 +70,11 @@ impl Doors {
                 .spawn(telemetry::serve(Arc::clone(pages), listener));
         }
         Ok(())
+    }
+
+    /// The files of the sockets are this process's, to be removed in the end.
+    pub fn are_ours(&self) {
+        own(&self.listeners);
     }
 
     /// Lets no client in any more. Who is inside stays.
@@ -85,6 +89,13 @@ impl Doors {
         for listener in &self.listeners {
             listener.is_passed_on(true);
         }
+    }
+}
+
+/// The files of these sockets are this process's from now on.
+pub(super) fn own(listeners: &[Arc<Listener>]) {
+    for listener in listeners {
+        listener.is_passed_on(false);
     }
 }
 

@@ -46,7 +46,10 @@ pub(super) fn ask(named: Option<&Path>, live: bool) -> Result<(), String> {
             Question::Page(reachable(&address), page)
         }
         _ => {
-            let loaded = locate(named, &|path| path.is_file()).load()?;
+            let loaded = locate(named, &|path| path.is_file()).load();
+            // One line: it is shown as the state of a container.
+            let first = |why: String| why.lines().next().unwrap_or_default().to_owned();
+            let loaded = loaded.map_err(first)?;
             question(&loaded.config.general, page)?
         }
     };

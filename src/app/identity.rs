@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{User, getuid, setgid, setuid};
 
 /// The file with this process's number, removed on drop.
@@ -58,6 +59,23 @@ fn is_alive(pid: u32) -> bool {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None),
         Err(nix::errno::Errno::ESRCH)
     )
+}
+
+/// The number of a user.
+pub(super) fn number_of(name: &str) -> Option<u32> {
+    let user = User::from_name(name).ok().flatten();
+    user.map(|user| user.uid.as_raw())
+}
+
+/// As many files may be open as the system allows: each client and each server connection
+/// is one.
+pub(super) fn open_files() {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+    {
+        // Where even that is refused, it stays as it was.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
 }
 
 /// Gives root's rights up for a user's. Files and sockets that are open stay.

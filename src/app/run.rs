@@ -16,10 +16,10 @@ use super::cli::{Cli, Command, convert, load, one_a_line};
 use super::conductor::{Conductor, read_again};
 use super::doors::Doors;
 use super::ending;
-use super::handover::{Door, Offer, Outcome, Successor, Taking, hand_over, take_over};
+use super::handover::{Door, FROM, Offer, Outcome, Successor, Taking, hand_over, take_over};
 use super::health;
 use super::holding::{self, Holds};
-use super::identity::{PidFile, become_user};
+use super::identity::{PidFile, become_user, number_of, open_files};
 use super::logging::{Logging, complain};
 use super::paper;
 use super::reload::Reloader;
@@ -69,6 +69,7 @@ fn print_converted(file: &std::path::Path) -> Result<(), String> {
 }
 
 fn serve(cli: &Cli) -> Result<(), String> {
+    open_files();
     let inherited = Inherited::from_system()
         .map_err(|error| format!("pgweave: a socket of systemd's: {error}"))?;
     let files = Files::default();
@@ -124,16 +125,13 @@ async fn run(
     let holds = Holds::listen().map_err(no_signals)?;
     let tls = Tls::load(&config).map_err(|mistakes| format!("pgweave: {}", mistakes.join("; ")))?;
     let access = Access::load(&config).map_err(|mistakes| one_a_line(&mistakes))?;
-    let mut taking = match cli.reboot {
-        true => taking(&config, &mut inherited).await?,
-        false => None,
-    };
+    let mut taking = taking(&config, cli, &mut inherited).await?;
     let http = taking.as_mut().and_then(|taking| taking.http.take());
     let mut doors = Doors::build(&config, inherited, http).await?;
-    let before = taking.as_ref().and_then(|taking| taking.pid);
-    let _pidfile = match &config.general.pidfile {
-        Some(path) => Some(PidFile::write(path, before)?),
-        None => None,
+    let mut pidfile = match &config.general.pidfile {
+        // Until it has ended it is that of the process of before.
+        Some(path) if taking.is_none() => Some(PidFile::write(path, None)?),
+        _ => None,
     };
     if let Some(user) = &cli.user {
         become_user(user)?;
@@ -160,10 +158,15 @@ async fn run(
         Box::new(move || process.is_ending()),
         Box::new(move || log.log_counts()),
     );
-    let taking = taking.map(|mut taking| {
+    let mut taking = taking.map(|mut taking| {
         let arrivals = taking.prepare(&house);
         (taking, arrivals)
     });
+    #[cfg(feature = "otel")]
+    let exporter = export(&house, &conductor, &mut keepers)?;
+    if let Some((taking, _)) = &mut taking {
+        taking.is_ready().await?;
+    }
     welcome(&house.config(), &doors.listeners);
     let not_open = |error| format!("pgweave: cannot let anybody in: {error}");
     doors.open(&house, &pages).map_err(not_open)?;
@@ -175,23 +178,46 @@ async fn run(
     systemd::is_ready();
     keepers.spawn(systemd::show_life());
     let (found, mut successors) = channel(1);
+    let (own, mut owned) = channel(1);
     let offer = offer(&house, &doors);
-    keepers.spawn(go_on(taking, Arc::clone(&offer), found.clone()));
+    let mut going_on = keepers.spawn(go_on(taking, Arc::clone(&offer), found.clone(), own));
     let stop = loop {
         tokio::select! {
-            stop = ending::wanted(&mut signals, &mut console) => break Some(stop),
-            Some(successor) = successors.recv() => {
-                doors.leave().await;
-                if let Some(pid) = successor.courier.pid() {
-                    systemd::goes_on_as(pid);
+            stop = ending::wanted(&mut signals, &mut console) => {
+                // Nobody can take over any more, but who has done so.
+                going_on.abort();
+                match successors.try_recv() {
+                    Ok(successor) => drop(found.try_send(successor)),
+                    Err(_) => break Some(stop),
                 }
-                match hand_over(&house, successor, &mut signals, &mut console).await {
-                    Outcome::Done => break None,
+            }
+            Some(before) = owned.recv() => {
+                doors.are_ours();
+                pidfile = write_pidfile(&house, before);
+            }
+            Some(successor) = successors.recv() => {
+                if let Err(error) = successor.let_in().await {
+                    tracing::warn!("nobody has taken over: {error}");
+                    let own = channel(1).0;
+                    going_on = keepers.spawn(go_on(None, Arc::clone(&offer), found.clone(), own));
+                    continue;
+                }
+                doors.leave().await;
+                match hand_over(&house, &successor, &mut signals, &mut console).await {
+                    Outcome::Done => {
+                        drop(pidfile.take());
+                        if let Some(pid) = successor.courier.pid() {
+                            systemd::goes_on_as(pid).await;
+                        }
+                        successor.finish().await;
+                        break None;
+                    }
                     Outcome::Stop(stop) => break Some(stop),
                     Outcome::Alone => {
+                        doors.are_ours();
                         doors.open(&house, &pages).map_err(not_open)?;
-                        systemd::goes_on_as(i32::try_from(std::process::id()).unwrap_or(0));
-                        keepers.spawn(go_on(None, Arc::clone(&offer), found.clone()));
+                        let own = channel(1).0;
+                        going_on = keepers.spawn(go_on(None, Arc::clone(&offer), found.clone(), own));
                     }
                 }
             }
@@ -204,22 +230,72 @@ async fn run(
         doors.close().await;
         ending::wait(&house, stop, &mut signals, &mut console).await;
     }
+    #[cfg(feature = "otel")]
+    if let Some(exporter) = exporter {
+        exporter.finish().await;
+    }
+    drop(pidfile);
     keepers.shutdown().await;
     tracing::info!("pgweave ends");
     Ok(())
 }
 
-/// Takes over from the process that runs, if there is one: `-R`.
-async fn taking(config: &Config, inherited: &mut Inherited) -> Result<Option<Taking>, String> {
-    let Some(path) = config.general.takeover_socket() else {
+/// Takes over from the process that runs, if there is one: `-R`; or from the one that has
+/// started this one, which must be there.
+async fn taking(
+    config: &Config,
+    cli: &Cli,
+    inherited: &mut Inherited,
+) -> Result<Option<Taking>, String> {
+    let parent = std::env::var_os(FROM).map(std::path::PathBuf::from);
+    if !cli.reboot && parent.is_none() {
+        return Ok(None);
+    }
+    let must = parent.is_some();
+    let Some(path) = parent.or_else(|| config.general.takeover_socket()) else {
         return Err("pgweave: -R needs takeover_socket or unix_socket_dir".to_owned());
     };
-    let taking = take_over(&path, inherited).await?;
+    let its_user = cli.user.as_deref().and_then(number_of);
+    let taking = take_over(&path, its_user, inherited).await?;
     match &taking {
         Some(taking) => tracing::info!(before = taking.pid, "takes over"),
+        None if must => {
+            let path = path.display();
+            return Err(format!(
+                "pgweave: cannot take over: nobody listens at {path}"
+            ));
+        }
         None => tracing::info!("there is no process to take over from"),
     }
     Ok(taking)
+}
+
+/// The file of this process, which has taken over from the one `before`.
+fn write_pidfile(house: &House, before: Option<i32>) -> Option<PidFile> {
+    let path = house.config().general.pidfile.clone()?;
+    PidFile::write(&path, before)
+        .map_err(|error| tracing::warn!("{error}"))
+        .ok()
+}
+
+/// Has traces and metrics exported, if the environment says to where.
+#[cfg(feature = "otel")]
+fn export(
+    house: &Arc<House>,
+    conductor: &Arc<Conductor>,
+    keepers: &mut JoinSet<()>,
+) -> Result<Option<Arc<crate::telemetry::otel::Exporter>>, String> {
+    let plan = crate::telemetry::otel::Plan::read(&|name| std::env::var(name).ok());
+    let Some(plan) = plan.map_err(|wrong| format!("pgweave: {wrong}"))? else {
+        return Ok(None);
+    };
+    let process = Arc::clone(conductor);
+    let is_ending = Box::new(move || process.is_ending());
+    let (exporter, spans) =
+        crate::telemetry::otel::Exporter::new(plan, Arc::clone(house), is_ending);
+    keepers.spawn(Arc::clone(&exporter).run(spans));
+    tracing::info!("traces and metrics go to an OTLP collector");
+    Ok(Some(exporter))
 }
 
 /// What the next process can take over from this one.
@@ -232,15 +308,22 @@ fn offer(house: &Arc<House>, doors: &Doors) -> Arc<Offer> {
     })
 }
 
-/// Lets those of the process of before in; then the next process may come.
-async fn go_on(taking: Option<(Taking, Arrivals)>, offer: Arc<Offer>, found: Sender<Successor>) {
+/// Lets those of the process of before come over; then what was that one's is this one's
+/// (`own` hears of which process), and the next process may come.
+async fn go_on(
+    taking: Option<(Taking, Arrivals)>,
+    offer: Arc<Offer>,
+    found: Sender<Successor>,
+    own: Sender<Option<i32>>,
+) {
     let house = Arc::clone(&offer.house);
     let path = house.config().general.takeover_socket();
-    let mut door = None;
-    let mut open = || door = path.as_deref().and_then(Door::at);
-    match taking {
-        Some((taking, arrivals)) => taking.serve(Arc::clone(&house), arrivals, open).await,
-        None => open(),
+    // Who comes early waits.
+    let door = path.as_deref().and_then(Door::at);
+    if let Some((taking, arrivals)) = taking {
+        let before = taking.pid;
+        taking.serve(house, arrivals).await;
+        let _ = own.send(before).await;
     }
     if let Some(door) = door {
         offer.wait(door, found).await;

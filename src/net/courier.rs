@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 use tokio::io::Interest;
@@ -24,8 +24,9 @@ const MOST: usize = 4;
 #[derive(Debug)]
 pub struct Courier {
     stream: UnixStream,
-    /// One message at a time, each way.
-    sending: Mutex<()>,
+    /// One message at a time, each way; true while it is under way: if it was cut off,
+    /// nothing can follow.
+    sending: Mutex<bool>,
     receiving: Mutex<()>,
 }
 
@@ -35,13 +36,13 @@ pub type Delivery = (Zeroizing<Vec<u8>>, Vec<OwnedFd>);
 
 impl Courier {
     /// Talks by this socket, if the process at its other end is of the same user as
-    /// this one, or of root.
+    /// this one, of root, or of the user `also`.
     ///
     /// # Errors
     /// `PermissionDenied` where it is somebody else's.
-    pub fn new(stream: UnixStream) -> io::Result<Self> {
+    pub fn new(stream: UnixStream, also: Option<u32>) -> io::Result<Self> {
         let theirs = stream.peer_cred()?.uid();
-        if theirs != nix::unistd::getuid().as_raw() && theirs != 0 {
+        if theirs != nix::unistd::getuid().as_raw() && theirs != 0 && also != Some(theirs) {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
         Ok(Self {
@@ -64,15 +65,19 @@ impl Courier {
     /// socket reports.
     ///
     /// # Cancel safety
-    /// Dropped before its end, a part may have been sent: the other end then drops all
-    /// of it when the connection ends.
+    /// Dropped before its end, a part may have been sent: nothing can be sent any more,
+    /// and the other end drops what it has of it when the connection ends.
     pub async fn send(&self, message: &[u8], beside: &[BorrowedFd<'_>]) -> io::Result<()> {
         let length = u32::try_from(message.len()).ok();
         let fits = message.len() <= LONGEST && beside.len() <= MOST;
         let Some(length) = length.filter(|_| fits) else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
-        let _alone = self.sending.lock().await;
+        let mut under_way = self.sending.lock().await;
+        if *under_way {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        *under_way = true;
         // The descriptors arrive with the first byte, which is of the length.
         let head = length.to_be_bytes();
         let sent = self.write(&head, beside).await?;
@@ -83,6 +88,7 @@ impl Courier {
                 part = part.get(sent..).unwrap_or_default();
             }
         }
+        *under_way = false;
         Ok(())
     }
 
@@ -107,8 +113,8 @@ impl Courier {
     /// two of them.
     ///
     /// # Errors
-    /// `InvalidData` where it is too long, or a descriptor was lost; else what the socket
-    /// reports. Nothing more is to be expected then.
+    /// `InvalidData` where it is too long; else what the socket reports. Nothing more is to
+    /// be expected then. Descriptors for which this process has no room are missing.
     ///
     /// # Cancel safety
     /// Dropped before its end, the connection is of no more use.
@@ -152,18 +158,25 @@ fn read(stream: &UnixStream, into: &mut [u8], beside: &mut Vec<OwnedFd>) -> io::
     let read = recvmsg(stream.as_fd(), &mut parts, &mut control, private())?;
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(descriptors) = message {
-            beside.extend(descriptors);
+            beside.extend(descriptors.inspect(keep_private));
         }
     }
-    match read.flags.contains(ReturnFlags::CTRUNC) {
-        true => Err(io::ErrorKind::InvalidData.into()),
-        false => Ok(read.bytes),
-    }
+    Ok(read.bytes)
 }
 
-/// No signal where the other end is gone.
+/// No signal where the other end is gone; elsewhere there is none in any case.
 fn quiet() -> SendFlags {
-    SendFlags::NOSIGNAL
+    #[cfg(target_os = "linux")]
+    return SendFlags::NOSIGNAL;
+    #[cfg(not(target_os = "linux"))]
+    SendFlags::empty()
+}
+
+/// The same as [`private`], where that does not exist.
+fn keep_private(descriptor: &OwnedFd) {
+    if !cfg!(target_os = "linux") {
+        let _ = rustix::io::fcntl_setfd(descriptor, rustix::io::FdFlags::CLOEXEC);
+    }
 }
 
 /// Programs that are started do not get the descriptors.
@@ -183,7 +196,10 @@ mod tests {
 
     fn couple() -> (Courier, Courier) {
         let (one, other) = UnixStream::pair().unwrap();
-        (Courier::new(one).unwrap(), Courier::new(other).unwrap())
+        (
+            Courier::new(one, None).unwrap(),
+            Courier::new(other, None).unwrap(),
+        )
     }
 
     #[tokio::test]

@@ -96,7 +96,8 @@ impl UnixSocket {
             listener: UnixListener::from_std(listener)?,
             path,
             file,
-            is_passed_on: AtomicBool::new(false),
+            // Until the process of before has let go of them.
+            is_passed_on: AtomicBool::new(true),
             lock,
         })
     }

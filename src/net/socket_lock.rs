@@ -51,7 +51,9 @@ impl SocketLock {
     /// The lock of another process, which has passed it on: the system keeps it as
     /// long as anybody has the file open.
     pub fn passed(socket: &Path, file: OwnedFd) -> Self {
-        Self::of(beside(socket), file.into())
+        let lock = Self::of(beside(socket), file.into());
+        lock.is_passed_on(true);
+        lock
     }
 
     fn of(path: PathBuf, file: File) -> Self {

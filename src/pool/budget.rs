@@ -52,6 +52,11 @@ impl Budget {
         self.open.load(Ordering::Acquire)
     }
 
+    /// Those who wait look again.
+    pub(super) fn wake(&self) {
+        self.freed.notify_waiters();
+    }
+
     /// A pool that spends from this budget.
     pub(super) fn join(&self, pool: &Arc<ServerPool>) {
         let mut members = self.members.lock();

@@ -26,10 +26,10 @@ pub const LONG_KEY: usize = 32;
 pub enum Wish {
     /// Nothing.
     None = 0,
-    /// Stop waiting for a server connection (CancelRequest).
-    StopWaiting = 1,
     /// Go over to another process at the next boundary, if nothing is in the way.
-    MoveAway = 2,
+    MoveAway = 1,
+    /// Stop waiting for a server connection (CancelRequest).
+    StopWaiting = 2,
     /// End at the next boundary: the pooler shuts down.
     EndAtBoundary = 3,
     /// The deadline that was set has passed.
@@ -42,14 +42,18 @@ impl Wish {
     fn from_u8(value: u8) -> Self {
         match value {
             0 => Wish::None,
-            1 => Wish::StopWaiting,
-            2 => Wish::MoveAway,
+            1 => Wish::MoveAway,
+            2 => Wish::StopWaiting,
             3 => Wish::EndAtBoundary,
             4 => Wish::Deadline,
             _ => Wish::EndNow,
         }
     }
 }
+
+/// Who is to end at a boundary and asks for nothing hears so that long after its last answer:
+/// some drivers (libpq) take an error for a mere notice if they read it together with an answer.
+const REST_MS: u16 = 50;
 
 /// In the byte of a client's wish: its configuration has been read again.
 const RELOADED: u8 = 0x80;
@@ -93,6 +97,9 @@ struct State {
     waits: bool,
     /// It has been seen to that the client hears of that.
     told: bool,
+    /// It is to end, and is at rest since then: milliseconds after its login, which begin
+    /// anew now and then; 0: it is not.
+    rests_since_ms: u16,
     /// When its latest turn began: seconds after its login.
     asked_s: u32,
 }
@@ -370,6 +377,19 @@ impl ClientHandle {
         if let Some(waker) = &self.state.lock().waker {
             waker.wake_by_ref();
         }
+    }
+
+    /// It is to end and is at rest, where nothing is begun for it any more: for long enough?
+    /// Looked at every 100 ms; the first time it is not.
+    #[must_use]
+    pub fn has_rested(&self) -> bool {
+        let now =
+            u16::try_from(self.since.elapsed().as_millis() % 65_536).map_or(1, |now| now.max(1));
+        let mut state = self.state.lock();
+        if state.rests_since_ms == 0 {
+            state.rests_since_ms = now;
+        }
+        now.wrapping_sub(state.rests_since_ms) >= REST_MS
     }
 
     /// A wish has been granted, or is void now.

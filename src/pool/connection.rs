@@ -24,6 +24,9 @@ pub(super) struct Connection {
     /// When the turn began that is served now; none: its client has it, and
     /// is between transactions.
     pub turn_since: Option<Instant>,
+    /// How long it has been busy with the turn.
+    #[cfg(feature = "otel")]
+    pub busy: std::time::Duration,
     /// Since when something of its client's has run, or waited to.
     pub query_since: Option<Instant>,
     /// What is noted of the turn, where slow ones are looked for.

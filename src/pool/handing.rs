@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -104,7 +105,7 @@ impl Shelf {
             client: 0,
             profile: None,
         };
-        let mut lease = self.try_lease(nobody)?;
+        let mut lease = self.lease_unchecked(nobody)?;
         lease.stream.descriptor()?;
         let within = self.pool.settings().server_connect_timeout;
         lease.run_alone("DISCARD ALL", within).await.ok()?;
@@ -147,10 +148,7 @@ impl ServerPool {
     ///
     /// # Errors
     /// Why not. The connection is closed then.
-    ///
-    /// # Cancel safety
-    /// Dropped before its end, the connection is closed.
-    pub async fn go_on_with(
+    pub fn go_on_with(
         self: &Arc<Self>,
         about: HandedServer,
         stream: Stream,
@@ -187,10 +185,27 @@ impl ServerPool {
             renewed: self.renewals.born(),
             opened: now.checked_sub(about.age).unwrap_or(now),
         };
-        let put = self.put_onto(&shelf, server, places, begun).await;
-        put.map_err(|error| error.message)?;
-        self.gate.nudge();
+        let pool = Arc::clone(self);
+        // `connect_query` may take its time.
+        tokio::spawn(async move {
+            match pool.put_onto(&shelf, server, places, begun).await {
+                Ok(()) => pool.gate.nudge(),
+                Err(error) => pool.tell_of(&error),
+            }
+        });
         Ok(())
+    }
+
+    /// It opens no connection beyond so many: another process has the rest.
+    pub fn freeze(&self, open: u32) {
+        self.ceiling.store(open, Ordering::Release);
+    }
+
+    /// That is over.
+    pub fn thaw(&self) {
+        self.ceiling.store(u32::MAX, Ordering::Release);
+        self.budgets.pool.wake();
+        self.gate.nudge();
     }
 
     /// Are its connections to be in TLS, whatever the server offers?

@@ -125,6 +125,10 @@ impl Lease {
             if let Some(watch) = &mut taken.watch {
                 watch.answered(took);
             }
+            #[cfg(feature = "otel")]
+            {
+                taken.busy += took;
+            }
         }
     }
 
@@ -160,6 +164,15 @@ impl Lease {
         Some(taken.turn_since?.elapsed())
     }
 
+    /// How long the server connection has been busy with the turn that is over.
+    #[cfg(feature = "otel")]
+    pub fn take_busy(&mut self) -> std::time::Duration {
+        let taken = self.taken.as_mut();
+        taken
+            .map(|taken| std::mem::take(&mut taken.busy))
+            .unwrap_or_default()
+    }
+
     /// A transaction is over, now; in it its client has changed the catalog, or not
     /// ([`ServerStatements::turn_is_over`]). Returns how long it took, if there was
     /// one.
@@ -169,6 +182,10 @@ impl Lease {
         let taken = self.taken.as_mut()?;
         let pool = &self.shelf.pool;
         let stats = &pool.stats;
+        #[cfg(feature = "otel")]
+        if let Some(since) = taken.query_since {
+            taken.busy += now.saturating_duration_since(since);
+        }
         let so_far = |since: Instant| now.saturating_duration_since(since);
         let took = taken.turn_since.take().map(so_far);
         if let Some(took) = took {

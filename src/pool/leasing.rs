@@ -39,6 +39,18 @@ impl Shelf {
         Some(Lease::new(taken, permit, Arc::clone(self), who.client, now))
     }
 
+    /// The same, of a connection that is about to be used by nobody: however long it has
+    /// rested, it is taken as it is.
+    pub(super) fn lease_unchecked(self: &Arc<Self>, who: Seeker<'_>) -> Option<Lease> {
+        if !self.pool.gate.try_enter() {
+            return None;
+        }
+        let permit = Permit::new(&self.pool);
+        let now = Instant::now();
+        let taken = self.pop(now, who)?;
+        Some(Lease::new(taken, permit, Arc::clone(self), who.client, now))
+    }
+
     /// A lease, in strict order of asking.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
@@ -45,6 +45,8 @@ pub struct ServerPool {
     pub generation: Generation,
     /// Connections of before its last change are to be replaced.
     pub(super) renewals: Generation,
+    /// So many connections it may have while another process takes the rest.
+    pub(super) ceiling: AtomicU32,
     /// What it has open.
     servers: Arc<Servers>,
     /// What its clients listen to.
@@ -103,6 +105,7 @@ impl ServerPool {
             database: database.to_owned(),
             server_user: settings.server_user.clone(),
             renewals: Generation::default(),
+            ceiling: AtomicU32::new(u32::MAX),
             servers: Arc::default(),
             gate: Gate::new(settings.pool_size),
             stats: PoolStats::default(),
@@ -388,6 +391,11 @@ impl ServerPool {
         } = &self.budgets;
         let full = |budget: &Arc<Budget>| Full(Arc::clone(budget));
         let limit = self.gate.limit().max(self.gate.used());
+        let limit = match self.ceiling.load(Ordering::Acquire) {
+            // 0 would be no limit.
+            0 => return Err(full(pool)),
+            ceiling => limit.min(ceiling),
+        };
         let in_pool = pool.take_below(limit).ok_or_else(|| full(pool))?;
         let in_database = database.take().ok_or_else(|| full(database))?;
         let in_user = user.take().ok_or_else(|| full(user))?;
@@ -482,6 +490,8 @@ impl ServerPool {
         let enrolled = self.servers.enrol(&server, [born.clone(), renewed]);
         shelf.put_new(Connection {
             turn_since: None,
+            #[cfg(feature = "otel")]
+            busy: std::time::Duration::ZERO,
             query_since: None,
             watch: None,
             enrolled,

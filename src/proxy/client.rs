@@ -12,9 +12,10 @@ use std::num::NonZeroU64;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use tokio::time::Sleep;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Sleep, timeout};
 
 use super::deadlines::Deadlines;
 use super::house::{Connected, House};
@@ -34,6 +35,9 @@ use crate::wire::{PgError, sqlstate};
 /// While a client waits for a server connection, this much more of what it
 /// sends is read, so that its leaving is noticed.
 const READ_AHEAD: usize = 64 * 1024;
+
+/// Who is told to leave has this long to close; what it still sends is lost.
+const SEE_OFF: Duration = Duration::from_millis(200);
 
 type Waiting = std::pin::Pin<Box<dyn Future<Output = Result<Lease, PgError>> + Send>>;
 
@@ -168,6 +172,9 @@ pub(super) struct Client {
     pub(super) application_name: Arc<str>,
     pub(super) counts: Counts,
     pub(super) deadlines: Option<Box<Deadlines>>,
+    /// What is to be told of the transaction under way.
+    #[cfg(feature = "otel")]
+    pub(super) note: Option<Box<super::spans::Note>>,
 }
 
 impl Client {
@@ -214,6 +221,8 @@ impl Client {
             application_name: with.application_name,
             counts: Counts::default(),
             deadlines: Deadlines::new(&house.clients, &with.settings),
+            #[cfg(feature = "otel")]
+            note: None,
         }
     }
 
@@ -244,6 +253,8 @@ impl Client {
         let trace = self.trace();
         self.handle.served_by_nobody();
         self.cut_turn_off();
+        #[cfg(feature = "otel")]
+        self.span_is_cut_off(&end);
         self.flush_counts();
         let mid_frame = self.body_left > 0 && self.body_fate == Fate::Pass;
         let mid_reply = matches!(&self.service, Service::Leased(lease) if lease.mid_reply());
@@ -276,6 +287,7 @@ impl Client {
                 // In the middle of a row it would be taken for a part of that.
                 if !mid_reply {
                     self.last_words(&error.to_frame()).await;
+                    self.see_off().await;
                 }
             }
         }
@@ -309,7 +321,22 @@ impl Client {
     async fn last_words(&mut self, frame: &[u8]) {
         self.outbox.push(frame);
         let flushed = poll_fn(|cx| self.outbox.poll_flush(&mut self.stream, cx));
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(5), flushed).await;
+        let _ = timeout(Duration::from_secs(5), flushed).await;
+    }
+
+    /// Reads what the client still sends, if it is to leave between two transactions: to
+    /// close now would reset its connection, and what it was told be lost with that.
+    async fn see_off(&mut self) {
+        if self.handle.wish() != Wish::EndAtBoundary {
+            return;
+        }
+        let to_the_end = async {
+            let mut lost = [0; 1024];
+            self.stream.shutdown().await?;
+            while self.stream.read(&mut lost).await? > 0 {}
+            std::io::Result::Ok(())
+        };
+        let _ = timeout(SEE_OFF, to_the_end).await;
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
@@ -452,6 +479,10 @@ impl Client {
         let mut rest = bytes;
         if let Some(lease) = lease {
             self.begin(lease, rest, out);
+            #[cfg(feature = "otel")]
+            self.span_is_served();
+        } else if self.handle.is_wanted() {
+            self.turn_away(bytes)?;
         }
         if !matches!(self.service, Service::Leased(_)) {
             let (taken, needs_server) = self.unleased(rest)?;
@@ -467,24 +498,38 @@ impl Client {
                 self.inbox = rest.to_vec();
                 return Ok(());
             }
+            if self.handle.wish() == Wish::EndAtBoundary {
+                return Err(End::Told(PgError::shutting_down()));
+            }
             let who = Seeker {
                 client: self.handle.id,
                 profile: self.profile.as_ref(),
             };
-            match self.shelf.try_lease(who) {
+            let lease = self.shelf.try_lease(who);
+            #[cfg(feature = "otel")]
+            self.span_begins();
+            match lease {
                 Some(lease) => self.begin(lease, rest, out),
                 None => return self.wait(rest),
             }
+            #[cfg(feature = "otel")]
+            self.span_is_served();
         }
         let Service::Leased(mut lease) = std::mem::replace(&mut self.service, Service::Idle) else {
             return Ok(());
         };
-        if let Some(now) = lease.turn_goes_on() {
+        let begins = lease.turn_goes_on();
+        if let Some(now) = begins {
             self.handle.asks(now);
             self.watch(&mut lease);
         }
         let result = self.upstream(cx, &mut lease, rest, out);
         self.service = Service::Leased(lease);
+        #[cfg(feature = "otel")]
+        if begins.is_some() {
+            self.span_begins();
+            self.span_is_served();
+        }
         self.mark_busy();
         result
     }
@@ -605,6 +650,8 @@ impl Client {
         };
         lease.stand_in = None;
         self.handle.served_by_nobody();
+        #[cfg(feature = "otel")]
+        self.span_ends(Some(&mut lease));
         self.flush_counts();
         self.handle.pinned_by(0);
         self.mark_idle();
@@ -654,6 +701,8 @@ impl Client {
         if let Service::Leased(lease) = &mut self.service {
             lease.trace = None;
         }
+        #[cfg(feature = "otel")]
+        self.span_ends_here();
         self.flush_counts();
         self.handle.pinned_by(self.pins_shown());
     }
@@ -676,21 +725,39 @@ impl Client {
                 }
                 Ok(())
             }
-            Wish::EndAtBoundary => match self.service {
-                Service::Idle if self.body_left == 0 && self.inbox.is_empty() => {
-                    Err(End::Told(PgError::shutting_down()))
-                }
-                Service::Leased(ref lease) if !matches!(lease.tracker.rest(), Rest::Busy) => {
-                    Err(End::Told(PgError::shutting_down()))
-                }
-                Service::Idle | Service::Waiting(_) | Service::Leased(_) => Ok(()),
-            },
+            Wish::EndAtBoundary if self.is_at_rest() && self.handle.has_rested() => {
+                Err(End::Told(PgError::shutting_down()))
+            }
+            // What it asks for next is not begun; if that is nothing it is looked at again.
+            Wish::EndAtBoundary => Ok(()),
             Wish::Deadline => {
                 self.handle.granted(Wish::Deadline);
                 self.deadline_passed()
             }
             Wish::EndNow => Err(End::Told(PgError::shutting_down())),
         }
+    }
+
+    /// Between two transactions, and nothing has come of the next.
+    fn is_at_rest(&self) -> bool {
+        match &self.service {
+            Service::Idle => self.body_left == 0 && self.inbox.is_empty(),
+            Service::Leased(lease) => !matches!(lease.tracker.rest(), Rest::Busy),
+            Service::Waiting(_) => false,
+        }
+    }
+
+    /// Who is to leave and has kept its server connection hears it when it asks for something.
+    fn turn_away(&self, bytes: &[u8]) -> Result<(), End> {
+        let is_kept = matches!(self.service, Service::Leased(_)) && self.is_at_rest();
+        if is_kept
+            && self.body_left == 0
+            && self.handle.wish() == Wish::EndAtBoundary
+            && bytes.first() != Some(&b'X')
+        {
+            return Err(End::Told(PgError::shutting_down()));
+        }
+        Ok(())
     }
 
     /// What the client asked for is not run: it is told why. FATAL ends it.
@@ -701,6 +768,11 @@ impl Client {
         self.mark_idle();
         if error.severity == crate::wire::Severity::Fatal {
             return Err(End::Told(error));
+        }
+        #[cfg(feature = "otel")]
+        {
+            self.span_fails(error.code.as_bytes());
+            self.span_ends(None);
         }
         self.shelf.pool().stats.errors.count(error.code.as_bytes());
         self.outbox.push(&error.to_frame());

@@ -74,6 +74,8 @@ impl Client {
         for code in &digest.errors {
             self.shelf.pool().stats.errors.count(code);
             self.trace_error(code, Some(pid));
+            #[cfg(feature = "otel")]
+            self.span_fails(code);
         }
         self.unverified |= digest.transactions > 0;
         if digest.fatal {

@@ -42,6 +42,9 @@ pub struct House {
     exit: RwLock<Option<Arc<dyn Exit>>>,
     /// The process of before, while it still has clients.
     before: RwLock<Option<Arc<dyn Before>>>,
+    /// Takes what is told of transactions, if somebody does.
+    #[cfg(feature = "otel")]
+    pub spans: OnceLock<super::spans::Spans>,
 }
 
 /// A client connection counts against `max_client_conn` as long as this lives.
@@ -94,6 +97,8 @@ impl House {
             console: OnceLock::new(),
             exit: RwLock::new(None),
             before: RwLock::new(None),
+            #[cfg(feature = "otel")]
+            spans: OnceLock::new(),
         })
     }
 
@@ -208,11 +213,14 @@ impl House {
         self.exit.read().clone()
     }
 
-    /// Are the traces that queries belong to logged?
-    /// Are the traces that queries belong to logged?
+    /// Does it matter which traces queries belong to?
     #[inline]
     #[must_use]
     pub fn traces(&self) -> bool {
+        #[cfg(feature = "otel")]
+        if self.spans.get().is_some() {
+            return true;
+        }
         self.traces.load(Ordering::Relaxed)
     }
 

@@ -19,6 +19,8 @@ mod renewal;
 mod replication;
 mod session_state;
 mod slow;
+#[cfg(feature = "otel")]
+pub mod spans;
 mod statements;
 mod traced;
 mod unleased;
@@ -28,6 +30,6 @@ mod wrap_up;
 pub use access::{Access, files_of as login_files, mistakes as login_mistakes};
 pub use house::{Connected, House};
 pub use login::serve;
-pub use moving::{Arrivals, Before, Begins, Exit, Listens, Luggage, Taken, dialect};
+pub use moving::{Arrivals, Before, Begins, Departure, Exit, Listens, Luggage, Taken, dialect};
 pub use rehearsal::{Attempt, Facts, Fine, Limits, Load, Purpose, Rehearsal, Share, Whose, Wrong};
 pub use session_state::{pin_names, pin_reasons};

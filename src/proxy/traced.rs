@@ -40,13 +40,16 @@ impl Client {
     }
 
     /// This text goes to the server.
-    pub(super) fn trace_text(&self, lease: &mut Lease, text: &[u8]) {
+    pub(super) fn trace_text(&mut self, lease: &mut Lease, text: &[u8]) {
         let Some(found) = TraceParent::of(text).filter(|found| lease.trace != Some(*found)) else {
             return;
         };
         let (client, pid) = (self.handle.id, lease.identity.pid);
         let (trace_id, span_id) = (found.trace_id(), found.span_id());
-        let waited_ms = std::mem::take(&mut lease.waited).as_millis();
+        let waited = std::mem::take(&mut lease.waited);
+        #[cfg(feature = "otel")]
+        self.span_is_part_of(&found, lease.turn_since(), waited);
+        let waited_ms = waited.as_millis();
         tracing::debug!(client, pid, trace_id, span_id, waited_ms, "a traced query");
         lease.trace = Some(found);
     }

@@ -137,7 +137,7 @@ mod tests {
             commands("LISTEN", ["a", "b \"c\""]),
             "LISTEN \"a\";LISTEN \"b \"\"c\"\"\";"
         );
-        assert_eq!(mark("_pw", 3), "LISTEN \"_pw\";NOTIFY \"_pw\", '3'");
+        assert_eq!(mark("_pw", 3), "LISTEN \"_pw\";NOTIFY \"_pw\", '3';");
     }
 
     #[test]

@@ -14,6 +14,8 @@ const LENGTH: usize = 55;
 /// Where the two identities stand in it.
 const TRACE: std::ops::Range<usize> = 3..35;
 const SPAN: std::ops::Range<usize> = 36..52;
+#[cfg(feature = "otel")]
+const FLAGS: std::ops::Range<usize> = 53..55;
 
 /// A span, and the trace that it is part of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +64,20 @@ impl TraceParent {
         let is_zero = |id: &str| id.bytes().all(|byte| byte == b'0');
         let is_told = is_right && ends && !is_zero(told.trace_id()) && !is_zero(told.span_id());
         is_told.then_some(told)
+    }
+
+    /// Trace and span as bytes, and whether that span is told of.
+    #[cfg(feature = "otel")]
+    #[must_use]
+    pub fn as_bytes(&self) -> ([u8; 16], [u8; 8], bool) {
+        let bits = |part: &str| u128::from_str_radix(part, 16).unwrap_or_default();
+        let span = u64::from_str_radix(self.span_id(), 16).unwrap_or_default();
+        let is_sampled = bits(self.part(FLAGS)) & 1 != 0;
+        (
+            bits(self.trace_id()).to_be_bytes(),
+            span.to_be_bytes(),
+            is_sampled,
+        )
     }
 
     /// The trace: 32 digits.

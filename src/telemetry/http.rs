@@ -15,9 +15,11 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use subtle::ConstantTimeEq;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
+use super::aside::aside;
 use super::sight::{LogCounts, Sight};
 use super::{metrics, status};
 use crate::proxy::House;
@@ -31,6 +33,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a connection may last in all.
 const LIFETIME: Duration = Duration::from_secs(600);
 
+/// Who does not turn for so long is not alive.
+const STUCK: Duration = Duration::from_secs(5);
+
 /// After a failed accept, for want of file descriptors for instance.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -40,6 +45,8 @@ pub struct Telemetry {
     started: Instant,
     is_ending: Box<IsEnding>,
     log: Box<LogOutcome>,
+    /// What serves queries.
+    serving: Handle,
     /// One at a time looks around: more would only take cores from queries.
     turn: Semaphore,
 }
@@ -53,7 +60,7 @@ type LogOutcome = dyn Fn() -> LogCounts + Send + Sync;
 type Page = Response<Full<Bytes>>;
 
 impl Telemetry {
-    /// Of this house, which begins now.
+    /// Of this house, which begins now, and is served by the runtime of this thread.
     #[must_use]
     pub fn new(house: Arc<House>, is_ending: Box<IsEnding>, log: Box<LogOutcome>) -> Arc<Self> {
         Arc::new(Self {
@@ -61,6 +68,7 @@ impl Telemetry {
             started: Instant::now(),
             is_ending,
             log,
+            serving: Handle::current(),
             turn: Semaphore::new(1),
         })
     }
@@ -73,7 +81,8 @@ impl Telemetry {
             return page;
         }
         match request.uri().path() {
-            "/livez" => plain(StatusCode::OK, "alive\n"),
+            "/livez" if self.is_alive().await => plain(StatusCode::OK, "alive\n"),
+            "/livez" => plain(StatusCode::SERVICE_UNAVAILABLE, "stuck\n"),
             "/readyz" if (self.is_ending)() => {
                 plain(StatusCode::SERVICE_UNAVAILABLE, "about to end\n")
             }
@@ -103,7 +112,13 @@ impl Telemetry {
         }
     }
 
-    /// Looks around and tells of it on a thread that serves no queries.
+    /// Do the threads that serve queries turn?
+    async fn is_alive(&self) -> bool {
+        let turns = self.serving.spawn(async {});
+        timeout(STUCK, turns).await.is_ok()
+    }
+
+    /// Looks around and tells of it on a thread that waits for nothing.
     async fn look(self: &Arc<Self>, tell: fn(Sight) -> String) -> String {
         let _turn = self.turn.acquire().await;
         let this = Arc::clone(self);
@@ -143,11 +158,27 @@ fn page(status: StatusCode, kind: &'static str, text: impl Into<Bytes>) -> Page 
     page
 }
 
-/// Serves the pages to whoever connects, for ever.
+/// Serves the pages to whoever connects, for ever, on a thread of its own.
 ///
 /// # Cancel safety
-/// Dropped, it accepts nobody any more; requests that are being answered are.
+/// Dropped, it accepts nobody any more, and answers nobody.
 pub async fn serve(telemetry: Arc<Telemetry>, listener: TcpListener) {
+    let served = async {
+        let listener = listener.into_std()?;
+        aside("http", move || async move {
+            match TcpListener::from_std(listener) {
+                Ok(listener) => accept(telemetry, listener).await,
+                Err(error) => tracing::error!("http: {error}"),
+            }
+        })
+        .await
+    };
+    if let Err(error) = served.await {
+        tracing::error!("http: {error}");
+    }
+}
+
+async fn accept(telemetry: Arc<Telemetry>, listener: TcpListener) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok(place) = Arc::clone(&room).acquire_owned().await else {

@@ -66,17 +66,17 @@ impl Collector for All {
                 times(&mut family, &labels(pool), histogram(&pool.pool.stats))?;
             }
         }
-        clients(sight, &mut encoder)?;
-        servers(sight, &mut encoder)?;
+        by_state(sight, &mut encoder, CLIENTS, client_states)?;
+        by_state(sight, &mut encoder, SERVERS, server_states)?;
         pins(sight, &mut encoder)?;
         errors(sight, &mut encoder)
     }
 }
 
 /// A count of [`PoolStats`].
-type Count = fn(&PoolStats) -> &AtomicU64;
+pub(super) type Count = fn(&PoolStats) -> &AtomicU64;
 
-const COUNTERS: [(&str, &str, Count); 10] = [
+pub(super) const COUNTERS: [(&str, &str, Count); 10] = [
     (
         "pgweave_pool_server_assignments",
         "Times that a client got a server connection",
@@ -127,9 +127,9 @@ const COUNTERS: [(&str, &str, Count); 10] = [
     ),
 ];
 
-type Value = fn(&PoolSight) -> f64;
+pub(super) type Value = fn(&PoolSight) -> f64;
 
-const GAUGES: [(&str, &str, Value); 5] = [
+pub(super) const GAUGES: [(&str, &str, Value); 5] = [
     (
         "pgweave_pool_size",
         "Server connections that the pool may have",
@@ -161,9 +161,9 @@ fn truth(is_so: bool) -> f64 {
     f64::from(u8::from(is_so))
 }
 
-type Times = fn(&PoolStats) -> &Histogram;
+pub(super) type Times = fn(&PoolStats) -> &Histogram;
 
-const HISTOGRAMS: [(&str, &str, Times); 3] = [
+pub(super) const HISTOGRAMS: [(&str, &str, Times); 3] = [
     (
         "pgweave_pool_wait",
         "How long clients waited for a server connection",
@@ -216,8 +216,18 @@ fn process(sight: &Sight, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Err
     encoder
         .encode_descriptor("pgweave_build", help, None, MetricType::Info)?
         .encode_info(&version)?;
+    for (name, help, value) in of_process(sight) {
+        encoder
+            .encode_descriptor(name, help, None, MetricType::Gauge)?
+            .encode_gauge(&value)?;
+    }
+    log(sight, encoder)
+}
+
+/// The same, as name, help and value.
+pub(super) fn of_process(sight: &Sight) -> [(&'static str, &'static str, f64); 6] {
     let count = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
-    let gauges = [
+    [
         (
             "pgweave_uptime_seconds",
             "Since when it runs",
@@ -248,13 +258,7 @@ fn process(sight: &Sight, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Err
             "Pools that no metric here tells of",
             count(sight.left_out),
         ),
-    ];
-    for (name, help, value) in gauges {
-        encoder
-            .encode_descriptor(name, help, None, MetricType::Gauge)?
-            .encode_gauge(&value)?;
-    }
-    log(sight, encoder)
+    ]
 }
 
 /// Lines of the log that came to nothing.
@@ -279,61 +283,72 @@ fn log(sight: &Sight, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> 
         .encode_counter::<NoLabelSet, u64, u64>(&sight.log.suppressed, None)
 }
 
+/// Metrics that are told by one label more, as name, help and the name of that label.
+pub(super) const CLIENTS: [&str; 3] = [
+    "pgweave_pool_clients",
+    "Clients that have logged in, by what they do",
+    "state",
+];
+pub(super) const SERVERS: [&str; 3] = [
+    "pgweave_pool_server_connections",
+    "Server connections, open or being opened, by what they do",
+    "state",
+];
+pub(super) const PINS: [&str; 3] = [
+    "pgweave_pool_pins",
+    "Clients that keep a server connection between transactions, by the reason",
+    "reason",
+];
+pub(super) const ERRORS: [&str; 3] = [
+    "pgweave_pool_errors",
+    "Errors that clients were told, by the class of the SQLSTATE",
+    "class",
+];
+
+/// Its clients, by what they do.
+pub(super) fn client_states(pool: &PoolSight) -> [(&'static str, u64); 3] {
+    let clients = pool.clients;
+    [
+        ("idle", clients.idle),
+        ("waiting", clients.waiting),
+        ("served", clients.served),
+    ]
+}
+
+/// Its server connections, by what they do.
+pub(super) fn server_states(pool: &PoolSight) -> [(&'static str, u64); 2] {
+    let (open, idle) = (pool.pool.open(), pool.pool.idle());
+    [
+        ("idle", idle.into()),
+        ("used", open.saturating_sub(idle).into()),
+    ]
+}
+
 /// A gauge for each of several states of a pool.
 fn by_state<const N: usize>(
     sight: &Sight,
     encoder: &mut DescriptorEncoder<'_>,
-    (name, help): (&str, &str),
+    [name, help, label]: [&'static str; 3],
     states: impl Fn(&PoolSight) -> [(&'static str, u64); N],
 ) -> Result<(), Error> {
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
     for pool in &sight.pools {
         for (state, count) in states(pool) {
             let mut labels = labels(pool);
-            labels.push(("state", state));
+            labels.push((label, state));
             family.encode_family(&labels)?.encode_gauge(&count)?;
         }
     }
     Ok(())
 }
 
-fn clients(sight: &Sight, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
-    let what = (
-        "pgweave_pool_clients",
-        "Clients that have logged in, by what they do",
-    );
-    by_state(sight, encoder, what, |pool| {
-        let clients = pool.clients;
-        [
-            ("idle", clients.idle),
-            ("waiting", clients.waiting),
-            ("served", clients.served),
-        ]
-    })
-}
-
-fn servers(sight: &Sight, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
-    let what = (
-        "pgweave_pool_server_connections",
-        "Server connections, open or being opened, by what they do",
-    );
-    by_state(sight, encoder, what, |pool| {
-        let (open, idle) = (pool.pool.open(), pool.pool.idle());
-        [
-            ("idle", idle.into()),
-            ("used", open.saturating_sub(idle).into()),
-        ]
-    })
-}
-
 fn pins(sight: &Sight, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
-    let help = "Clients that keep a server connection between transactions, by the reason";
-    let mut family =
-        encoder.encode_descriptor("pgweave_pool_pins", help, None, MetricType::Gauge)?;
+    let [name, help, label] = PINS;
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
     for pool in &sight.pools {
         for (reason, count) in &pool.pins {
             let mut labels = labels(pool);
-            labels.push(("reason", reason));
+            labels.push((label, reason));
             family.encode_family(&labels)?.encode_gauge(count)?;
         }
     }
@@ -341,13 +356,12 @@ fn pins(sight: &Sight, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error>
 }
 
 fn errors(sight: &Sight, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
-    let help = "Errors that clients were told, by the class of the SQLSTATE";
-    let mut family =
-        encoder.encode_descriptor("pgweave_pool_errors", help, None, MetricType::Counter)?;
+    let [name, help, label] = ERRORS;
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
     for pool in &sight.pools {
         for (class, count) in pool.pool.stats.errors.by_class() {
             let mut labels = labels(pool);
-            labels.push(("class", &class));
+            labels.push((label, &class));
             counter(&mut family, &labels, count)?;
         }
     }

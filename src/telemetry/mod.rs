@@ -1,10 +1,13 @@
 //! Metrics and health over HTTP, on `http_listen`.
 //!
 //! Everything is read when somebody asks: nothing is counted twice for it. Reading
-//! and writing it down happens beside the threads that serve queries.
+//! it, writing it down and sending it happen beside the threads that serve queries.
 
+mod aside;
 mod http;
 mod metrics;
+#[cfg(feature = "otel")]
+pub mod otel;
 mod sight;
 mod status;
 

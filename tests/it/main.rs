@@ -36,6 +36,8 @@ mod login;
 mod modes;
 mod no_simple_queries;
 mod notices;
+#[cfg(feature = "otel")]
+mod otel;
 mod peers;
 mod process;
 mod proxy_protocol;

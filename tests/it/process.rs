@@ -3,6 +3,7 @@
 use crate::support::frames::query;
 use crate::support::pooler::Plan;
 use crate::support::postgres::Cluster;
+use crate::support::raw::first_error;
 
 const INTERRUPT: i32 = 2;
 const TERMINATE: i32 = 15;
@@ -23,6 +24,31 @@ fn a_signal_ends_it_in_order() {
             pooler.log()
         );
     }
+}
+
+/// Whether it keeps its server connection between transactions, or not.
+#[test]
+fn who_is_to_leave_hears_it_instead_of_its_next_answer() {
+    let database = Cluster::shared().database();
+    database.direct().rows("CREATE TABLE done (what text)");
+    for mode in ["transaction", "session"] {
+        let mut pooler = Plan::before(&database).pool_mode(mode).start();
+        let (mut client, mut idle) = (pooler.client(), pooler.client());
+        client.rows("BEGIN");
+        client.value("SELECT 1");
+        idle.value("SELECT 1");
+        pooler.signal(TERMINATE);
+        // By then the other has been asked to leave as well.
+        let told = idle.until_end("its end");
+        assert_eq!(first_error(&told).as_deref(), Some("57P01"), "{mode}");
+        client.rows("COMMIT");
+        client.send(&query("INSERT INTO done VALUES ('this')"));
+        let told = client.until_end("its end");
+        assert_eq!(first_error(&told).as_deref(), Some("57P01"), "{mode}");
+        assert_eq!(told.len(), 1, "{mode}: {told:?}");
+        assert_eq!(pooler.wait().code(), Some(0), "{mode}");
+    }
+    assert_eq!(database.direct().value("SELECT count(*) FROM done"), "0");
 }
 
 #[test]

@@ -107,7 +107,7 @@ class Worker:
             number += 1
             try:
                 if self.client is None:
-                    self.client = Teller(self.proof, self.database, self.name, self.tls)
+                    self.client = self.connect()
                     self.logins += 1
                 self.transfer(number)
             except ServerError as error:
@@ -116,6 +116,9 @@ class Worker:
                 # Being left without an error is a failure, whatever the cause.
                 self.trouble("silence", str(cause), True)
         self.leave()
+
+    def connect(self) -> Teller:
+        return Teller(self.proof, self.database, self.name, self.tls)
 
     def trouble(self, sqlstate: str, message: str, is_over: bool) -> None:
         self.heard.append((sqlstate, message))
@@ -185,9 +188,11 @@ class Worker:
 class Fleet:
     """Workers of one database."""
 
+    kind = Worker
+
     def __init__(self, proof: Proof, database: str, count: int, **how):
         self.proof, self.database = proof, database
-        self.workers = [Worker(proof, database, **how) for _ in range(count)]
+        self.workers = [self.kind(proof, database, **how) for _ in range(count)]
         for worker in self.workers:
             worker.thread.start()
         self.wait_until_all_work()

@@ -1,5 +1,6 @@
 //! `SHOW POOLS`.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,7 +11,20 @@ use crate::config::{PoolSettings, Word};
 use crate::pool::ServerPool;
 
 pub(super) fn pools(view: &View<'_>) -> Vec<Row> {
-    let mut rows: Vec<Row> = view.pools.iter().map(|pool| of(view, pool)).collect();
+    let mut counts: HashMap<*const ServerPool, Counted> = HashMap::new();
+    for client in &view.clients {
+        let Some(pool) = client.pool() else {
+            continue;
+        };
+        let of_pool = counts.entry(Arc::as_ptr(pool)).or_default();
+        match client.waits() {
+            true => of_pool.waiting += 1,
+            false => of_pool.active += 1,
+        }
+    }
+    let counted = |pool| counts.get(&Arc::as_ptr(pool)).copied().unwrap_or_default();
+    let pools = view.pools.iter();
+    let mut rows: Vec<Row> = pools.map(|pool| of(view, pool, counted(pool))).collect();
     rows.push(row![
         CONSOLE,
         CONSOLE,
@@ -39,14 +53,14 @@ pub(super) fn load_balancing(settings: &PoolSettings) -> Option<&'static str> {
     has_several.then(|| settings.load_balance_hosts.as_str())
 }
 
-fn of(view: &View<'_>, pool: &Arc<ServerPool>) -> Row {
-    let (mut active, mut waiting) = (0_u32, 0_u32);
-    for client in view.clients_of(pool) {
-        match client.waits() {
-            true => waiting += 1,
-            false => active += 1,
-        }
-    }
+/// The clients of one pool.
+#[derive(Default, Clone, Copy)]
+struct Counted {
+    active: u32,
+    waiting: u32,
+}
+
+fn of(view: &View<'_>, pool: &Arc<ServerPool>, Counted { active, waiting }: Counted) -> Row {
     let servers = pool.servers();
     let (mut in_use, mut canceled, mut idle) = (0_u32, 0_u32, 0_u32);
     for server in &servers {

@@ -93,12 +93,6 @@ impl<'a> View<'a> {
         self.numbers.get(&Arc::as_ptr(identity)).copied()
     }
 
-    /// The clients of one pool.
-    pub fn clients_of<'b>(&'b self, pool: &'b Arc<ServerPool>) -> impl Iterator<Item = &'b Seen> {
-        let is_its = move |client: &&Seen| client.pool().is_some_and(|own| Arc::ptr_eq(own, pool));
-        self.clients.iter().filter(is_its)
-    }
-
     /// The names of all databases: those of the configuration, and those that
     /// clients have asked for.
     pub fn databases(&self) -> Vec<String> {

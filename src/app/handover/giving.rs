@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, sleep};
 
-use super::messages::{Ask, Tell, hear, say};
+use super::messages::{Ask, hear};
 use super::offer::Successor;
 use super::way::Way;
 use crate::app::ending::{share, wanted};
@@ -20,6 +20,9 @@ use crate::wire::CancelKey;
 
 /// How often it is looked who is still there.
 const TICK: Duration = Duration::from_millis(50);
+
+/// So long it is tried at least, whatever `shutdown_timeout` says.
+const LEAST: Duration = Duration::from_secs(5);
 
 /// Clients that are asked to go at one tick.
 const A_TICK: usize = 500;
@@ -38,24 +41,31 @@ pub(in crate::app) enum Outcome {
 /// come to their boundary, as at an ordinary end, within `shutdown_timeout`.
 pub(in crate::app) async fn hand_over(
     house: &Arc<House>,
-    successor: Successor,
+    successor: &Successor,
     signals: &mut Signals,
     console: &mut Receiver<Stop>,
 ) -> Outcome {
     let pid = successor.courier.pid();
     tracing::info!(successor = pid, clients = house.connected(), "handing over");
-    let (way, listening) = Way::new(Arc::clone(&successor.courier));
+    let all = house.clients.all();
+    let staying = all.iter().filter(|client| !could_go(client));
+    let pools = staying.filter_map(|client| client.who.pool());
+    let keep_one = pools.map(|pool| Arc::as_ptr(pool).addr()).collect();
+    for pool in house.directory.pools() {
+        pool.freeze(pool.open());
+    }
+    let (way, listening) = Way::new(Arc::clone(&successor.courier), keep_one);
     let way = Arc::new(way);
     house.open_exit(Some(Arc::clone(&way) as _));
     let outcome = tokio::select! {
         done = all_gone(house, &way) => done,
         () = way.tell_listening(listening) => Outcome::Alone,
-        () = listen_to(house, &successor.courier) => Outcome::Alone,
+        () = listen_to(house, &way, &successor.courier) => Outcome::Alone,
         stop = wanted(signals, console) => Outcome::Stop(stop),
     };
     house.open_exit(None);
-    // Those who were about to go look about.
-    house.clients.all().iter().for_each(|client| client.wake());
+    way.is_over();
+    stay(house);
     let (clients, servers) = (&way.clients, &way.servers);
     tracing::info!(
         successor = pid,
@@ -64,27 +74,21 @@ pub(in crate::app) async fn hand_over(
         "handed over"
     );
     match outcome {
-        Outcome::Done => {
-            let _ = say(&successor.courier, &Tell::Done, &[]).await;
-        }
         Outcome::Alone => tracing::warn!(
             successor = pid,
             "the new process has ended: this one goes on with those who are left"
         ),
-        Outcome::Stop(_) => {}
+        Outcome::Done | Outcome::Stop(_) => {}
     }
     outcome
 }
 
 async fn all_gone(house: &Arc<House>, way: &Way) -> Outcome {
-    let within = house.config().general.shutdown_timeout;
+    let within = house.config().general.shutdown_timeout.max(LEAST);
     let begun = Instant::now();
     let share = share(house.clients.count(), within);
     let mut asked = 0;
     while house.connected() > 0 {
-        if way.is_broken() {
-            return Outcome::Alone;
-        }
         if begun.elapsed() >= within {
             house.clients.want_of_all(Wish::EndNow);
             sleep(TICK).await;
@@ -92,7 +96,7 @@ async fn all_gone(house: &Arc<House>, way: &Way) -> Outcome {
         }
         asked += 1;
         // The second half of the time is for those who have found no moment to go.
-        let is_late = begun.elapsed() >= within / 2;
+        let is_late = begun.elapsed() >= within / 2 || way.is_broken();
         ask_to_go(house, asked * A_TICK, is_late);
         ask_to_end(house, asked * share, is_late);
         leave_idle_connections(house, way).await;
@@ -140,15 +144,40 @@ async fn leave_idle_connections(house: &House, way: &Way) {
         for shelf in pool.all_shelves() {
             while !way.is_broken() && way.pass_server(&shelf).await {}
         }
+        // Those in TLS.
+        pool.close_idle();
     }
 }
 
 /// What the new process asks for; returns when it has gone.
-async fn listen_to(house: &Arc<House>, courier: &Courier) {
-    while let Ok(Some((Ask::Cancel(key), _))) = hear(courier).await {
-        if let Some(key) = CancelKey::read(&key) {
-            let house = Arc::clone(house);
-            tokio::spawn(async move { house.cancel(&key).await });
+async fn listen_to(house: &Arc<House>, way: &Way, courier: &Courier) {
+    while let Ok(Some((said, _))) = hear(courier).await {
+        match said {
+            Ask::Took(number) => way.has_answered(number, true),
+            Ask::Left(number) => way.has_answered(number, false),
+            Ask::Cancel(key) => cancel(house, &key),
+            Ask::Hello { .. } | Ask::Serving => return,
         }
+    }
+}
+
+/// If it is one of those who are here: others have been asked already.
+fn cancel(house: &Arc<House>, key: &[u8]) {
+    let key = CancelKey::read(key);
+    if let Some(client) = key.and_then(|key| house.clients.owner(&key)) {
+        let within = house.config().general.cancel_wait_timeout;
+        tokio::spawn(async move { client.cancel(within).await });
+    }
+}
+
+/// Those who were to go, or to end, go on here.
+fn stay(house: &House) {
+    for pool in house.directory.pools() {
+        pool.thaw();
+    }
+    for client in house.clients.all() {
+        client.granted(Wish::MoveAway);
+        client.granted(Wish::EndAtBoundary);
+        client.wake();
     }
 }

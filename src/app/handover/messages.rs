@@ -14,7 +14,7 @@ use crate::pool::{HandedServer, Orders, ServerPool};
 use crate::proxy::{Begins, Listens, Luggage};
 
 /// Raised when what is said changes so that an older process would go wrong.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// By the new process.
 #[derive(Debug, Serialize, Deserialize)]
@@ -24,8 +24,12 @@ pub(super) enum Ask {
         /// [`VERSION`].
         version: u32,
     },
-    /// It listens: from now on it has those who come.
+    /// It is ready: as soon as it hears [`Tell::PlaceIsFree`] it has those who come.
     Serving,
+    /// It has this client, by its number, and is about to serve it.
+    Took(u64),
+    /// It cannot have it.
+    Left(u64),
     /// A cancel request whose key it does not know.
     Cancel(Vec<u8>),
 }
@@ -75,7 +79,8 @@ pub(super) enum Tell {
     },
     /// It does not, for this reason.
     Refusal(String),
-    /// The place where the next process asks is free.
+    /// So be it: this one lets nobody in any more, and the place where the next process
+    /// asks is free.
     PlaceIsFree,
     /// A listening socket goes with it.
     Socket(ListenerKind),
@@ -123,7 +128,12 @@ pub(super) async fn hear<T: DeserializeOwned>(
     courier: &Courier,
 ) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
     match courier.receive().await? {
-        Some((message, beside)) => Ok(Some((serde_json::from_slice(&message)?, beside))),
+        Some((message, beside)) => {
+            // What is wrong with it is not told: it may be secret.
+            let what = serde_json::from_slice(&message);
+            let what = what.map_err(|_| io::Error::other("what was said makes no sense"))?;
+            Ok(Some((what, beside)))
+        }
         None => Ok(None),
     }
 }

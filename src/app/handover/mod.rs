@@ -23,5 +23,5 @@ mod way;
 
 pub(super) use giving::{Outcome, hand_over};
 pub(super) use offer::{Door, Offer, Successor};
-pub(super) use spawn::Program;
+pub(super) use spawn::{FROM, Program};
 pub(super) use taking::{Taking, take_over};

@@ -32,6 +32,21 @@ pub(in crate::app) struct Successor {
     pub courier: Arc<Courier>,
 }
 
+impl Successor {
+    /// It has those who come from now on.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub async fn let_in(&self) -> io::Result<()> {
+        timeout(HELLO, say(&self.courier, &Tell::PlaceIsFree, &[])).await?
+    }
+
+    /// It has all that there was.
+    pub async fn finish(&self) {
+        let _ = timeout(HELLO, say(&self.courier, &Tell::Done, &[])).await;
+    }
+}
+
 /// What can be taken over.
 #[derive(Debug)]
 pub(in crate::app) struct Offer {
@@ -111,14 +126,13 @@ impl Offer {
                 sleep(PAUSE).await;
                 continue;
             };
-            let met = match Courier::new(stream) {
+            let met = match Courier::new(stream, None) {
                 Ok(courier) => self.meet(Arc::new(courier)).await,
                 Err(error) => Err(error),
             };
             match met {
                 Ok(successor) => {
                     drop(door);
-                    let _ = say(&successor.courier, &Tell::PlaceIsFree, &[]).await;
                     let _ = found.send(successor).await;
                     return;
                 }
@@ -132,8 +146,8 @@ impl Offer {
         let hello = timeout(HELLO, hear(&courier)).await??;
         match hello.ok_or_else(over)?.0 {
             Ask::Hello { version: VERSION } => {}
-            other => {
-                let why = format!("this process speaks version {VERSION}, not {other:?}");
+            Ask::Hello { .. } | Ask::Serving | Ask::Took(_) | Ask::Left(_) | Ask::Cancel(_) => {
+                let why = format!("this process speaks version {VERSION} and no other");
                 say(&courier, &Tell::Refusal(why.clone()), &[]).await?;
                 return Err(io::Error::other(why));
             }
@@ -142,7 +156,9 @@ impl Offer {
             self.tell(&courier).await?;
             match hear(&courier).await?.ok_or_else(over)?.0 {
                 Ask::Serving => io::Result::Ok(()),
-                Ask::Hello { .. } | Ask::Cancel(_) => Err(io::ErrorKind::InvalidData.into()),
+                Ask::Hello { .. } | Ask::Took(_) | Ask::Left(_) | Ask::Cancel(_) => {
+                    Err(io::ErrorKind::InvalidData.into())
+                }
             }
         });
         within.await??;

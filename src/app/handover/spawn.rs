@@ -2,15 +2,15 @@
 
 use std::env;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::process::Command;
 
-/// The flag that says to take over.
-const FLAG: &str = "--reboot";
+/// Tells the new process where to find the old one, which it must.
+pub(in crate::app) const FROM: &str = "_PGWEAVE_TAKES_OVER";
 
 /// What the new process is not to take for its own: the system's orders to this one.
 const NOT_ITS_OWN: [&str; 4] = ["WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"];
@@ -25,26 +25,28 @@ pub(in crate::app) struct Program {
 impl Program {
     /// Of this process; to be called early.
     pub fn of_this() -> Self {
+        // As it was said, so that what a link leads to may be another by then.
+        let said = env::args_os().next().map(PathBuf::from);
+        let said = said.filter(|said| said.components().count() > 1);
         Self {
-            path: env::current_exe(),
+            path: said.map_or_else(env::current_exe, std::path::absolute),
             is_starting: Arc::default(),
         }
     }
 
-    /// Starts it with the arguments of this process, and to take over from it. Its end,
-    /// should it come before that of this process, is logged.
+    /// Starts it with the arguments of this process, and to take over from it at this
+    /// place. Its end, should it come before that of this process, is logged.
     ///
     /// # Errors
     /// Why not, in words.
-    pub fn start(&self) -> Result<(), String> {
+    pub fn start(&self, place: &Path) -> Result<(), String> {
         let path = self.path.as_ref().map_err(ToString::to_string)?;
         if self.is_starting.swap(true, Ordering::AcqRel) {
             return Err("a new process is at work already".to_owned());
         }
         let mut command = Command::new(path);
-        let arguments = env::args_os().skip(1);
-        command.args(arguments.filter(|argument| argument != FLAG && argument != "-R"));
-        command.arg(FLAG).stdin(Stdio::null());
+        command.args(env::args_os().skip(1));
+        command.env(FROM, place).stdin(Stdio::null());
         NOT_ITS_OWN.iter().for_each(|name| {
             command.env_remove(name);
         });

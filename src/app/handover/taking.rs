@@ -19,6 +19,9 @@ use crate::wire::CancelKey;
 /// The old process answers at once, unless it is itself taking over just now.
 const ANSWER: Duration = Duration::from_secs(120);
 
+/// And agrees within this that it lets nobody in any more.
+const AGREES: Duration = Duration::from_secs(10);
+
 /// Cancels on their way to it; more are dropped, as if they had come too late.
 const CANCELS: usize = 1024;
 
@@ -36,12 +39,14 @@ pub(in crate::app) struct Taking {
     pub http: Option<StdTcp>,
 }
 
-/// Asks the process that listens there for its work. `None` where nobody does.
+/// Asks the process that listens there for its work: one of this user, of root, or of
+/// `its_user`. `None` where nobody listens.
 ///
 /// # Errors
 /// Why it was refused.
 pub(in crate::app) async fn take_over(
     path: &Path,
+    its_user: Option<u32>,
     inherited: &mut Inherited,
 ) -> Result<Option<Taking>, String> {
     let told = |error: io::Error| format!("pgweave: cannot take over: {error}");
@@ -57,7 +62,7 @@ pub(in crate::app) async fn take_over(
         }
         Err(error) => return Err(told(error)),
     };
-    let courier = Courier::new(stream).map_err(told)?;
+    let courier = Courier::new(stream, its_user).map_err(told)?;
     match timeout(ANSWER, greet(courier, inherited)).await {
         Ok(taken) => taken.map(Some).map_err(told),
         Err(_) => Err(told(io::ErrorKind::TimedOut.into())),
@@ -119,34 +124,44 @@ impl Taking {
         arrivals
     }
 
-    /// Clients are let in here: those of the old process come over, until none is left
-    /// there. Returns then. `place_is_free` is called once this process can be asked to
-    /// hand over in its turn.
+    /// This process is ready: returns when it is to let people in.
+    ///
+    /// # Errors
+    /// The old one goes on.
+    pub async fn is_ready(&self) -> Result<(), String> {
+        let agree = async {
+            say(&self.courier, &Ask::Serving, &[]).await?;
+            match hear(&self.courier).await? {
+                Some((Tell::PlaceIsFree, _)) => Ok(()),
+                _ => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
+            }
+        };
+        let agreed = timeout(AGREES, agree).await;
+        let agreed = agreed.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        agreed
+            .map_err(|error| format!("pgweave: cannot take over: the old process goes on: {error}"))
+    }
+
+    /// Those of the old process come over, until none is left there. Returns then.
     ///
     /// # Cancel safety
     /// Dropped before its end, those who are still there stay there.
-    pub async fn serve(
-        self,
-        house: Arc<House>,
-        mut arrivals: Arrivals,
-        place_is_free: impl FnMut(),
-    ) {
+    pub async fn serve(self, house: Arc<House>, mut arrivals: Arrivals) {
         let (cancels, mut asked) = channel(CANCELS);
         house.knows_before(Some(Arc::new(Link(cancels))));
         let mut count = Count::default();
         let pass_on = async {
             while let Some(key) = asked.recv().await {
                 if say(&self.courier, &Ask::Cancel(key), &[]).await.is_err() {
-                    return;
+                    break;
                 }
             }
+            // What it has said before it ended is still to be heard.
+            std::future::pending::<()>().await;
         };
-        let ended = match say(&self.courier, &Ask::Serving, &[]).await {
-            Ok(()) => tokio::select! {
-                ended = take_in(&self.courier, &mut arrivals, &mut count, place_is_free) => ended,
-                () = pass_on => Err(io::ErrorKind::BrokenPipe.into()),
-            },
-            Err(error) => Err(error),
+        let ended = tokio::select! {
+            ended = take_in(&self.courier, &mut arrivals, &mut count) => ended,
+            () = pass_on => Ok(()),
         };
         house.knows_before(None);
         let Count { clients, servers } = count;
@@ -159,6 +174,8 @@ impl Taking {
                     servers,
                     "taken over in part: {error}"
                 );
+                // As long as it is there it keeps those who have not arrived.
+                while let Ok(Some(_)) = self.courier.receive().await {}
             }
         }
     }
@@ -170,12 +187,7 @@ struct Count {
     servers: usize,
 }
 
-async fn take_in(
-    courier: &Courier,
-    arrivals: &mut Arrivals,
-    count: &mut Count,
-    mut place_is_free: impl FnMut(),
-) -> io::Result<()> {
+async fn take_in(courier: &Courier, arrivals: &mut Arrivals, count: &mut Count) -> io::Result<()> {
     loop {
         let over = || io::Error::from(io::ErrorKind::UnexpectedEof);
         let (what, mut beside) = hear(courier).await?.ok_or_else(over)?;
@@ -194,7 +206,8 @@ async fn take_in(
             Tell::Server(about, left) => {
                 let pid = about.pid();
                 let (database, user) = (about.database.clone(), about.user.clone());
-                match arrivals.server(about, socket()?).await {
+                let taken = socket().map_err(|_| "it did not arrive".to_owned());
+                match taken.and_then(|socket| arrivals.server(about, socket)) {
                     Ok(()) => count.servers += 1,
                     Err(why) => tracing::info!(pid, "a server connection is closed: {why}"),
                 }
@@ -202,12 +215,26 @@ async fn take_in(
             }
             Tell::Listens(listens) => arrivals.listens(listens),
             Tell::Client(luggage) => {
-                arrivals.client(*luggage, socket()?);
-                count.clients += 1;
+                let number = luggage.number;
+                match socket()
+                    .ok()
+                    .and_then(|socket| arrivals.client(*luggage, socket))
+                {
+                    // Only who is known to be here is served here.
+                    Some(client) => {
+                        say(courier, &Ask::Took(number), &[]).await?;
+                        client.is_served();
+                        count.clients += 1;
+                    }
+                    None => say(courier, &Ask::Left(number), &[]).await?,
+                }
             }
-            Tell::PlaceIsFree => place_is_free(),
             Tell::Done => return Ok(()),
-            Tell::Welcome { .. } | Tell::Refusal(_) | Tell::Socket(_) | Tell::Http => {
+            Tell::Welcome { .. }
+            | Tell::Refusal(_)
+            | Tell::PlaceIsFree
+            | Tell::Socket(_)
+            | Tell::Http => {
                 return Err(io::ErrorKind::InvalidData.into());
             }
         }

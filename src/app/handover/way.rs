@@ -10,15 +10,19 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::messages::{Open, Tell, say};
 use crate::net::Courier;
 use crate::pool::{ServerPool, Shelf};
-use crate::proxy::{Exit, Listens, Luggage, Taken};
+use crate::proxy::{Departure, Exit, Listens, Luggage, Taken};
 
 /// The other process reads on, or is stuck.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What is to be told of clients that listen, and of which pool they are.
+pub(super) type Told = UnboundedReceiver<(Listens, Arc<ServerPool>)>;
 
 /// See the module.
 #[derive(Debug)]
@@ -30,19 +34,25 @@ pub(super) struct Way {
     known: AsyncMutex<HashMap<usize, u32>>,
     is_broken: AtomicBool,
     /// What is to be told of clients that listen.
-    listening: UnboundedSender<Listens>,
+    listening: UnboundedSender<(Listens, Arc<ServerPool>)>,
+    /// Clients of which it is to be heard whether they have arrived.
+    asked: Mutex<HashMap<u64, oneshot::Sender<bool>>>,
+    /// Pools, by their address, that have clients who stay to the end.
+    keep_one: HashSet<usize>,
     pub clients: AtomicUsize,
     pub servers: AtomicUsize,
 }
 
 impl Way {
     /// The way, and what is to be told on it by [`Way::tell_listening`].
-    pub fn new(courier: Arc<Courier>) -> (Self, UnboundedReceiver<Listens>) {
+    pub fn new(courier: Arc<Courier>, keep_one: HashSet<usize>) -> (Self, Told) {
         // One for each client at most.
         let (listening, told) = unbounded_channel();
         let way = Self {
             courier,
             listening,
+            asked: Mutex::default(),
+            keep_one,
             told: Mutex::default(),
             known: AsyncMutex::default(),
             is_broken: AtomicBool::new(false),
@@ -53,8 +63,9 @@ impl Way {
     }
 
     /// Tells of those who listen, for ever.
-    pub async fn tell_listening(&self, mut told: UnboundedReceiver<Listens>) {
-        while let Some(listens) = told.recv().await {
+    pub async fn tell_listening(&self, mut told: Told) {
+        while let Some((listens, pool)) = told.recv().await {
+            self.pass_credential(&pool).await;
             let listens = Tell::Listens(listens);
             self.within(say(&self.courier, &listens, &[])).await;
         }
@@ -72,6 +83,8 @@ impl Way {
         }
         let error = match timeout(PATIENCE, act).await {
             Ok(Ok(done)) => return Some(done),
+            // Too long: that is about this one thing alone.
+            Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidInput => return None,
             Ok(Err(error)) => error,
             Err(_) => io::ErrorKind::TimedOut.into(),
         };
@@ -83,6 +96,10 @@ impl Way {
 
     /// Lets an idle server connection go, if there is one; says whether there was.
     pub async fn pass_server(&self, shelf: &Arc<Shelf>) -> bool {
+        let pool = shelf.pool();
+        if self.keep_one.contains(&Arc::as_ptr(pool).addr()) && pool.open() <= 1 {
+            return false;
+        }
         let Some(departing) = shelf.part_with_one().await else {
             return false;
         };
@@ -95,6 +112,7 @@ impl Way {
         let said = self.within(say(&self.courier, &about, &[socket])).await;
         if said.is_some() {
             departing.is_gone();
+            shelf.pool().freeze(left);
             known.insert(Arc::as_ptr(shelf.pool()).addr(), left);
             self.servers.fetch_add(1, Ordering::Relaxed);
         }
@@ -116,16 +134,42 @@ impl Way {
         luggage: Luggage,
         socket: BorrowedFd<'_>,
         shelf: &Arc<Shelf>,
-    ) -> bool {
+    ) -> Departure {
         self.pass_credential(shelf.pool()).await;
         // Its connection before it: the new process opens one less.
         self.pass_server(shelf).await;
+        let number = luggage.number;
+        let (answer, arrived) = oneshot::channel();
+        self.asked.lock().insert(number, answer);
         let client = Tell::Client(Box::new(luggage));
         let said = self.within(say(&self.courier, &client, &[socket])).await;
-        if said.is_some() {
-            self.clients.fetch_add(1, Ordering::Relaxed);
+        let arrived = match said {
+            Some(()) => timeout(PATIENCE, arrived).await,
+            None => Ok(Ok(false)),
+        };
+        self.asked.lock().remove(&number);
+        match arrived {
+            Ok(Ok(true)) => {
+                self.clients.fetch_add(1, Ordering::Relaxed);
+                Departure::Gone
+            }
+            // Refused, or the other process has ended without a word.
+            Ok(Ok(false) | Err(_)) => Departure::Stays,
+            Err(_) => Departure::InDoubt,
         }
-        said.is_some()
+    }
+
+    /// The other process has said what has become of a client.
+    pub fn has_answered(&self, number: u64, arrived: bool) {
+        if let Some(answer) = self.asked.lock().remove(&number) {
+            let _ = answer.send(arrived);
+        }
+    }
+
+    /// The other process has ended: who has not arrived there is here.
+    pub fn is_over(&self) {
+        self.is_broken.store(true, Ordering::Release);
+        self.asked.lock().clear();
     }
 
     async fn pass_credential(&self, pool: &ServerPool) {
@@ -154,7 +198,7 @@ impl Exit for Way {
         Box::pin(self.pass_client(luggage, socket, shelf))
     }
 
-    fn listens(&self, listens: Listens) {
-        let _ = self.listening.send(listens);
+    fn listens(&self, listens: Listens, pool: &Arc<ServerPool>) {
+        let _ = self.listening.send((listens, Arc::clone(pool)));
     }
 }

@@ -84,10 +84,11 @@ impl Mailbox {
         state.is_open && state.turns.is_empty() && !state.is_cut_off
     }
 
-    /// Is it closed?
+    /// Is it closed, and nothing missing of what came before?
     #[must_use]
-    pub fn is_closed(&self) -> bool {
-        !self.state.lock().is_open
+    pub fn has_ended(&self) -> bool {
+        let state = self.state.lock();
+        !state.is_open && state.turns.is_empty() && !state.missed && !state.is_cut_off
     }
 
     /// From the position `token` on it is open, or closed.

@@ -37,6 +37,19 @@ pub struct Arrivals {
     listening: Mutex<HashMap<u64, Subscription>>,
 }
 
+/// A client that has come, and is not served yet: or cannot be, and is to hear why.
+pub struct Arrived(Result<Box<Client>, (Stream, PgError)>);
+
+impl Arrived {
+    /// It is served from now on, in a task of its own.
+    pub fn is_served(self) {
+        match self.0 {
+            Ok(client) => drop(tokio::spawn(live(*client))),
+            Err((mut stream, error)) => stream.write_last(&error.to_frame()),
+        }
+    }
+}
+
 impl Arrivals {
     /// In this house, from a process with this [`dialect`].
     #[must_use]
@@ -81,7 +94,9 @@ impl Arrivals {
             return;
         };
         let names_none = settings.server_password.is_none() && settings.password_command.is_none();
-        if names_none && pool.server_user == user {
+        // What somebody has shown here is newer.
+        let is_new = matches!(pool.learned(), Credential::None);
+        if names_none && is_new && pool.server_user == user {
             pool.learn(credential);
         }
     }
@@ -93,7 +108,7 @@ impl Arrivals {
     ///
     /// # Cancel safety
     /// Dropped before its end, it is closed.
-    pub async fn server(&mut self, about: HandedServer, socket: OwnedFd) -> Result<(), String> {
+    pub fn server(&mut self, about: HandedServer, socket: OwnedFd) -> Result<(), String> {
         let stream = Stream::resumed(socket).map_err(|error| error.to_string())?;
         let config = self.house.config();
         let found = self
@@ -104,26 +119,25 @@ impl Arrivals {
             Some((pool, _)) => {
                 let key = (about.database.clone(), about.user.clone());
                 let elsewhere = self.elsewhere.entry(key).or_default();
-                pool.go_on_with(about, stream, elsewhere).await
+                pool.go_on_with(about, stream, elsewhere)
             }
             None => Err("there is no such database any more".to_owned()),
         }
     }
 
-    /// Goes on with a client, in a task of its own. One that cannot stay is told so.
-    pub fn client(&self, luggage: Luggage, socket: OwnedFd) {
-        let Ok(mut stream) = Stream::resumed(socket) else {
-            return;
-        };
-        match self.unpack(luggage) {
+    /// A client has come; `None` where that has failed, and it is to stay where it is.
+    #[must_use]
+    pub fn client(&self, luggage: Luggage, socket: OwnedFd) -> Option<Arrived> {
+        let stream = Stream::resumed(socket).ok()?;
+        Some(Arrived(match self.unpack(luggage) {
             Ok((logged_in, rest)) => {
                 let (connected, _) = self.house.connect();
                 let mut client = Client::new(stream, connected, &self.house, logged_in);
                 self.put_back(&mut client, rest);
-                tokio::spawn(live(client));
+                Ok(Box::new(client))
             }
-            Err(error) => stream.write_last(&error.to_frame()),
-        }
+            Err(error) => Err((stream, error)),
+        }))
     }
 
     fn unpack(&self, luggage: Luggage) -> Result<(LoggedIn, Luggage), PgError> {
@@ -188,9 +202,14 @@ impl Arrivals {
         for (name, value) in &luggage.reported {
             client.reported.is_news(&name.0, &value.0);
         }
-        let coming = luggage.listens;
-        if let Some(subscription) = coming.and_then(|coming| self.listening.lock().remove(&coming))
-        {
+        if let Some(channels) = luggage.listens {
+            let coming = self.listening.lock().remove(&luggage.number);
+            let subscription = coming.unwrap_or_else(|| {
+                let mut anew = Subscription::new(client.shelf.pool(), &client.handle);
+                anew.set(client.shelf.pool(), channels);
+                anew.mailbox.stays_open(true);
+                anew
+            });
             subscription.is_claimed_by(&client.handle);
             client.listening = Some(Box::new(Listening::by(subscription)));
         }

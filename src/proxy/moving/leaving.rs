@@ -1,5 +1,6 @@
 //! A client packs its things.
 
+use super::Departure;
 use super::luggage::{Luggage, Packed, Settings};
 use crate::net::Peer;
 use crate::proxy::client::{Aligning, Client, Refusal, Service};
@@ -27,12 +28,12 @@ impl Client {
             && !self.unnamed.is_on_server()
     }
 
-    /// Goes over to another process, if there is a way. False where it stays: it is to
-    /// be served on.
-    pub(in crate::proxy) async fn leave(&mut self) -> bool {
+    /// Goes over to another process, if there is a way. Where it stays, it is to be
+    /// served on.
+    pub(in crate::proxy) async fn leave(&mut self) -> Departure {
         self.handle.granted(crate::pool::Wish::MoveAway);
         let Some(exit) = self.connected.house().exit() else {
-            return false;
+            return Departure::Stays;
         };
         // It leaves the queue, and waits there.
         self.service = Service::Idle;
@@ -42,7 +43,7 @@ impl Client {
         let luggage = self.pack();
         match self.stream().descriptor() {
             Some(socket) => exit.take(luggage, socket, &self.shelf).await,
-            None => false,
+            None => Departure::Stays,
         }
     }
 
@@ -61,7 +62,8 @@ impl Client {
             startup: self.shelf.class().clone(),
             pid: handle.pid,
             secret: handle.secret().into(),
-            listens: self.listening.is_some().then_some(handle.id),
+            number: handle.id,
+            listens: self.listening.as_deref().map(Listening::channels),
             age: handle.age(),
             peer: match handle.who.peer {
                 Peer::Tcp(address) => Some(address),

@@ -32,8 +32,10 @@ pub struct Luggage {
     pub pid: i32,
     /// See there.
     pub secret: Bytes,
-    /// It listens: by what was said of the client of this number ([`Listens`]).
-    pub listens: Option<u64>,
+    /// Its number in the process that it comes from.
+    pub number: u64,
+    /// It listens to these: [`Listens`] of its number has come before.
+    pub listens: Option<Channels>,
     /// How long ago it logged in.
     pub age: Duration,
     /// Where it is; none: it is on this machine.

@@ -25,12 +25,23 @@ pub use arriving::Arrivals;
 pub use beginnings::Begins;
 pub use luggage::{Listens, Luggage};
 
-use crate::pool::Shelf;
+use crate::pool::{ServerPool, Shelf};
 use crate::wire::CancelKey;
 use crate::wire::backend::shape_of;
 
-/// Has a client been taken away?
-pub type Taken<'a> = Pin<Box<dyn Future<Output = bool> + Send + 'a>>;
+/// What has become of a client that was to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Departure {
+    /// The other process serves it.
+    Gone,
+    /// It is here.
+    Stays,
+    /// That cannot be known: nobody may serve it.
+    InDoubt,
+}
+
+/// See [`Departure`].
+pub type Taken<'a> = Pin<Box<dyn Future<Output = Departure> + Send + 'a>>;
 
 /// The way to the other process.
 pub trait Exit: std::fmt::Debug + Send + Sync {
@@ -43,7 +54,7 @@ pub trait Exit: std::fmt::Debug + Send + Sync {
     ) -> Taken<'a>;
 
     /// A client that listens is about to go.
-    fn listens(&self, listens: Listens);
+    fn listens(&self, listens: Listens, pool: &Arc<ServerPool>);
 }
 
 /// The process of before, which may still have clients.

@@ -14,7 +14,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Context;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::{Sleep, sleep};
 
@@ -24,7 +24,7 @@ use crate::pool::{Lease, Mail, Subscription};
 use crate::proxy::client::{Client, End, Service};
 use crate::proxy::moving::Listens;
 use crate::server::{Answers, Digest};
-use crate::session::channels::{self, Ear, Stretch};
+use crate::session::channels::{self, Channels, Ear, Stretch};
 use crate::session::statements::ClientStatements;
 use crate::session::{About, Rest};
 use crate::wire::{PgError, sqlstate};
@@ -43,9 +43,13 @@ pub(in crate::proxy) struct Listening {
     stays: bool,
     /// The reply that waits.
     held: Option<Held>,
-    /// It goes over to another process: at a position that is being marked, it ends here.
-    is_going: bool,
+    /// Since when it goes over to another process: at a position that is being marked, it
+    /// ends here.
+    going_since: Option<Instant>,
 }
+
+/// After so long it is tried anew.
+const GOES_WITHIN: Duration = Duration::from_secs(2);
 
 impl Listening {
     /// By this subscription, and not on a server connection.
@@ -56,14 +60,19 @@ impl Listening {
             unheard: false,
             stays: false,
             held: None,
-            is_going: false,
+            going_since: None,
         }
+    }
+
+    /// What it listens to.
+    pub(in crate::proxy) fn channels(&self) -> Channels {
+        self.subscription.channels().clone()
     }
 
     /// Has it ended here, with all told that was to be told?
     pub(in crate::proxy) fn has_gone(&self) -> bool {
         let mailbox = &self.subscription.mailbox;
-        self.is_going && mailbox.is_closed() && !mailbox.is_to_close() && mailbox.is_empty()
+        self.going_since.is_some() && mailbox.has_ended() && mailbox.is_empty()
     }
 }
 
@@ -201,7 +210,7 @@ impl Client {
     #[inline]
     pub(in crate::proxy) fn is_between_connections(&self) -> bool {
         let is_busy = |listening: &Listening| {
-            listening.is_leaving || listening.held.is_some() || listening.is_going
+            listening.is_leaving || listening.held.is_some() || listening.going_since.is_some()
         };
         self.listening.as_deref().is_some_and(is_busy)
     }
@@ -248,11 +257,13 @@ impl Client {
         let Some(listening) = self.listening.as_deref_mut() else {
             return Ok(false);
         };
-        if listening.is_going && self.connected.house().exit().is_none() {
+        if let Some(since) = listening.going_since
+            && (since.elapsed() > GOES_WITHIN || self.connected.house().exit().is_none())
+        {
             // Nobody takes it. What came since it was closed is lost.
             let mailbox = &listening.subscription.mailbox;
-            mailbox.stays_open(mailbox.is_closed());
-            listening.is_going = false;
+            mailbox.stays_open(mailbox.has_ended());
+            listening.going_since = None;
             return Ok(true);
         }
         let mailbox = &listening.subscription.mailbox;
@@ -290,12 +301,15 @@ impl Client {
         let Some(exit) = self.connected.house().exit() else {
             return;
         };
+        if !matches!(self.service, Service::Idle) || !self.inbox.is_empty() {
+            return;
+        }
         let (pool, client) = (self.shelf.pool(), self.handle.id);
         let Some(listening) = self.listening.as_deref_mut() else {
             return;
         };
         let subscription = &listening.subscription;
-        let is_ready = !listening.is_going
+        let is_ready = listening.going_since.is_none()
             && !listening.is_leaving
             && !listening.unheard
             && !listening.stays
@@ -305,15 +319,16 @@ impl Client {
         if !is_ready {
             return;
         }
-        listening.is_going = true;
-        exit.listens(Listens {
+        listening.going_since = Some(Instant::now());
+        let listens = Listens {
             client,
             database: pool.database.clone(),
             user: pool.server_user.clone(),
             channels: subscription.channels().clone(),
             position: (&**subscription.position()).into(),
             token: subscription.turn(false),
-        });
+        };
+        exit.listens(listens, pool);
     }
 
     /// Writes what has come by the shared connection.

@@ -25,6 +25,7 @@ pub struct Plan {
     databases: String,
     users: String,
     database: String,
+    variables: Vec<(String, String)>,
 }
 
 impl Plan {
@@ -49,6 +50,7 @@ impl Plan {
             databases,
             users: String::new(),
             database: database.into(),
+            variables: Vec::new(),
         }
         .setting("auth_type", "\"trust\"")
         // Cases look which process serves them.
@@ -88,6 +90,13 @@ impl Plan {
         self
     }
 
+    /// A variable of its environment, which has no others.
+    #[cfg(feature = "otel")]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Lines to stand under the section of the database, or further sections.
     pub fn database_lines(mut self, toml: &str) -> Self {
         let _ = writeln!(self.databases, "{toml}");
@@ -113,7 +122,7 @@ impl Plan {
             self.databases,
             self.users
         );
-        Pooler::start("pgweave.toml", &text, &self.database)
+        Pooler::start_in("pgweave.toml", &text, &self.database, &self.variables)
     }
 }
 
@@ -154,27 +163,32 @@ impl Pooler {
     /// Starts it with a file of this name and text; clients ask for `database`.
     /// In the text `{folder}` stands for the file's folder.
     pub fn start(name: &str, text: &str, database: &str) -> Self {
-        let mut pooler = Self::spawn(name, text, database);
+        Self::start_in(name, text, database, &[])
+    }
+
+    fn start_in(name: &str, text: &str, database: &str, variables: &[(String, String)]) -> Self {
+        let mut pooler = Self::spawn(name, text, database, variables);
         pooler.address =
             wait::until_some(wait::SOON, "pgweave to listen", || pooler.listening(text));
         pooler
     }
 
-    fn spawn(name: &str, text: &str, database: &str) -> Self {
+    fn spawn(name: &str, text: &str, database: &str, variables: &[(String, String)]) -> Self {
         let directory = scratch_directory("pgweave");
         let file = directory.join(name);
         let text = text.replace("{folder}", &directory.display().to_string());
         fs::write(&file, &text).unwrap();
-        let mut pooler = Self::run(&[file.as_os_str()], &Arc::new(directory));
+        let mut pooler = Self::run(&[file.as_os_str()], &Arc::new(directory), variables);
         pooler.database = database.to_owned();
         pooler
     }
 
-    fn run(arguments: &[&OsStr], directory: &Arc<PathBuf>) -> Self {
+    fn run(arguments: &[&OsStr], directory: &Arc<PathBuf>, variables: &[(String, String)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pgweave"));
         command
             .args(arguments)
             .env_clear()
+            .envs(variables.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
@@ -201,7 +215,7 @@ impl Pooler {
         let mut files = file.map(|entry| entry.unwrap().path());
         let file = files.find(|path| path.extension().is_some_and(|e| e == "toml"));
         let file = file.expect("a configuration");
-        let mut next = Self::run(&[file.as_os_str(), "-R".as_ref()], &self.directory);
+        let mut next = Self::run(&[file.as_os_str(), "-R".as_ref()], &self.directory, &[]);
         next.database = self.database.clone();
         next.address = wait::until_some(wait::SOON, "pgweave to listen", || next.listening("-R"));
         next
@@ -214,7 +228,7 @@ impl Pooler {
             .find_map(|line| line.strip_prefix("listen_port = "))
             .expect("a port of its own");
         let address: SocketAddr = format!("127.0.0.1:{port}").parse().unwrap();
-        let mut pooler = Self::spawn(name, text, database);
+        let mut pooler = Self::spawn(name, text, database, &[]);
         pooler.address = address;
         wait::until(wait::SOON, "pgweave to listen", || {
             fs::read_to_string(log).is_ok_and(|log| log.contains("listening on"))
