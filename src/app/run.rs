@@ -319,7 +319,10 @@ async fn go_on(
     let house = Arc::clone(&offer.house);
     let path = house.config().general.takeover_socket();
     // Who comes early waits.
-    let door = path.as_deref().and_then(Door::at);
+    let door = match path.as_deref() {
+        Some(path) => Door::at(path).await,
+        None => None,
+    };
     if let Some((taking, arrivals)) = taking {
         let before = taking.pid;
         taking.serve(house, arrivals).await;

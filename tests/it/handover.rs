@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::support::frames::{
     bind, cancel_request, describe, execute, parse, query, sync, terminate,
 };
+use crate::support::machine::scratch_directory;
 use crate::support::pooler::{Plan, Pooler};
 use crate::support::postgres::{Cluster, Database};
 use crate::support::raw::{Connection, cancel, first_error, rows_of};
@@ -290,6 +291,116 @@ fn who_listens_goes_over_and_hears_everything_once_and_in_order() {
     direct.rows("NOTIFY \"only 4\", 'y'; NOTIFY news, 'z'");
     assert_eq!(heard(&mut clients[0]), "z");
     assert_eq!(clients[4].value("SELECT 1"), "1");
+}
+
+#[test]
+fn who_listens_and_waits_for_a_server_connection_goes_in_time() {
+    let database = Cluster::shared().database();
+    let mut old = plan(&database).pool_size(2).start();
+    let over = wait::Over::default();
+    let (address, name) = (old.address, database.name.clone());
+    let new = std::thread::scope(|scope| {
+        for _ in 0..10 {
+            let (over, name) = (&over, &name);
+            scope.spawn(move || {
+                let mut client = Connection::superuser(address, name);
+                client.rows("LISTEN news");
+                while !over.is_set() {
+                    client.rows("BEGIN");
+                    assert_eq!(client.value("SELECT 1"), "1");
+                    client.rows("COMMIT");
+                }
+                client.terminate();
+            });
+        }
+        let at_end = over.at_end();
+        wait::until(wait::SOON, "all to be there", || {
+            old.log().matches("login: ").count() == 10
+        });
+        let begun = std::time::Instant::now();
+        let new = old.successor();
+        ends(&mut old);
+        // Nobody had to be sent away: that begins when half of the time is over.
+        assert!(begun.elapsed() < Duration::from_secs(10));
+        drop(at_end);
+        new
+    });
+    assert_eq!(moved(&new, "clients"), 10);
+}
+
+/// Sends a signal to the new process as soon as the old one has begun to hand over.
+fn is_over_amid(old: &Pooler, new: &mut Pooler, signal: &str) {
+    wait::until(wait::SOON, "the old process to let go", || {
+        old.log().contains("handing over")
+    });
+    new.signal(signal);
+    new.wait();
+    wait::until(wait::SOON, "the old process to listen again", || {
+        old.log().contains("this one goes on") && old.directory().join("takeover").exists()
+    });
+}
+
+#[test]
+fn a_new_process_that_fails_or_ends_early_takes_nothing_with_it() {
+    let database = Cluster::shared().database();
+    let directory = scratch_directory("handover");
+    let place = directory.display().to_string();
+    let pidfile = directory.join("pid");
+    let mut old = plan(&database)
+        .setting("unix_socket_dir", &format!("{place:?}"))
+        .setting("pidfile", &format!("{:?}", pidfile.display().to_string()))
+        .start();
+    let socket = directory.join(format!(".s.PGSQL.{}", old.address.port()));
+    let pid = std::fs::read_to_string(&pidfile).unwrap();
+    let mut client = old.client();
+    client.rows("BEGIN");
+    let is_whole = || {
+        assert!(socket.exists() && std::os::unix::net::UnixStream::connect(&socket).is_ok());
+        assert_eq!(std::fs::read_to_string(&pidfile).unwrap(), pid);
+    };
+    for signal in ["TERM", "QUIT"] {
+        let mut new = old.successor();
+        is_over_amid(&old, &mut new, signal);
+        is_whole();
+    }
+    client.rows("COMMIT");
+    assert_eq!(old.client().value("SELECT 1"), "1");
+    // And the one that comes to an end with it has all of that.
+    let mut new = old.successor();
+    ends(&mut old);
+    moved(&new, "clients");
+    wait::until(wait::SOON, "a pidfile of its own", || {
+        std::fs::read_to_string(&pidfile).is_ok_and(|now| now != pid)
+    });
+    assert!(socket.exists());
+    client.terminate();
+    new.signal("TERM");
+    new.wait();
+    assert!(!socket.exists() && !pidfile.exists());
+    let _ = std::fs::remove_dir_all(directory);
+}
+
+#[test]
+fn who_finds_no_room_in_the_new_process_stays_and_is_told_in_the_end() {
+    let database = Cluster::shared().database();
+    let mut old = plan(&database).setting("shutdown_timeout", "6").start();
+    let mut clients: Vec<_> = (0..60).map(|_| old.client()).collect();
+    clients[0].rows("BEGIN");
+    let new = old.successor_with("ulimit -Sn 50; ulimit -Hn 50");
+    clients[0].rows("COMMIT");
+    ends(&mut old);
+    let moved = moved(&new, "clients");
+    assert!((1..50).contains(&moved), "{moved}");
+    let (mut served, mut told) = (0, 0);
+    for client in &mut clients {
+        let _ = client.try_send(&query("SELECT 1"));
+        match client.read_frame("an answer").map(|frame| frame.tag) {
+            Some(b'T') => served += 1,
+            Some(b'E') => told += 1,
+            other => panic!("a client was left without a word: {other:?}"),
+        }
+    }
+    assert_eq!((served, served + told), (moved, 60));
 }
 
 #[test]

@@ -25,6 +25,10 @@ const SERVING: Duration = Duration::from_secs(60);
 /// After accept(2) has failed.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// So often the place of another process is looked at before it is taken for one that
+/// stays.
+const ATTEMPTS: usize = 50;
+
 /// One that has begun to serve.
 #[derive(Debug)]
 pub(in crate::app) struct Successor {
@@ -67,9 +71,21 @@ pub(in crate::app) struct Door {
 }
 
 impl Door {
-    /// Opens it; where that is not possible, that is logged.
-    pub fn at(path: &Path) -> Option<Self> {
-        match Self::open(path) {
+    /// Opens it, as soon as a process that is ending has left; where that is not possible,
+    /// that is logged.
+    ///
+    /// # Cancel safety
+    /// Dropped before its end, there is none.
+    pub async fn at(path: &Path) -> Option<Self> {
+        let mut opened = Self::open(path);
+        for _ in 0..ATTEMPTS {
+            match &opened {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => sleep(PAUSE).await,
+                Ok(_) | Err(_) => break,
+            }
+            opened = Self::open(path);
+        }
+        match opened {
             Ok(door) => Some(door),
             Err(error) => {
                 let path = path.display();

@@ -223,7 +223,7 @@ async fn take_in(courier: &Courier, arrivals: &mut Arrivals, count: &mut Count) 
                     // Only who is known to be here is served here.
                     Some(client) => {
                         say(courier, &Ask::Took(number), &[]).await?;
-                        client.is_served();
+                        client.serve();
                         count.clients += 1;
                     }
                     None => say(courier, &Ask::Left(number), &[]).await?,

@@ -42,7 +42,7 @@ pub struct Arrived(Result<Box<Client>, (Stream, PgError)>);
 
 impl Arrived {
     /// It is served from now on, in a task of its own.
-    pub fn is_served(self) {
+    pub fn serve(self) {
         match self.0 {
             Ok(client) => drop(tokio::spawn(live(*client))),
             Err((mut stream, error)) => stream.write_last(&error.to_frame()),

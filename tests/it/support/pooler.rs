@@ -184,7 +184,17 @@ impl Pooler {
     }
 
     fn run(arguments: &[&OsStr], directory: &Arc<PathBuf>, variables: &[(String, String)]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pgweave"));
+        let program = env!("CARGO_BIN_EXE_pgweave");
+        Self::run_program(program, arguments, directory, variables)
+    }
+
+    fn run_program(
+        program: &str,
+        arguments: &[&OsStr],
+        directory: &Arc<PathBuf>,
+        variables: &[(String, String)],
+    ) -> Self {
+        let mut command = Command::new(program);
         command
             .args(arguments)
             .env_clear()
@@ -216,6 +226,18 @@ impl Pooler {
         let file = files.find(|path| path.extension().is_some_and(|e| e == "toml"));
         let file = file.expect("a configuration");
         let mut next = Self::run(&[file.as_os_str(), "-R".as_ref()], &self.directory, &[]);
+        next.database = self.database.clone();
+        next.address = wait::until_some(wait::SOON, "pgweave to listen", || next.listening("-R"));
+        next
+    }
+
+    /// The same, after these commands of the shell.
+    pub fn successor_with(&self, limits: &str) -> Self {
+        let file = self.directory.join("pgweave.toml");
+        let script = format!("{limits}; exec \"$0\" \"$1\" -R");
+        let binary = env!("CARGO_BIN_EXE_pgweave").as_ref();
+        let arguments = ["-c".as_ref(), script.as_ref(), binary, file.as_os_str()];
+        let mut next = Self::run_program("/bin/sh", &arguments, &self.directory, &[]);
         next.database = self.database.clone();
         next.address = wait::until_some(wait::SOON, "pgweave to listen", || next.listening("-R"));
         next
