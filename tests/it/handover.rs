@@ -294,6 +294,61 @@ fn who_listens_goes_over_and_hears_everything_once_and_in_order() {
 }
 
 #[test]
+fn who_comes_by_a_unix_socket_goes_as_well_and_so_does_what_it_has_shown() {
+    let database = Cluster::shared().database();
+    let mut admin = database.direct();
+    // The server asks it for its password.
+    let role = "login_scram";
+    let directory = scratch_directory("handover");
+    let mut old = plan(&database)
+        .setting(
+            "unix_socket_dir",
+            &format!("{:?}", directory.display().to_string()),
+        )
+        .setting("auth_type", "\"passthrough\"")
+        .start();
+    let port = old.address.port().to_string();
+    // psql keeps its connection while it waits for what is written to it.
+    let mut psql = std::process::Command::new("psql")
+        .args(["-X", "-At", "-h"])
+        .arg(&directory)
+        .args(["-p", &port, "-U", role, "-d", &database.name])
+        .env("PGPASSWORD", "scram secret")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut ask = psql.stdin.take().unwrap();
+    let mut said = std::io::BufReader::new(psql.stdout.take().unwrap());
+    let mut answer = |text: &str| {
+        use std::io::{BufRead, Write};
+        writeln!(ask, "{text}").unwrap();
+        let mut line = String::new();
+        said.read_line(&mut line).unwrap();
+        line.trim().to_owned()
+    };
+    assert_eq!(answer("SELECT current_user;"), role);
+    let mut new = old.successor();
+    ends(&mut old);
+    assert_eq!(moved(&new, "clients"), 1);
+    // The server connection that has gone over is ended: another is opened, for which
+    // only this client has ever shown anything.
+    admin.rows(&format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+         WHERE usename = '{role}' AND datname = current_database()"
+    ));
+    wait::until(wait::SOON, "it to be gone", || {
+        database.backends(&format!("usename = '{role}'")) == 0
+    });
+    assert_eq!(answer("SELECT current_user;"), role);
+    assert!(new.is_alive());
+    let _ = psql.kill();
+    let _ = psql.wait();
+    drop(new);
+    let _ = std::fs::remove_dir_all(directory);
+}
+
+#[test]
 fn who_listens_and_waits_for_a_server_connection_goes_in_time() {
     let database = Cluster::shared().database();
     let mut old = plan(&database).pool_size(2).start();

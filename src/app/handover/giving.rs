@@ -50,9 +50,10 @@ pub(in crate::app) async fn hand_over(
     let all = house.clients.all();
     let staying = all.iter().filter(|client| !could_go(client));
     let pools = staying.filter_map(|client| client.who.pool());
-    let keep_one = pools.map(|pool| Arc::as_ptr(pool).addr()).collect();
+    let keep_one: HashSet<_> = pools.map(|pool| Arc::as_ptr(pool).addr()).collect();
     for pool in house.directory.pools() {
-        pool.freeze(pool.open());
+        let least = keep_one.contains(&Arc::as_ptr(&pool).addr());
+        pool.freeze(pool.open().max(least.into()));
     }
     let (way, listening) = Way::new(Arc::clone(&successor.courier), keep_one);
     let way = Arc::new(way);

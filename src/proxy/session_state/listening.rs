@@ -301,7 +301,7 @@ impl Client {
         let Some(exit) = self.connected.house().exit() else {
             return;
         };
-        if !matches!(self.service, Service::Idle) || !self.inbox.is_empty() {
+        if matches!(self.service, Service::Leased(_)) {
             return;
         }
         let (pool, client) = (self.shelf.pool(), self.handle.id);
@@ -329,6 +329,12 @@ impl Client {
             token: subscription.turn(false),
         };
         exit.listens(listens, pool);
+        if matches!(self.service, Service::Waiting(_)) {
+            // There it waits again: here a connection might come that it must not have.
+            self.service = Service::Idle;
+            self.handle.served_by_nobody();
+            self.inbox_waits = !self.inbox.is_empty();
+        }
     }
 
     /// Writes what has come by the shared connection.

@@ -5,6 +5,7 @@ mod cancel;
 mod clients;
 mod files;
 mod flow;
+mod handover;
 mod psql;
 mod reload;
 mod scram;
