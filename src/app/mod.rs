@@ -11,6 +11,7 @@ mod handover;
 mod health;
 mod holding;
 mod identity;
+mod life;
 mod limiter;
 mod lines;
 mod logging;

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use clap::Parser;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::mpsc::{Sender, channel};
 use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
@@ -16,10 +15,11 @@ use super::cli::{Cli, Command, convert, load, one_a_line};
 use super::conductor::{Conductor, read_again};
 use super::doors::Doors;
 use super::ending;
-use super::handover::{Door, FROM, Offer, Outcome, Successor, Taking, hand_over, take_over};
+use super::handover::{FROM, Taking, take_over};
 use super::health;
 use super::holding::{self, Holds};
 use super::identity::{PidFile, become_user, number_of, open_files};
+use super::life::Life;
 use super::logging::{Logging, complain};
 use super::paper;
 use super::reload::Reloader;
@@ -31,7 +31,7 @@ use crate::admin::{Desk, Process};
 use crate::config::Config;
 use crate::net::tls::Tls;
 use crate::net::{Inherited, Names};
-use crate::proxy::{Access, Arrivals, House};
+use crate::proxy::{Access, House};
 use crate::telemetry::Telemetry;
 
 /// How often deadlines of clients are looked at.
@@ -127,8 +127,8 @@ async fn run(
     let access = Access::load(&config).map_err(|mistakes| one_a_line(&mistakes))?;
     let mut taking = taking(&config, cli, &mut inherited).await?;
     let http = taking.as_mut().and_then(|taking| taking.http.take());
-    let mut doors = Doors::build(&config, inherited, http).await?;
-    let mut pidfile = match &config.general.pidfile {
+    let doors = Doors::build(&config, inherited, http).await?;
+    let pidfile = match &config.general.pidfile {
         // Until it has ended it is that of the process of before.
         Some(path) if taking.is_none() => Some(PidFile::write(path, None)?),
         _ => None,
@@ -158,18 +158,18 @@ async fn run(
         Box::new(move || process.is_ending()),
         Box::new(move || log.log_counts()),
     );
-    let mut taking = taking.map(|mut taking| {
+    let taking = taking.map(|mut taking| {
         let arrivals = taking.prepare(&house);
         (taking, arrivals)
     });
     #[cfg(feature = "otel")]
     let exporter = export(&house, &conductor, &mut keepers)?;
-    if let Some((taking, _)) = &mut taking {
+    if let Some((taking, _)) = &taking {
         taking.is_ready().await?;
     }
     welcome(&house.config(), &doors.listeners);
-    let not_open = |error| format!("pgweave: cannot let anybody in: {error}");
-    doors.open(&house, &pages).map_err(not_open)?;
+    let mut life = Life::new(Arc::clone(&house), doors, pages, pidfile);
+    life.begin(taking)?;
     if cli.in_background
         && let Err(error) = background::is_ready()
     {
@@ -177,64 +177,17 @@ async fn run(
     }
     systemd::is_ready();
     keepers.spawn(systemd::show_life());
-    let (found, mut successors) = channel(1);
-    let (own, mut owned) = channel(1);
-    let offer = offer(&house, &doors);
-    let mut going_on = keepers.spawn(go_on(taking, Arc::clone(&offer), found.clone(), own));
-    let stop = loop {
-        tokio::select! {
-            stop = ending::wanted(&mut signals, &mut console) => {
-                // Nobody can take over any more, but who has done so.
-                going_on.abort();
-                match successors.try_recv() {
-                    Ok(successor) => drop(found.try_send(successor)),
-                    Err(_) => break Some(stop),
-                }
-            }
-            Some(before) = owned.recv() => {
-                doors.are_ours();
-                pidfile = write_pidfile(&house, before);
-            }
-            Some(successor) = successors.recv() => {
-                if let Err(error) = successor.let_in().await {
-                    tracing::warn!("nobody has taken over: {error}");
-                    let own = channel(1).0;
-                    going_on = keepers.spawn(go_on(None, Arc::clone(&offer), found.clone(), own));
-                    continue;
-                }
-                doors.leave().await;
-                match hand_over(&house, &successor, &mut signals, &mut console).await {
-                    Outcome::Done => {
-                        drop(pidfile.take());
-                        if let Some(pid) = successor.courier.pid() {
-                            systemd::goes_on_as(pid).await;
-                        }
-                        successor.finish().await;
-                        break None;
-                    }
-                    Outcome::Stop(stop) => break Some(stop),
-                    Outcome::Alone => {
-                        doors.are_ours();
-                        doors.open(&house, &pages).map_err(not_open)?;
-                        let own = channel(1).0;
-                        going_on = keepers.spawn(go_on(None, Arc::clone(&offer), found.clone(), own));
-                    }
-                }
-            }
-        }
-    };
-    if let Some(stop) = stop {
+    if let Some(stop) = life.pass(&mut signals, &mut console).await? {
         conductor.is_about_to_end();
         systemd::is_ending();
         let stop = ending::delay(&house, stop, &mut signals, &mut console).await;
-        doors.close().await;
+        life.close().await;
         ending::wait(&house, stop, &mut signals, &mut console).await;
     }
     #[cfg(feature = "otel")]
     if let Some(exporter) = exporter {
         exporter.finish().await;
     }
-    drop(pidfile);
     keepers.shutdown().await;
     tracing::info!("pgweave ends");
     Ok(())
@@ -270,14 +223,6 @@ async fn taking(
     Ok(taking)
 }
 
-/// The file of this process, which has taken over from the one `before`.
-fn write_pidfile(house: &House, before: Option<i32>) -> Option<PidFile> {
-    let path = house.config().general.pidfile.clone()?;
-    PidFile::write(&path, before)
-        .map_err(|error| tracing::warn!("{error}"))
-        .ok()
-}
-
 /// Has traces and metrics exported, if the environment says to where.
 #[cfg(feature = "otel")]
 fn export(
@@ -296,41 +241,6 @@ fn export(
     keepers.spawn(Arc::clone(&exporter).run(spans));
     tracing::info!("traces and metrics go to an OTLP collector");
     Ok(Some(exporter))
-}
-
-/// What the next process can take over from this one.
-fn offer(house: &Arc<House>, doors: &Doors) -> Arc<Offer> {
-    Arc::new(Offer {
-        house: Arc::clone(house),
-        listeners: doors.listeners.clone(),
-        http: doors.http.clone(),
-        are_all: doors.are_inherited,
-    })
-}
-
-/// Lets those of the process of before come over; then what was that one's is this one's
-/// (`own` hears of which process), and the next process may come.
-async fn go_on(
-    taking: Option<(Taking, Arrivals)>,
-    offer: Arc<Offer>,
-    found: Sender<Successor>,
-    own: Sender<Option<i32>>,
-) {
-    let house = Arc::clone(&offer.house);
-    let path = house.config().general.takeover_socket();
-    // Who comes early waits.
-    let door = match path.as_deref() {
-        Some(path) => Door::at(path).await,
-        None => None,
-    };
-    if let Some((taking, arrivals)) = taking {
-        let before = taking.pid;
-        taking.serve(house, arrivals).await;
-        let _ = own.send(before).await;
-    }
-    if let Some(door) = door {
-        offer.wait(door, found).await;
-    }
 }
 
 /// Tells clients whose time is up.

@@ -65,7 +65,7 @@ pub(in crate::app) async fn hand_over(
         stop = wanted(signals, console) => Outcome::Stop(stop),
     };
     house.open_exit(None);
-    way.is_over();
+    way.is_over(matches!(outcome, Outcome::Alone));
     stay(house);
     let (clients, servers) = (&way.clients, &way.servers);
     tracing::info!(

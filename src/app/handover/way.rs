@@ -33,6 +33,8 @@ pub(super) struct Way {
     /// How many server connections the other process knows of, by the pool's address.
     known: AsyncMutex<HashMap<usize, u32>>,
     is_broken: AtomicBool,
+    /// The other process has ended.
+    is_alone: AtomicBool,
     /// What is to be told of clients that listen.
     listening: UnboundedSender<(Listens, Arc<ServerPool>)>,
     /// Clients of which it is to be heard whether they have arrived.
@@ -56,6 +58,7 @@ impl Way {
             told: Mutex::default(),
             known: AsyncMutex::default(),
             is_broken: AtomicBool::new(false),
+            is_alone: AtomicBool::new(false),
             clients: AtomicUsize::new(0),
             servers: AtomicUsize::new(0),
         };
@@ -153,9 +156,10 @@ impl Way {
                 self.clients.fetch_add(1, Ordering::Relaxed);
                 Departure::Gone
             }
-            // Refused, or the other process has ended without a word.
-            Ok(Ok(false) | Err(_)) => Departure::Stays,
-            Err(_) => Departure::InDoubt,
+            Ok(Ok(false)) => Departure::Stays,
+            // The other process has ended without a word.
+            Ok(Err(_)) if self.is_alone.load(Ordering::Acquire) => Departure::Stays,
+            Ok(Err(_)) | Err(_) => Departure::InDoubt,
         }
     }
 
@@ -166,8 +170,10 @@ impl Way {
         }
     }
 
-    /// The other process has ended: who has not arrived there is here.
-    pub fn is_over(&self) {
+    /// Nothing goes this way any more. If the other process has ended (`alone`), who has not
+    /// arrived there is here.
+    pub fn is_over(&self, alone: bool) {
+        self.is_alone.store(alone, Ordering::Release);
         self.is_broken.store(true, Ordering::Release);
         self.asked.lock().clear();
     }
