@@ -236,8 +236,10 @@ fn export(
     };
     let process = Arc::clone(conductor);
     let is_ending = Box::new(move || process.is_ending());
+    let process = Arc::clone(conductor);
+    let log = Box::new(move || process.log_counts());
     let (exporter, spans) =
-        crate::telemetry::otel::Exporter::new(plan, Arc::clone(house), is_ending);
+        crate::telemetry::otel::Exporter::new(plan, Arc::clone(house), is_ending, log);
     keepers.spawn(Arc::clone(&exporter).run(spans));
     tracing::info!("traces and metrics go to an OTLP collector");
     Ok(Some(exporter))

@@ -52,10 +52,10 @@ pub struct Telemetry {
 }
 
 /// Is the process about to end?
-type IsEnding = dyn Fn() -> bool + Send + Sync;
+pub(super) type IsEnding = dyn Fn() -> bool + Send + Sync;
 
 /// What has come of lines of the log?
-type LogOutcome = dyn Fn() -> LogCounts + Send + Sync;
+pub(super) type LogOutcome = dyn Fn() -> LogCounts + Send + Sync;
 
 type Page = Response<Full<Bytes>>;
 

@@ -263,24 +263,35 @@ pub(super) fn of_process(sight: &Sight) -> [(&'static str, &'static str, f64); 6
 
 /// Lines of the log that came to nothing.
 fn log(sight: &Sight, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
-    let help = "Lines of the log that found no room or could not be written";
-    let mut family =
-        encoder.encode_descriptor("pgweave_log_lines_dropped", help, None, MetricType::Counter)?;
-    for (output, count) in [
-        ("log", sight.log.dropped),
-        ("syslog", sight.log.syslog_dropped),
-    ] {
+    let [(dropped, help), suppressed] = LINES;
+    let mut family = encoder.encode_descriptor(dropped, help, None, MetricType::Counter)?;
+    for (output, count) in lines_dropped(sight) {
         counter(&mut family, &vec![("output", output)], count)?;
     }
-    let help = "Lines of the log that were left out since there were too many of their kind";
+    let (suppressed, help) = suppressed;
     encoder
-        .encode_descriptor(
-            "pgweave_log_lines_suppressed",
-            help,
-            None,
-            MetricType::Counter,
-        )?
+        .encode_descriptor(suppressed, help, None, MetricType::Counter)?
         .encode_counter::<NoLabelSet, u64, u64>(&sight.log.suppressed, None)
+}
+
+/// Lines that came to nothing, as name and help.
+pub(super) const LINES: [(&str, &str); 2] = [
+    (
+        "pgweave_log_lines_dropped",
+        "Lines of the log that found no room or could not be written",
+    ),
+    (
+        "pgweave_log_lines_suppressed",
+        "Lines of the log that were left out since there were too many of their kind",
+    ),
+];
+
+/// The first of these, by where they were to go.
+pub(super) fn lines_dropped(sight: &Sight) -> [(&'static str, u64); 2] {
+    [
+        ("log", sight.log.dropped),
+        ("syslog", sight.log.syslog_dropped),
+    ]
 }
 
 /// Metrics that are told by one label more, as name, help and the name of that label.

@@ -7,8 +7,8 @@ use std::time::Instant;
 use super::json::{Clock, attribute, framed, quoted};
 use crate::pool::{BOUNDS_US, Histogram};
 use crate::telemetry::metrics::{
-    CLIENTS, COUNTERS, ERRORS, GAUGES, HISTOGRAMS, PINS, SERVERS, client_states, of_process,
-    server_states,
+    CLIENTS, COUNTERS, ERRORS, GAUGES, HISTOGRAMS, LINES, PINS, SERVERS, client_states,
+    lines_dropped, of_process, server_states,
 };
 use crate::telemetry::sight::{PoolSight, Sight};
 
@@ -65,6 +65,14 @@ impl Sheet<'_> {
             "Spans for which there was no room, or that the collector did not take",
             &[self.count("", dropped)],
         ));
+        let [dropped, suppressed] = LINES;
+        let points: Vec<_> = lines_dropped(self.sight)
+            .into_iter()
+            .map(|(output, count)| self.count(&attribute("output", output), count))
+            .collect();
+        all.push(counter(dropped.0, dropped.1, &points));
+        let count = self.count("", self.sight.log.suppressed);
+        all.push(counter(suppressed.0, suppressed.1, &[count]));
         all
     }
 

@@ -19,6 +19,7 @@ use tokio::time::{interval, sleep, timeout};
 pub use self::plan::Plan;
 use self::plan::Target;
 use super::aside::aside;
+use super::http::{IsEnding, LogOutcome};
 use super::sight::Sight;
 use crate::proxy::House;
 use crate::proxy::spans::{Spans, Transaction};
@@ -30,14 +31,13 @@ const LOOK: Duration = Duration::from_millis(50);
 /// What is still there at the end is given so long.
 const AT_THE_END: Duration = Duration::from_secs(3);
 
-type IsEnding = dyn Fn() -> bool + Send + Sync;
-
 /// Sends what the house has to tell.
 pub struct Exporter {
     plan: Plan,
     house: Arc<House>,
     started: Instant,
     is_ending: Box<IsEnding>,
+    log: Box<LogOutcome>,
     /// The collector did not take what was sent last.
     in_trouble: AtomicBool,
     /// Spans are on their way.
@@ -51,6 +51,7 @@ impl Exporter {
         plan: Plan,
         house: Arc<House>,
         is_ending: Box<IsEnding>,
+        log: Box<LogOutcome>,
     ) -> (Arc<Self>, Option<Receiver<Transaction>>) {
         let from = plan.traces.as_ref().map(|_| {
             let (spans, from) = Spans::new(plan.sampler, plan.most_queued);
@@ -62,6 +63,7 @@ impl Exporter {
             house,
             started: Instant::now(),
             is_ending,
+            log,
             in_trouble: AtomicBool::new(false),
             sends_spans: AtomicBool::new(false),
         };
@@ -143,12 +145,7 @@ impl Exporter {
     async fn send_metrics(self: &Arc<Self>, target: &Target) {
         let this = Arc::clone(self);
         let text = tokio::task::spawn_blocking(move || {
-            let sight = Sight::of(
-                &this.house,
-                this.started,
-                (this.is_ending)(),
-                Default::default(),
-            );
+            let sight = Sight::of(&this.house, this.started, (this.is_ending)(), (this.log)());
             let dropped = this.house.spans.get().map_or(0, Spans::dropped);
             metrics::text(&this.plan.resource, &sight, this.started, dropped)
         });
