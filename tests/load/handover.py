@@ -84,8 +84,18 @@ class Chain:
         ini.general["unix_socket_dir"] = proof.lab.dir
         self.took: list = []
 
-    def pid(self) -> int:
-        return int(self.pidfile.read_text())
+    def pid(self, other_than: int | None = None) -> int:
+        """The new process writes it when the old one has ended."""
+        end = time.monotonic() + 5
+        while True:
+            try:
+                pid = int(self.pidfile.read_text())
+                if pid != other_than:
+                    return pid
+            except (OSError, ValueError):
+                pass
+            self.proof.check(time.monotonic() < end, "there is no pidfile of a new process")
+            time.sleep(0.005)
 
     def next(self, by_console: bool) -> None:
         before, begun = self.pid(), time.monotonic()
@@ -99,7 +109,7 @@ class Chain:
             self.proof.check(time.monotonic() - begun < 30, f"process {before} has not ended")
             time.sleep(0.005)
         self.took.append(time.monotonic() - begun)
-        self.proof.check(self.pid() != before and runs(self.pid()), "there is no new process")
+        self.proof.check(runs(self.pid(other_than=before)), "there is no new process")
 
     def end(self) -> None:
         pid = self.pid()
