@@ -77,9 +77,11 @@ impl Doors {
         own(&self.listeners);
     }
 
-    /// Lets no client in any more. Who is inside stays.
+    /// Lets no client in any more: who comes is refused, or goes to another process at the
+    /// same address. Who is inside stays.
     pub async fn close(&mut self) {
         self.accepting.shutdown().await;
+        self.listeners.clear();
     }
 
     /// Another process lets them in from now on.

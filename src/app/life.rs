@@ -21,7 +21,8 @@ pub(super) struct Life {
     doors: Doors,
     pages: Arc<Telemetry>,
     pidfile: Option<PidFile>,
-    offer: Arc<Offer>,
+    /// None: nobody can take over any more.
+    offer: Option<Arc<Offer>>,
     /// Those who have taken over.
     successors: (Sender<Successor>, Receiver<Successor>),
     /// The process of before has left what it had.
@@ -50,7 +51,7 @@ impl Life {
             doors,
             pages,
             pidfile,
-            offer,
+            offer: Some(offer),
             successors: channel(1),
             left: channel(1),
             tasks: JoinSet::new(),
@@ -66,8 +67,10 @@ impl Life {
         let opened = self.doors.open(&self.house, &self.pages);
         opened.map_err(|error| format!("pgweave: cannot let anybody in: {error}"))?;
         let (found, left) = (self.successors.0.clone(), self.left.0.clone());
-        let going_on = go_on(taking, Arc::clone(&self.offer), found, left);
-        self.waiting = Some(self.tasks.spawn(going_on));
+        if let Some(offer) = self.offer.clone() {
+            let going_on = go_on(taking, offer, found, left);
+            self.waiting = Some(self.tasks.spawn(going_on));
+        }
         Ok(())
     }
 
@@ -142,8 +145,11 @@ impl Life {
         outcome
     }
 
-    /// Lets no client in any more.
+    /// Lets no client in any more, and nobody take over.
     pub async fn close(&mut self) {
+        // They know the sockets, which are to be closed.
+        self.tasks.shutdown().await;
+        self.offer = None;
         self.doors.close().await;
     }
 }

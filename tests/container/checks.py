@@ -158,4 +158,4 @@ password_command = ["/usr/local/bin/pgweave", "--version"]
         with self.start({}) as container:
             status = container.wait(15)
             check(status == 1, f"it ended with {status}")
-            check(len(container.lines) == 1 and "DATABASE_URL" in container.lines[0], f"it said {container.lines}")
+            check(any("DATABASE_URL" in line for line in container.lines), f"it said {container.lines}")

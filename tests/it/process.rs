@@ -4,6 +4,7 @@ use crate::support::frames::query;
 use crate::support::pooler::Plan;
 use crate::support::postgres::Cluster;
 use crate::support::raw::first_error;
+use crate::support::wait;
 
 const INTERRUPT: i32 = 2;
 const TERMINATE: i32 = 15;
@@ -64,4 +65,18 @@ fn nothing_is_left_on_the_server_after_a_kill() {
         "the server connections to end",
         || database.backends("backend_type = 'client backend'") == 0,
     );
+}
+
+#[test]
+fn who_comes_when_it_ends_is_refused_at_once_and_not_left_in_the_queue() {
+    let database = Cluster::shared().database();
+    let mut pooler = Plan::before(&database).start();
+    let mut client = pooler.client();
+    client.rows("BEGIN");
+    pooler.signal("TERM");
+    wait::until(wait::SOON, "the address to be free", || {
+        std::net::TcpStream::connect(pooler.address).is_err()
+    });
+    client.rows("COMMIT");
+    assert!(pooler.wait().success());
 }
