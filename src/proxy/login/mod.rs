@@ -71,28 +71,28 @@ impl From<PgError> for NoSession {
 /// Dropped before its end, a server connection in use is closed.
 pub async fn serve(house: Arc<House>, stream: Stream, peer: Peer) {
     // Logging in and ending are boxed: an idle client pays only for itself.
-    if let Some(client) = Box::pin(admit(house, stream, peer)).await {
-        live(client).await;
+    let Some(mut client) = Box::pin(admit(house, stream, peer)).await else {
+        return;
+    };
+    if let Some(end) = live(&mut client).await {
+        Box::pin(client.end(end)).await;
     }
 }
 
-/// Serves a client that has logged in, until its session ends or another process goes
-/// on with it.
+/// Serves a client that has logged in, until its session ends, which is then to be
+/// brought to its end; `None` when another process goes on with it.
 ///
 /// # Cancel safety
 /// Dropped before its end, a server connection in use is closed.
-pub(super) async fn live(mut client: Client) {
+pub(super) async fn live(client: &mut Client) -> Option<End> {
     loop {
         match client.serve().await {
             End::Moves => match Box::pin(client.leave()).await {
-                Departure::Gone => return,
+                Departure::Gone => return None,
                 Departure::Stays => {}
-                Departure::InDoubt => {
-                    let end = End::Told(PgError::shutting_down());
-                    return Box::pin(client.end(end)).await;
-                }
+                Departure::InDoubt => return Some(End::Told(PgError::shutting_down())),
             },
-            end => return Box::pin(client.end(end)).await,
+            end => return Some(end),
         }
     }
 }
@@ -443,6 +443,17 @@ fn reported(greeting: &[(String, String)], name: &str) -> Arc<str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The bytes of what a function of these arguments is as a task.
+    fn size_of_task<A, B, C, F>(_: impl Fn(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_client_is_in_its_task_but_once() {
+        let (task, client) = (size_of_task(serve), size_of::<Client>());
+        assert!(task < 2 * client, "{task} with a client of {client}");
+    }
 
     #[test]
     fn a_client_costs_little_while_it_idles() {

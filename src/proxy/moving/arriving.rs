@@ -44,7 +44,11 @@ impl Arrived {
     /// It is served from now on, in a task of its own.
     pub fn serve(self) {
         match self.0 {
-            Ok(client) => drop(tokio::spawn(live(*client))),
+            Ok(mut client) => drop(tokio::spawn(async move {
+                if let Some(end) = live(&mut client).await {
+                    Box::pin(client.end(end)).await;
+                }
+            })),
             Err((mut stream, error)) => stream.write_last(&error.to_frame()),
         }
     }
