@@ -75,7 +75,7 @@ pub async fn serve(house: Arc<House>, stream: Stream, peer: Peer) {
         return;
     };
     if let Some(end) = live(&mut client).await {
-        Box::pin(client.end(end)).await;
+        Box::pin(client.end(*end)).await;
     }
 }
 
@@ -84,15 +84,20 @@ pub async fn serve(house: Arc<House>, stream: Stream, peer: Peer) {
 ///
 /// # Cancel safety
 /// Dropped before its end, a server connection in use is closed.
-pub(super) async fn live(client: &mut Client) -> Option<End> {
+pub(super) async fn live(client: &mut Client) -> Option<Box<End>> {
     loop {
-        match client.serve().await {
-            End::Moves => match Box::pin(client.leave()).await {
-                Departure::Gone => return None,
-                Departure::Stays => {}
-                Departure::InDoubt => return Some(End::Told(PgError::shutting_down())),
-            },
-            end => return Some(end),
+        // Boxed, and before the next wait: who idles has no room for it.
+        let end = match client.serve().await {
+            End::Moves => None,
+            end => Some(Box::new(end)),
+        };
+        if end.is_some() {
+            return end;
+        }
+        match Box::pin(client.leave()).await {
+            Departure::Gone => return None,
+            Departure::Stays => {}
+            Departure::InDoubt => return Some(Box::new(End::Told(PgError::shutting_down()))),
         }
     }
 }
@@ -452,7 +457,7 @@ mod tests {
     #[test]
     fn a_client_is_in_its_task_but_once() {
         let (task, client) = (size_of_task(serve), size_of::<Client>());
-        assert!(task < 2 * client, "{task} with a client of {client}");
+        assert!(task <= client + 192, "{task} with a client of {client}");
     }
 
     #[test]

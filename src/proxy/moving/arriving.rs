@@ -46,7 +46,7 @@ impl Arrived {
         match self.0 {
             Ok(mut client) => drop(tokio::spawn(async move {
                 if let Some(end) = live(&mut client).await {
-                    Box::pin(client.end(end)).await;
+                    Box::pin(client.end(*end)).await;
                 }
             })),
             Err((mut stream, error)) => stream.write_last(&error.to_frame()),
