@@ -74,7 +74,13 @@ impl Doors {
 
     /// The files of the sockets are this process's, to be removed in the end.
     pub fn are_ours(&self) {
-        own(&self.listeners);
+        self.are_passed_on(false);
+    }
+
+    fn are_passed_on(&self, passed: bool) {
+        for listener in &self.listeners {
+            listener.is_passed_on(passed);
+        }
     }
 
     /// Lets no client in any more: who comes is refused, or goes to another process at the
@@ -88,16 +94,7 @@ impl Doors {
     pub async fn leave(&mut self) {
         self.accepting.shutdown().await;
         self.telling.shutdown().await;
-        for listener in &self.listeners {
-            listener.is_passed_on(true);
-        }
-    }
-}
-
-/// The files of these sockets are this process's from now on.
-pub(super) fn own(listeners: &[Arc<Listener>]) {
-    for listener in listeners {
-        listener.is_passed_on(false);
+        self.are_passed_on(true);
     }
 }
 

@@ -28,7 +28,7 @@ pub struct HandedServer {
     pub user: String,
     dbname: String,
     startup: StartupClass,
-    target: Address<String>,
+    target: Address<(String, u16)>,
     place: Address<SocketAddr>,
     pid: i32,
     secret: Vec<u8>,
@@ -53,7 +53,7 @@ impl HandedServer {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 enum Address<T> {
-    Tcp(T, u16),
+    Tcp(T),
     Unix(PathBuf),
 }
 
@@ -120,11 +120,11 @@ impl Shelf {
             dbname: self.pool.settings().dbname.clone(),
             startup: self.class.clone(),
             target: match &identity.target {
-                Target::Tcp(host, port) => Address::Tcp(host.clone(), *port),
+                Target::Tcp(host, port) => Address::Tcp((host.clone(), *port)),
                 Target::Unix(path) => Address::Unix(path.clone()),
             },
             place: match &identity.place {
-                Place::Tcp(address) => Address::Tcp(*address, address.port()),
+                Place::Tcp(address) => Address::Tcp(*address),
                 Place::Unix(path) => Address::Unix(path.clone()),
             },
             pid: identity.pid,
@@ -155,11 +155,11 @@ impl ServerPool {
         elsewhere: &mut Elsewhere,
     ) -> Result<(), String> {
         let target = match about.target {
-            Address::Tcp(host, port) => Target::Tcp(host, port),
+            Address::Tcp((host, port)) => Target::Tcp(host, port),
             Address::Unix(path) => Target::Unix(path),
         };
         let place = match about.place {
-            Address::Tcp(address, _) => Place::Tcp(address),
+            Address::Tcp(address) => Place::Tcp(address),
             Address::Unix(path) => Place::Unix(path),
         };
         let mut identity = Identity::new(about.pid, about.secret, target, place);

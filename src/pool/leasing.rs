@@ -26,28 +26,33 @@ impl Shelf {
     #[inline]
     #[must_use]
     pub fn try_lease(self: &Arc<Self>, who: Seeker<'_>) -> Option<Lease> {
-        if !self.pool.gate.try_enter() {
-            return None;
-        }
-        let permit = Permit::new(&self.pool);
-        let now = Instant::now();
-        let taken = self.pop(now, who)?;
-        if self.wants_check(&taken, now) {
-            // Back on the shelf; the caller comes again by `lease`.
-            return None;
-        }
-        Some(Lease::new(taken, permit, Arc::clone(self), who.client, now))
+        self.lease_if(who, |taken, now| {
+            // Else back on the shelf; the caller comes again by `lease`.
+            !self.wants_check(taken, now)
+        })
     }
 
     /// The same, of a connection that is about to be used by nobody: however long it has
     /// rested, it is taken as it is.
     pub(super) fn lease_unchecked(self: &Arc<Self>, who: Seeker<'_>) -> Option<Lease> {
+        self.lease_if(who, |_, _| true)
+    }
+
+    #[inline]
+    fn lease_if(
+        self: &Arc<Self>,
+        who: Seeker<'_>,
+        suits: impl Fn(&Taken, Instant) -> bool,
+    ) -> Option<Lease> {
         if !self.pool.gate.try_enter() {
             return None;
         }
         let permit = Permit::new(&self.pool);
         let now = Instant::now();
         let taken = self.pop(now, who)?;
+        if !suits(&taken, now) {
+            return None;
+        }
         Some(Lease::new(taken, permit, Arc::clone(self), who.client, now))
     }
 

@@ -166,7 +166,7 @@ impl ServerPool {
     /// Has all server connections replaced, each when nobody uses it.
     pub fn replace_connections(&self) {
         self.renewals.ends();
-        let shelves: Vec<_> = self.shelves.lock().values().cloned().collect();
+        let shelves = self.all_shelves();
         for shelf in shelves {
             shelf.renew_store();
         }
@@ -198,7 +198,7 @@ impl ServerPool {
         self.catalog.changed();
         self.catalog.hidden.is_old();
         self.trouble.over();
-        let shelves: Vec<_> = self.shelves.lock().values().cloned().collect();
+        let shelves = self.all_shelves();
         for shelf in shelves {
             shelf.close_outdated();
         }
@@ -287,7 +287,7 @@ impl ServerPool {
     }
 
     pub(super) fn close_one_idle(&self) -> bool {
-        let shelves: Vec<_> = self.shelves.lock().values().cloned().collect();
+        let shelves = self.all_shelves();
         shelves
             .iter()
             .max_by_key(|shelf| shelf.idle())
@@ -320,7 +320,7 @@ impl ServerPool {
 
     /// See [`Shelf::cool_down`].
     pub(super) fn cool_down(&self, now: Instant) {
-        let shelves: Vec<_> = self.shelves.lock().values().cloned().collect();
+        let shelves = self.all_shelves();
         for shelf in shelves {
             shelf.cool_down(now);
         }

@@ -166,7 +166,7 @@ impl Client {
             && let Some(names) = &self.names
         {
             // The driver will prepare again: then PostgreSQL really shall.
-            names.each(|named| self.shelf.statements.retire(&named.statement));
+            names.each(|_, named| self.shelf.statements.retire(&named.statement));
         }
         if let (Some(about), true) = (digest.lost_statement, self.pins.has(Pins::FOR_GOOD))
             && let Some(names) = &mut self.names

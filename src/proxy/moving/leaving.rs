@@ -53,7 +53,7 @@ impl Client {
         let (greeting, reported) = self.reported.known();
         let mut statements = Vec::new();
         if let Some(names) = self.names.as_deref() {
-            names.each_with_name(|name, named| statements.push((name.into(), packed(named))));
+            names.each(|name, named| statements.push((name.into(), packed(named))));
         }
         Luggage {
             database: pool.database.clone(),

@@ -45,7 +45,7 @@ impl Client {
         }
         let mut missing = Vec::new();
         if let Some(names) = &self.names {
-            names.each(|named| missing.push(named.clone()));
+            names.each(|_, named| missing.push(named.clone()));
         }
         missing.retain(|named| lease.statements.touch(named.statement.id).is_none());
         for named in missing {

@@ -129,13 +129,8 @@ impl ClientStatements {
         }
     }
 
-    /// Shows what each name stands for.
-    pub fn each(&self, see: impl FnMut(&Named)) {
-        self.names.values().for_each(see);
-    }
-
-    /// The same, with the name.
-    pub fn each_with_name(&self, mut see: impl FnMut(&[u8], &Named)) {
+    /// Shows each name, and what it stands for.
+    pub fn each(&self, mut see: impl FnMut(&[u8], &Named)) {
         self.names.iter().for_each(|(name, named)| see(name, named));
     }
 
